@@ -1,0 +1,1 @@
+"""Comparison with PyTorch, COCO AP, benchmarks."""

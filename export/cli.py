@@ -1,0 +1,89 @@
+"""`maskrt-export`: a PyTorch Mask R-CNN becomes one ONNX file, verified against the model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from maskrt.runtime.errors import DependencyError, MaskrtError
+
+DEMO_MODEL = "maskrt.shapes.model:shapes_model"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="maskrt-export",
+        description=__doc__,
+        epilog="example: maskrt-export maskrcnn_resnet50_fpn --weights COCO_V1 --output model.onnx",
+    )
+    parser.add_argument(
+        "model",
+        nargs="?",
+        default=DEMO_MODEL,
+        help="a torchvision model name, or package.module:factory (default: the demo model, %(default)s)",
+    )
+    parser.add_argument("--output", type=Path, default=Path("model.onnx"), help="file to write (default: %(default)s)")
+    parser.add_argument("--weights", metavar="NAME", help="torchvision's own weights, for example COCO_V1")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help=".pth or .safetensors with the state dict")
+    parser.add_argument("--num-classes", type=int, metavar="N", help="with the background (default: the checkpoint's)")
+    parser.add_argument("--class-names", type=Path, metavar="FILE", help="one name a line, without the background")
+    parser.add_argument(
+        "--input-type",
+        choices=["uint8", "float32"],
+        default="uint8",
+        help="of the images: uint8 rounds resized pixels, float32 is exact (default: %(default)s)",
+    )
+    return parser
+
+
+def _read_class_names(path: Path) -> list[str]:
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise MaskrtError(f"cannot read the class names {path}: {error}") from error
+    return names if names[:1] == ["__background__"] else ["__background__", *names]
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Exports and verifies; raises MaskrtError where something the user gave does not work."""
+    try:
+        from maskrt.export.onnx_file import export_onnx
+        from maskrt.export.sources import load_model
+        from maskrt.export.verify import verify_onnx
+    except ImportError as error:
+        raise DependencyError(f"exporting needs {error.name}: `pip install maskrt[export]`") from error
+    output: Path = arguments.output
+    if not output.parent.is_dir():
+        raise MaskrtError(f"cannot write {output}: there is no folder {output.parent}")
+    names = None if arguments.class_names is None else _read_class_names(arguments.class_names)
+    print(f"Loading {arguments.model}", flush=True)
+    model, known_names = load_model(
+        arguments.model, weights=arguments.weights, checkpoint=arguments.checkpoint, num_classes=arguments.num_classes
+    )
+    print(f"Exporting to {output}", flush=True)
+    try:
+        # export_onnx checks the model's type itself.
+        export_onnx(model, output, class_names=names or known_names, input_type=arguments.input_type)  # type: ignore[arg-type]
+    except OSError as error:
+        raise MaskrtError(f"cannot write {output}: {error.strerror or error}") from error
+    print("Comparing with PyTorch", flush=True)
+    print(f"  {verify_onnx(model, output)}")  # type: ignore[arg-type]
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, equal to the PyTorch model")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0, or 2 where something the user gave does not work."""
+    try:
+        run(_parser().parse_args(argv))
+    except MaskrtError as error:
+        print(f"maskrt-export: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("maskrt-export: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

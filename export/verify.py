@@ -1,0 +1,171 @@
+"""Runs an exported file once against the PyTorch model it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision.models.detection import FasterRCNN
+
+from maskrt.evaluation.match import Detections, match_detections
+from maskrt.runtime.errors import DependencyError, MaskrtError
+
+BOX_TOLERANCE = 0.05
+"""Pixels."""
+SCORE_TOLERANCE = 1e-4
+MASK_TOLERANCE = 1e-2
+"""Of a probability; a pixel moves across 0.5 by this much only where it lies there already."""
+UNMATCHED_TOLERANCE = 0.02
+"""Share of detections that may appear or vanish: an IoU or a score on the very threshold falls to either side."""
+
+
+class MismatchError(MaskrtError):
+    """The exported file does not give what the PyTorch model gives."""
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Of the detections of both sides over all verification images; `str()` is a table row for people."""
+
+    detections: int
+    unmatched: int
+    box: float
+    score: float
+    mask: float | None
+
+    def __str__(self) -> str:
+        mask = "" if self.mask is None else f", masks {self.mask:.1e} (limit {MASK_TOLERANCE:g})"
+        return (
+            f"{self.detections} detections, {self.unmatched} without a counterpart; largest differences: "
+            f"boxes {self.box:.1e} px (limit {BOX_TOLERANCE:g}), scores {self.score:.1e} (limit {SCORE_TOLERANCE:g}){mask}"
+        )
+
+    def within_tolerance(self) -> bool:
+        """Whether the file may be called equal to the model."""
+        return (
+            self.unmatched <= UNMATCHED_TOLERANCE * self.detections
+            and self.box <= BOX_TOLERANCE
+            and self.score <= SCORE_TOLERANCE
+            and (self.mask is None or self.mask <= MASK_TOLERANCE)
+        )
+
+
+def verify_onnx(model: FasterRCNN, path: Path) -> Differences:
+    """Compares the file with the model on two made-up images of different size in one batch.
+
+    The images have the model's own size, so that no resampling blurs the comparison, also with uint8 input. Where the
+    model finds nothing at its own score threshold, it is compared at threshold 0.
+
+    Raises:
+        MismatchError: the differences exceed the tolerances above; the message states them.
+        DependencyError: ONNX Runtime is not installed.
+    """
+    images = _made_up_images(int(model.transform.min_size[-1]), int(model.transform.max_size))
+    threshold = float(model.roi_heads.score_thresh)
+    reference = _run_torch(model, images, threshold)
+    if not any(len(detections) for detections in reference):
+        threshold = 0.0
+        reference = _run_torch(model, images, threshold)
+    candidate = _run_onnx(path, images, threshold, float(model.roi_heads.nms_thresh))
+    differences = _compare(reference, candidate)
+    if not differences.within_tolerance():
+        raise MismatchError(f"{path} does not match the PyTorch model: {differences}")
+    return differences
+
+
+def _made_up_images(min_size: int, max_size: int) -> list[np.ndarray]:
+    """Two uint8 `[H,W,3]` images with the short side `min_size`, one wide and one tall: clouds and plain shapes."""
+    rng = np.random.default_rng(0)
+    long_side = min(max_size, min_size * 5 // 4)
+    images = []
+    for height, width in ((min_size, long_side), (long_side, min_size)):
+        grid = torch.from_numpy(rng.uniform(0, 255, (1, 3, 9, 9)).astype(np.float32))
+        clouds = torch.nn.functional.interpolate(grid, size=(height, width), mode="bicubic", align_corners=False)
+        image = clouds[0].permute(1, 2, 0).numpy().copy()
+        y, x = np.mgrid[0:height, 0:width]
+        for number in range(12):
+            cy, cx, size = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(0.04, 0.2) * min_size
+            distance = np.hypot(y - cy, x - cx) if number % 2 else np.maximum(abs(y - cy), abs(x - cx))
+            image[distance < size] = rng.uniform(0, 255, 3)
+        images.append(np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8))
+    return images
+
+
+def _run_torch(model: FasterRCNN, images: list[np.ndarray], score_threshold: float) -> list[Detections]:
+    """torchvision's inference up to its postprocessing: boxes in canvas pixels, masks `[N,M,M]`."""
+    own = model.roi_heads.score_thresh
+    model.roi_heads.score_thresh = score_threshold
+    try:
+        with torch.inference_mode():
+            batch, _ = model.transform([torch.from_numpy(image).permute(2, 0, 1).float() / 255 for image in images])
+            features = model.backbone(batch.tensors)
+            proposals, _ = model.rpn(batch, features)
+            results, _ = model.roi_heads(features, proposals, batch.image_sizes)
+    finally:
+        model.roi_heads.score_thresh = own
+    return [
+        Detections(
+            result["boxes"].numpy(),
+            result["scores"].numpy(),
+            result["labels"].numpy(),
+            result["masks"][:, 0].numpy() if "masks" in result else None,
+        )
+        for result in results
+    ]
+
+
+def _run_onnx(path: Path, images: list[np.ndarray], score_threshold: float, nms_threshold: float) -> list[Detections]:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DependencyError(
+            "verifying the exported file needs ONNX Runtime: `pip install maskrt[cpu]` (or maskrt[gpu])"
+        ) from error
+    from maskrt.export.graph import SIZE_DIVISOR, round_down_to_float32
+
+    sizes = np.array([image.shape[:2] for image in images], np.int32)
+    height, width = (-(-int(side) // SIZE_DIVISOR) * SIZE_DIVISOR for side in sizes.max(axis=0))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    dtype = np.uint8 if "uint8" in session.get_inputs()[0].type else np.float32
+    canvas = np.zeros((len(images), height, width, 3), dtype)
+    for row, image in zip(canvas, images, strict=True):
+        row[: image.shape[0], : image.shape[1]] = image
+    names = [output.name for output in session.get_outputs()]
+    values = session.run(
+        names,
+        {
+            "images": canvas,
+            "image_sizes": sizes,
+            "score_threshold": np.array([score_threshold], np.float32),
+            "nms_threshold": np.array([round_down_to_float32(nms_threshold)], np.float32),
+        },
+    )
+    outputs = dict(zip(names, values, strict=True))
+    return [
+        Detections(
+            outputs["boxes"][i, :num],
+            outputs["scores"][i, :num],
+            outputs["labels"][i, :num],
+            outputs["masks"][i, :num] if "masks" in outputs else None,
+        )
+        for i, num in enumerate(outputs["num_detections"])
+    ]
+
+
+def _compare(reference: list[Detections], candidate: list[Detections]) -> Differences:
+    detections = unmatched = 0
+    box = score = mask = 0.0
+    with_masks = all(side.masks is not None for side in (*reference, *candidate))
+    for ours, theirs in zip(candidate, reference, strict=True):
+        matching = match_detections(theirs, ours)
+        i, j = matching.pairs.T
+        detections += max(len(theirs), len(ours))
+        unmatched += max(len(matching.missing), len(matching.extra))
+        if len(i):
+            box = max(box, float(np.abs(theirs.boxes[i] - ours.boxes[j]).max()))
+            score = max(score, float(np.abs(theirs.scores[i] - ours.scores[j]).max()))
+            if theirs.masks is not None and ours.masks is not None:
+                mask = max(mask, float(np.abs(theirs.masks[i] - ours.masks[j]).max()))
+    return Differences(detections, unmatched, box, score, mask if with_masks else None)
