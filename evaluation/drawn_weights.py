@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
+from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import FrozenBatchNorm2d
 
 _OBJECTNESS_STD = 1.5
@@ -37,13 +38,17 @@ def draw_weights(model: FasterRCNN, images: Sequence[Tensor], seed: int = 0) -> 
             if module.bias is not None:
                 module.bias.zero_()
 
+    # A residual branch adds little, as in a trained network: otherwise rounding errors double from block to block.
+    branch_ends = {norms[-1] for norms in map(_norms, model.modules()) if norms}
+
     def normalize(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d)
         x = inputs[0]
         assert module.running_mean is not None and module.running_var is not None
         module.running_mean.copy_(x.mean(dim=(0, 2, 3)))
         module.running_var.copy_(x.var(dim=(0, 2, 3)) + 1e-3)
-        module.weight.copy_(0.7 + 0.6 * torch.rand(module.weight.shape, generator=generator))
+        scale = 0.2 if module in branch_ends else 1.0
+        module.weight.copy_(scale * (0.7 + 0.6 * torch.rand(module.weight.shape, generator=generator)))
         module.bias.copy_(0.2 * torch.randn(module.bias.shape, generator=generator))
 
     def scale_to(std: float) -> Any:
@@ -76,3 +81,10 @@ def draw_weights(model: FasterRCNN, images: Sequence[Tensor], seed: int = 0) -> 
         for handle in handles:
             handle.remove()
     return model
+
+
+def _norms(block: nn.Module) -> list[nn.Module]:
+    """The normalisation layers on the residual branch of a ResNet block, in order; none for other modules."""
+    if not isinstance(block, BasicBlock | Bottleneck):
+        return []
+    return [child for name, child in block.named_children() if name.startswith("bn")]

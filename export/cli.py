@@ -59,16 +59,18 @@ def run(arguments: argparse.Namespace) -> None:
     names = None if arguments.class_names is None else _read_class_names(arguments.class_names)
     print(f"Loading {arguments.model}", flush=True)
     model, known_names = load_model(
-        arguments.model, weights=arguments.weights, checkpoint=arguments.checkpoint, num_classes=arguments.num_classes
+        arguments.model,
+        weights=arguments.weights,
+        checkpoint=arguments.checkpoint,
+        num_classes=arguments.num_classes,
     )
     print(f"Exporting to {output}", flush=True)
     try:
-        # export_onnx checks the model's type itself.
-        export_onnx(model, output, class_names=names or known_names, input_type=arguments.input_type)  # type: ignore[arg-type]
+        export_onnx(model, output, class_names=names or known_names, input_type=arguments.input_type)
     except OSError as error:
         raise MaskrtError(f"cannot write {output}: {error.strerror or error}") from error
     print("Comparing with PyTorch", flush=True)
-    print(f"  {verify_onnx(model, output)}")  # type: ignore[arg-type]
+    print(f"  {verify_onnx(model, output)}")
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, equal to the PyTorch model")
 
 

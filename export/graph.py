@@ -20,17 +20,10 @@ from torchvision.ops.poolers import LevelMapper
 
 from maskrt.export.levels import level_thresholds
 from maskrt.export.ops import batched_nms, multilevel_roi_align
+from maskrt.runtime.thresholds import round_down_to_float32
 
 SIZE_DIVISOR = 32
 """Canvas height and width are multiples of this."""
-
-
-def round_down_to_float32(value: float) -> float:
-    """The largest float32 not above `value`: torchvision compares float32 IoUs with a double threshold."""
-    rounded = torch.tensor(value, dtype=torch.float32)
-    if rounded.double().item() > value:
-        rounded = torch.nextafter(rounded, torch.tensor(-math.inf))
-    return rounded.item()
 
 
 @dataclass(frozen=True)
@@ -108,6 +101,9 @@ class InferenceGraph(nn.Module):
     past `num_detections` are zero.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: FasterRCNN, features: dict[str, Tensor], canvas_height: int) -> None:
         """`model` in evaluation mode; `features` are its backbone's outputs for a canvas of `canvas_height`."""
         super().__init__()
@@ -144,9 +140,7 @@ class InferenceGraph(nn.Module):
         inside = rows[:, None, :, None] & columns[:, None, None, :]
         return torch.where(inside, x, torch.zeros((), dtype=x.dtype))
 
-    def _propose(
-        self, features: list[Tensor], canvas_size: Sequence[int], limits: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _propose(self, features: list[Tensor], canvas_size: Sequence[int], limits: Tensor) -> tuple[Tensor, Tensor]:
         """RegionProposalNetwork: proposals `[B,R,4]` xyxy in canvas pixels, and which of the rows exist `[B,R]`."""
         boxes, scores, groups = [], [], []
         all_logits, all_deltas = self.rpn.head(features)
@@ -157,11 +151,11 @@ class InferenceGraph(nn.Module):
             groups.append(torch.full_like(level_scores, level, dtype=torch.int32))
         box, score = torch.cat(boxes, dim=1), torch.cat(scores, dim=1)
         kept = _large_enough(box, self.rpn.min_size) & (score >= self.rpn.score_thresh)
-        num, index = batched_nms(
+        _, index = batched_nms(
             box,
             torch.where(kept, score, -1.0),
             torch.cat(groups, dim=1),
-            torch.tensor([round_down_to_float32(self.rpn.nms_thresh)]),
+            torch.tensor([float(round_down_to_float32(self.rpn.nms_thresh))]),
             torch.tensor([-0.5]),
             self.rpn.post_nms_top_n(),
         )
@@ -188,7 +182,11 @@ class InferenceGraph(nn.Module):
         x = (position - row * width) * (canvas_size[1] // width)
         y = row * (canvas_size[0] // height)
         shift = torch.stack((x, y, x, y), dim=-1).to(torch.float32)
-        boxes = decode_boxes(self.rpn.box_coder, _gather_rows(per_anchor, index), cells[index - position * cells.shape[0]] + shift)
+        boxes = decode_boxes(
+            self.rpn.box_coder,
+            _gather_rows(per_anchor, index),
+            cells[index - position * cells.shape[0]] + shift,
+        )
         return boxes, torch.sigmoid(best)
 
     def _detect(

@@ -23,13 +23,14 @@ from maskrt.export.fold import fold_batch_norms
 from maskrt.export.graph import SIZE_DIVISOR, InferenceGraph
 from maskrt.export.support import check_features, check_supported
 from maskrt.runtime.errors import ArgumentError
-
-FORMAT = 1
-"""Version of the contract between the file and its readers; readers refuse a larger one."""
+from maskrt.runtime.metadata import FORMAT
 
 IMAGES_DTYPES = {"uint8": torch.uint8, "float32": torch.float32}
 
-_SAMPLE_SIZE = (320, 416)  # any two different multiples of 32 large enough that no level of the pyramid is empty
+_SAMPLE_SIZE = (
+    320,
+    416,
+)  # any two different multiples of 32 large enough that no level of the pyramid is empty
 
 
 def export_onnx(
@@ -128,7 +129,9 @@ def _to_onnx(graph: InferenceGraph, images_dtype: torch.dtype) -> onnx.ModelProt
         torch.tensor([0.5]),
     )
     batch = torch.export.Dim("batch", min=1, max=1024)
-    canvas = {axis: SIZE_DIVISOR * torch.export.Dim(name, min=1, max=512) for axis, name in ((1, "rows"), (2, "columns"))}
+    canvas = {
+        axis: SIZE_DIVISOR * torch.export.Dim(name, min=1, max=512) for axis, name in ((1, "rows"), (2, "columns"))
+    }
     outputs = ["num_detections", "boxes", "scores", "labels", *(["masks"] if graph.has_masks else [])]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():

@@ -80,7 +80,12 @@ def multilevel_roi_align(
 
 
 def batched_nms(
-    boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: Tensor, score_threshold: Tensor, max_output: int
+    boxes: Tensor,
+    scores: Tensor,
+    groups: Tensor,
+    iou_threshold: Tensor,
+    score_threshold: Tensor,
+    max_output: int,
 ) -> tuple[Tensor, Tensor]:
     """Greedy non-maximum suppression within groups, for a batch of images.
 

@@ -1,4 +1,4 @@
-"""Where the model to export comes from: a torchvision builder with weights or a checkpoint, or a factory of the user's."""
+"""Where the model to export comes from: a torchvision builder, with weights or a checkpoint, or a factory."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ def load_model(
     state = None if checkpoint is None else read_checkpoint(checkpoint)
     if ":" in source:
         if weights is not None or num_classes is not None:
-            raise SourceError("--weights and --num-classes go with a torchvision model name; the factory decides itself")
+            raise SourceError(
+                "--weights and --num-classes go with a torchvision model name; the factory decides itself"
+            )
         model = _call_factory(source)
     elif source in BUILDERS:
         model, names = _build(source, weights, state, num_classes)
         if names is not None:
             return model.eval(), names
     else:
-        raise SourceError(
-            f"unknown model {source!r}: expected one of {', '.join(BUILDERS)}, or package.module:factory"
-        )
+        raise SourceError(f"unknown model {source!r}: expected one of {', '.join(BUILDERS)}, or package.module:factory")
     if state is not None:
         _load_state(model, state, checkpoint)
     return model.eval(), None
@@ -82,8 +82,8 @@ def _build(
             model = BUILDERS[name](weights=chosen, progress=sys.stderr.isatty())
         except (URLError, OSError, RuntimeError) as error:
             raise SourceError(
-                f"cannot get the weights {weights} of {name}: {error}. Without access to the internet, download the file "
-                f"elsewhere and give it with --checkpoint"
+                f"cannot get the weights {weights} of {name}: {error}. Without access to the internet, download the "
+                f"file elsewhere and give it with --checkpoint"
             ) from error
         return model, list(chosen.meta["categories"])
     if state is None:
@@ -138,7 +138,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch and safetensors raise many types for damaged files
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SourceError(
-            f"cannot read the checkpoint {path}: {first_line} (expected a state dict saved by torch.save or safetensors)"
+            f"cannot read the checkpoint {path}: {first_line} (expected a state dict, by torch.save or safetensors)"
         ) from error
     for key in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):

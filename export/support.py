@@ -22,7 +22,7 @@ def check_supported(model: nn.Module) -> None:
     """Raises UnsupportedModelError with the name of the part that cannot be exported, and what is expected there."""
     if not isinstance(model, FasterRCNN):
         raise UnsupportedModelError(
-            f"cannot export a {type(model).__name__}: expected a torchvision MaskRCNN or FasterRCNN with an FPN backbone"
+            f"cannot export a {type(model).__name__}: expected torchvision's MaskRCNN or FasterRCNN with an FPN"
         )
     if model.training:
         raise UnsupportedModelError("the model is in training mode: call model.eval() first")
@@ -58,8 +58,8 @@ def check_features(features: object, model: FasterRCNN) -> None:
     """Raises UnsupportedModelError unless the backbone's outputs are the levels of a feature pyramid."""
     if not isinstance(features, dict):
         raise UnsupportedModelError(
-            "cannot export a backbone that gives a single feature map: expected an FPN backbone that gives a dictionary "
-            "of feature maps"
+            "cannot export a backbone that gives a single feature map: expected an FPN backbone, which gives a "
+            "dictionary of feature maps"
         )
     pools = [("box_roi_pool", model.roi_heads.box_roi_pool)]
     if model.roi_heads.has_mask():

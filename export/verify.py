@@ -10,7 +10,9 @@ import torch
 from torchvision.models.detection import FasterRCNN
 
 from maskrt.evaluation.match import Detections, match_detections
+from maskrt.export.graph import SIZE_DIVISOR
 from maskrt.runtime.errors import DependencyError, MaskrtError
+from maskrt.runtime.thresholds import round_down_to_float32
 
 BOX_TOLERANCE = 0.05
 """Pixels."""
@@ -36,11 +38,11 @@ class Differences:
     mask: float | None
 
     def __str__(self) -> str:
-        mask = "" if self.mask is None else f", masks {self.mask:.1e} (limit {MASK_TOLERANCE:g})"
-        return (
+        text = (
             f"{self.detections} detections, {self.unmatched} without a counterpart; largest differences: "
-            f"boxes {self.box:.1e} px (limit {BOX_TOLERANCE:g}), scores {self.score:.1e} (limit {SCORE_TOLERANCE:g}){mask}"
+            f"boxes {self.box:.1e} px (limit {BOX_TOLERANCE:g}), scores {self.score:.1e} (limit {SCORE_TOLERANCE:g})"
         )
+        return text if self.mask is None else f"{text}, masks {self.mask:.1e} (limit {MASK_TOLERANCE:g})"
 
     def within_tolerance(self) -> bool:
         """Whether the file may be called equal to the model."""
@@ -123,8 +125,6 @@ def _run_onnx(path: Path, images: list[np.ndarray], score_threshold: float, nms_
         raise DependencyError(
             "verifying the exported file needs ONNX Runtime: `pip install maskrt[cpu]` (or maskrt[gpu])"
         ) from error
-    from maskrt.export.graph import SIZE_DIVISOR, round_down_to_float32
-
     sizes = np.array([image.shape[:2] for image in images], np.int32)
     height, width = (-(-int(side) // SIZE_DIVISOR) * SIZE_DIVISOR for side in sizes.max(axis=0))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

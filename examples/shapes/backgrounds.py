@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Literal
 
 import cv2
@@ -12,12 +12,23 @@ Split = Literal["train", "test"]
 
 # A held-out scene shows a photograph that no training scene shows.
 PHOTOGRAPHS: dict[Split, tuple[str, ...]] = {
-    "train": ("astronaut", "chelsea", "rocket", "brick", "gravel", "grass", "camera", "motorcycle", "china.jpg", "immunohistochemistry"),
+    "train": (
+        "astronaut",
+        "chelsea",
+        "rocket",
+        "brick",
+        "gravel",
+        "grass",
+        "camera",
+        "motorcycle",
+        "china.jpg",
+        "immunohistochemistry",
+    ),
     "test": ("coffee", "coins", "hubble_deep_field", "flower.jpg"),
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def photograph(name: str) -> np.ndarray:
     """The photograph as `[H,W,3]` uint8 RGB; `name` is scikit-image's or, with `.jpg`, scikit-learn's."""
     if name.endswith(".jpg"):

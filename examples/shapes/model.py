@@ -76,6 +76,8 @@ def shapes_model() -> MaskRCNN:
     if not WEIGHTS.is_file():
         raise FileNotFoundError(f"{WEIGHTS} is missing; `make train-shapes` makes it")
     model = build_model()
-    state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(WEIGHTS).items()}
+    state = {
+        name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(WEIGHTS).items()
+    }
     model.load_state_dict(state)
     return model.eval()

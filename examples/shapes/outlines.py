@@ -46,7 +46,20 @@ def star(rng: np.random.Generator) -> Outline:
 def cross(rng: np.random.Generator) -> Outline:
     """A plus sign with arms of half-width 0.25–0.4."""
     a = rng.uniform(0.25, 0.4)
-    corners = [(-a, -1), (a, -1), (a, -a), (1, -a), (1, a), (a, a), (a, 1), (-a, 1), (-a, a), (-1, a), (-1, -a), (-a, -a)]
+    corners = [
+        (-a, -1),
+        (a, -1),
+        (a, -a),
+        (1, -a),
+        (1, a),
+        (a, a),
+        (a, 1),
+        (-a, 1),
+        (-a, a),
+        (-1, a),
+        (-1, -a),
+        (-a, -a),
+    ]
     return [np.array(corners, dtype=np.float64)]
 
 

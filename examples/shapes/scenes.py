@@ -20,7 +20,7 @@ _SUBPIXEL_BITS = 4  # fillPoly takes fixed-point coordinates
 
 @dataclass(frozen=True)
 class Scene:
-    """`image` `[H,W,3]` uint8 RGB, `masks` `[N,H,W]` bool (visible pixels, disjoint), `labels` `[N]` int64 (1-based)."""
+    """`image` `[H,W,3]` uint8 RGB, `masks` `[N,H,W]` bool (visible pixels, disjoint), `labels` `[N]` int64 from 1."""
 
     image: np.ndarray
     masks: np.ndarray
@@ -51,7 +51,7 @@ def _coverage(outline: Outline, height: int, width: int) -> np.ndarray:
 
 
 def _paint(rng: np.random.Generator, height: int, width: int, split: Split) -> np.ndarray:
-    """The surface of a shape, `[height,width,3]` float32: a plain, patterned or photographic colour under slanted light."""
+    """The surface of a shape `[height,width,3]` float32: plain, patterned or photographic, under slanted light."""
     kind = rng.random()
     if kind < 0.55:
         surface = np.broadcast_to(rng.uniform(0, 255, 3).astype(np.float32), (height, width, 3))
@@ -112,7 +112,9 @@ def generate_scene(seed: int, split: Split) -> Scene:
         labels.append(label)
         if rng.random() < 0.4:
             offset = rng.uniform(1, 6, 2)
-            shadow = cv2.GaussianBlur(_coverage([p + offset for p in outline], height, width), (0, 0), rng.uniform(1, 4))
+            shadow = cv2.GaussianBlur(
+                _coverage([p + offset for p in outline], height, width), (0, 0), rng.uniform(1, 4)
+            )
             image = image * (1 - np.float32(rng.uniform(0.2, 0.6)) * shadow[..., None])
         x, y, w, h = cv2.boundingRect((coverage > 0).astype(np.uint8))
         alpha, under = coverage[y : y + h, x : x + w, None], image[y : y + h, x : x + w]
@@ -123,7 +125,5 @@ def generate_scene(seed: int, split: Split) -> Scene:
 
 def _polygon_area(outline: Outline) -> float:
     """Area of the first contour less the holes (shoelace formula), in pixels."""
-    areas = [
-        0.5 * abs(np.dot(p[:, 0], np.roll(p[:, 1], 1)) - np.dot(p[:, 1], np.roll(p[:, 0], 1))) for p in outline
-    ]
+    areas = [0.5 * abs(np.dot(p[:, 0], np.roll(p[:, 1], 1)) - np.dot(p[:, 1], np.roll(p[:, 0], 1))) for p in outline]
     return float(areas[0] - sum(areas[1:]))

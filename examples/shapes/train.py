@@ -37,7 +37,11 @@ class Scenes(Dataset[Sample]):
         y = [(r.nonzero().min(), r.nonzero().max() + 1) for r in rows]
         x = [(c.nonzero().min(), c.nonzero().max() + 1) for c in columns]
         boxes = torch.tensor([[x0, y0, x1, y1] for (x0, x1), (y0, y1) in zip(x, y, strict=True)], dtype=torch.float32)
-        target = {"boxes": boxes.reshape(-1, 4), "labels": torch.from_numpy(scene.labels), "masks": masks.to(torch.uint8)}
+        target = {
+            "boxes": boxes.reshape(-1, 4),
+            "labels": torch.from_numpy(scene.labels),
+            "masks": masks.to(torch.uint8),
+        }
         return image, target
 
 
@@ -61,7 +65,7 @@ def _batches(steps: int, batch_size: int) -> Iterator[list[Sample]]:
 
 
 def train(steps: int, batch_size: int, learning_rate: float, output: Path) -> None:
-    """Trains for `steps` steps with AdamW and a one-cycle schedule, in bfloat16 where the processor has it; saves `output`."""
+    """Trains with AdamW and a one-cycle schedule, in bfloat16 where the processor has it; saves to `output`."""
     torch.manual_seed(0)
     model = build_model().train().to(memory_format=torch.channels_last)
     model.transform.min_size = TRAINING_SIZES
@@ -96,7 +100,7 @@ def train(steps: int, batch_size: int, learning_rate: float, output: Path) -> No
 def main() -> None:
     """Command line of `make train-shapes`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2300)
+    parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--learning-rate", type=float, default=6e-4)
     parser.add_argument("--output", type=Path, default=WEIGHTS)

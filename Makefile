@@ -1,0 +1,52 @@
+# maskrt: every target works without arguments, on the demo model; variables change that.
+
+PYTHON   ?= python3
+VENV     ?= .venv
+OUT      ?= out
+MODEL    ?= maskrt.shapes.model:shapes_model
+ONNX     ?= $(OUT)/model.onnx
+IMAGES   ?= $(OUT)/demo/images
+
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo export infer train-shapes test lint clean
+
+help:  ## this list
+	@echo "maskrt: PyTorch Mask R-CNN to ONNX and TensorRT"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+	@echo "variables: MODEL=$(MODEL) ONNX=$(ONNX) IMAGES=$(IMAGES)"
+
+install: $(READY)  ## a virtual environment in .venv with everything, in the pinned versions
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable ".[cpu,export,engines,rtx,shapes,dev]"
+	@touch $@
+
+demo: $(READY)  ## export the demo model, find shapes in pictures, draw them: out/demo/
+	$(RUN) -m maskrt.shapes.demo --output $(OUT)/demo
+
+export: $(READY)  ## MODEL → ONNX, verified against PyTorch
+	@mkdir -p $(dir $(ONNX))
+	$(RUN) -m maskrt.export $(MODEL) --output $(ONNX) $(EXPORT_OPTIONS)
+
+infer: $(READY)  ## ONNX on IMAGES: overlays and COCO JSON
+	$(RUN) -m maskrt.runtime.infer $(ONNX) $(IMAGES) --output $(OUT)/infer $(INFER_OPTIONS)
+
+train-shapes: $(READY)  ## train the demo model again (about an hour and a half on two cores)
+	$(RUN) -m maskrt.shapes.train
+
+test: $(READY)  ## all tests that this machine can run
+	$(RUN) -m pytest $(PYTEST_OPTIONS)
+
+lint: $(READY)  ## ruff and mypy
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+clean:  ## remove what the other targets made, but not the environment
+	rm -rf $(OUT) build dist

@@ -1,0 +1,79 @@
+"""`make demo`: from the PyTorch model to pictures with the shapes found in them, and the figures beside PyTorch's."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from maskrt.evaluation.coco import average_precision
+from maskrt.export.onnx_file import export_onnx
+from maskrt.export.verify import verify_onnx
+from maskrt.runtime import MaskrtError, Segmenter, infer
+from maskrt.shapes.backgrounds import photograph
+from maskrt.shapes.dataset import ground_truth
+from maskrt.shapes.model import shapes_model
+from maskrt.shapes.score import held_out_images, torch_results
+
+_SCENES = 24
+_PHOTOGRAPHS = ("coins", "coffee")
+"""Photographs no training scene shows; coins are disks, a cup on its saucer nearly so."""
+
+
+def write_pictures(folder: Path) -> None:
+    """Writes the demo's pictures: held-out scenes and photographs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = [(f"scene-{image_id:03d}.png", image) for image, image_id in held_out_images(_SCENES)]
+    pictures += [(f"photo-{name}.png", photograph(name)) for name in _PHOTOGRAPHS]
+    for name, image in pictures:
+        cv2.imwrite(str(folder / name), cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR))
+
+
+def run(output: Path) -> None:
+    """Exports the demo model, segments the pictures, scores both sides, and prints where everything is."""
+    output.mkdir(parents=True, exist_ok=True)
+    model, onnx_path = shapes_model(), output / "model.onnx"
+    print("1. Exporting the demo model and comparing it with PyTorch")
+    export_onnx(model, onnx_path)
+    print(f"   {verify_onnx(model, onnx_path)}")
+
+    print("2. Segmenting held-out scenes and photographs")
+    write_pictures(output / "images")
+    code = infer.main([str(onnx_path), str(output / "images"), "--output", str(output), "--score-threshold", "0.5"])
+    if code:
+        raise MaskrtError(f"segmenting failed with the exit code {code}")
+
+    print(f"3. Scoring {_SCENES} held-out scenes")
+    truth, segmenter = ground_truth(_SCENES), Segmenter(onnx_path)
+    sides = {
+        "PyTorch": lambda image, image_id: torch_results(model, image, image_id),
+        "maskrt": lambda image, image_id: segmenter.predict(image).to_coco(image_id),
+    }
+    print("              box AP   mask AP   ms/image")
+    for name, predict in sides.items():
+        started = time.perf_counter()
+        results = [record for image, image_id in held_out_images(_SCENES) for record in predict(image, image_id)]
+        milliseconds = (time.perf_counter() - started) / _SCENES * 1000
+        box, mask = (average_precision(truth, results, kind)["AP"] for kind in ("bbox", "segm"))
+        print(f"   {name:9} {box:8.4f} {mask:9.4f} {milliseconds:10.0f}")
+    print(f"\nmodel     {onnx_path}\noverlays  {output / 'overlays'}\nresults   {output / 'instances.json'}")
+
+
+def main() -> int:
+    """Command line of `make demo`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("out/demo"))
+    try:
+        run(parser.parse_args().output)
+    except (MaskrtError, OSError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""Overlays: instances drawn over their image for people to look at."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from maskrt.runtime.instances import Instances
+
+# RGB. Neighbours in the list differ in hue and lightness, since instances drawn next to each other in score
+# order often lie next to each other in the image too.
+_PALETTE = (
+    (255, 82, 82), (38, 166, 255), (255, 202, 40), (0, 200, 150), (186, 104, 255), (255, 138, 46),
+    (77, 221, 255), (236, 64, 150), (156, 214, 56), (92, 107, 255), (255, 167, 167), (0, 150, 136),
+    (214, 170, 255), (200, 140, 60), (120, 220, 160), (255, 110, 220),
+)  # fmt: skip
+_FILL_OPACITY = 0.45
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+class _Style(NamedTuple):
+    """Sizes in pixels that suit an image."""
+
+    line: int
+    font_scale: float
+    font_line: int
+    padding: int
+
+
+class _Plate(NamedTuple):
+    """A rectangle in image pixels, ends exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def overlap(self, other: "_Plate") -> int:
+        """The number of pixels that both cover."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return max(width, 0) * max(height, 0)
+
+
+def draw_instances(image: np.ndarray, instances: Instances) -> np.ndarray:
+    """Draw instances over a copy of their image.
+
+    Each instance has its own colour: a translucent mask with a crisp outline (a rectangle for models without
+    masks) and a plate with class and score. Larger instances are drawn first, so that smaller ones stay
+    visible; plates come last and avoid each other. Line widths and text grow with the image.
+
+    Args:
+        image: [H, W, 3] uint8 RGB, the image that was segmented.
+        instances: of that image.
+
+    Returns:
+        [H, W, 3] uint8 RGB.
+    """
+    canvas = np.ascontiguousarray(image).copy()
+    style = _style_for(instances.image_size)
+    sizes = np.prod(instances.boxes[:, 2:] - instances.boxes[:, :2], axis=1)
+    order = np.argsort(-sizes, kind="stable")
+    if instances.mask_probabilities is not None:
+        for i, crop in zip(order, instances[order].crops(), strict=True):
+            _draw_mask(canvas, *crop, _PALETTE[i % len(_PALETTE)], style)
+    else:
+        for i in order:
+            _draw_box(canvas, instances.boxes[i], _PALETTE[i % len(_PALETTE)], style)
+
+    plates: list[_Plate] = []
+    for i, (name, score, box) in enumerate(zip(instances.names, instances.scores, instances.boxes, strict=True)):
+        plates.append(_draw_label(canvas, f"{name} {score:.0%}", box, _PALETTE[i % len(_PALETTE)], style, plates))
+    return canvas
+
+
+def _style_for(image_size: tuple[int, int]) -> _Style:
+    side = float(np.sqrt(image_size[0] * image_size[1]))
+    font_scale = max(side / 1700, 0.4)
+    return _Style(
+        line=max(round(side / 400), 2),
+        font_scale=font_scale,
+        font_line=max(round(font_scale * 1.5), 1),
+        padding=max(round(font_scale * 7), 3),
+    )
+
+
+def _draw_mask(
+    canvas: np.ndarray, left: int, top: int, mask: np.ndarray, color: tuple[int, int, int], style: _Style
+) -> None:
+    if not mask.any():
+        return
+    region = canvas[top : top + mask.shape[0], left : left + mask.shape[1]]
+    levels = np.arange(256)[:, None] * (1 - _FILL_OPACITY) + np.array(color) * _FILL_OPACITY
+    tinted = cv2.LUT(region, np.rint(levels).astype(np.uint8)[:, None])
+    region[...] = cv2.copyTo(tinted, mask.view(np.uint8), region)
+    contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    # A dark edge below the coloured one separates it from a background of the same colour.
+    for line_color, width in ((_darker(color), style.line + 1), (color, style.line)):
+        cv2.drawContours(canvas, contours, -1, line_color, width, cv2.LINE_AA, offset=(left, top))
+
+
+def _draw_box(canvas: np.ndarray, box: np.ndarray, color: tuple[int, int, int], style: _Style) -> None:
+    x1, y1, x2, y2 = np.rint(box).astype(int).tolist()
+    for line_color, width in ((_darker(color), style.line + 1), (color, style.line)):
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), line_color, width, cv2.LINE_AA)
+
+
+def _draw_label(
+    canvas: np.ndarray,
+    text: str,
+    box: np.ndarray,
+    color: tuple[int, int, int],
+    style: _Style,
+    taken: Iterable[_Plate],
+) -> _Plate:
+    (width, height), descent = cv2.getTextSize(text, _FONT, style.font_scale, style.font_line)
+    size = width + 2 * style.padding, height + descent + 2 * style.padding
+    plate = _place(box, size, canvas.shape[:2], taken)
+    cv2.rectangle(canvas, plate[:2], (plate.right - 1, plate.bottom - 1), color, cv2.FILLED)
+    luminance = np.dot(color, (0.299, 0.587, 0.114))
+    ink = (20, 20, 20) if luminance > 128 else (255, 255, 255)
+    origin = plate.left + style.padding, plate.bottom - style.padding - descent
+    cv2.putText(canvas, text, origin, _FONT, style.font_scale, ink, style.font_line, cv2.LINE_AA)
+    return plate
+
+
+def _place(box: np.ndarray, size: tuple[int, int], image_size: tuple[int, ...], taken: Iterable[_Plate]) -> _Plate:
+    """The first place at the box, inside the image, that covers least of the plates already there."""
+    width, height = size
+    x1, y1, x2, y2 = np.rint(box).astype(int).tolist()
+    candidates = []
+    for x, y in (
+        (x1, y1 - height),  # above
+        (x2 - width, y1 - height),
+        (x1, y1),  # inside
+        (x1, y2),  # below
+        (x2 - width, y2),
+        (x2, y1),  # beside
+        (x1 - width, y1),
+        ((x1 + x2 - width) // 2, (y1 + y2 - height) // 2),  # over the middle
+    ):
+        left = max(min(x, image_size[1] - width), 0)
+        top = max(min(y, image_size[0] - height), 0)
+        candidates.append(_Plate(left, top, left + width, top + height))
+    taken = list(taken)
+    return min(candidates, key=lambda plate: sum(plate.overlap(other) for other in taken))
+
+
+def _darker(color: tuple[int, int, int]) -> tuple[int, int, int]:
+    red, green, blue = color
+    return red // 2, green // 2, blue // 2

@@ -1,0 +1,155 @@
+"""What an image file says about itself, read before anything is decoded.
+
+The decoder allocates what the header asks for and some decoders return half a picture for half a file; so the
+size is read here first, and a file that ends too early is told from one that is whole.
+"""
+
+import re
+import struct
+import zlib
+from typing import NamedTuple
+
+
+class ImageHeader(NamedTuple):
+    """The format and the stored size in pixels (before any EXIF rotation) of an image file."""
+
+    format: str
+    width: int
+    height: int
+
+
+class HeaderError(Exception):
+    """The header is damaged or the file ends too early; the message continues "<file> ..."."""
+
+
+SUPPORTED_FORMATS = "JPEG, PNG, WebP, TIFF, BMP and GIF"
+_CUT_OFF = "is cut off: the {} data ends too early"
+
+
+def read_header(data: bytes) -> ImageHeader:
+    """Identify an encoded image by its content and read its size.
+
+    Args:
+        data: the whole file.
+
+    Raises:
+        HeaderError: not one of `SUPPORTED_FORMATS`, a damaged header, or a file that ends too early.
+    """
+    for signature, name, parse in (
+        (rb"\xff\xd8\xff", "JPEG", _jpeg_size),
+        (rb"\x89PNG\r\n\x1a\n", "PNG", _png_size),
+        (rb"RIFF....WEBP", "WebP", _webp_size),
+        (rb"II[*+]\0|MM\0[*+]", "TIFF", _tiff_size),
+        (rb"BM", "BMP", _bmp_size),
+        (rb"GIF8[79]a", "GIF", _gif_size),
+    ):
+        if re.match(signature, data, re.DOTALL):
+            try:
+                width, height = parse(data)
+            except (struct.error, OverflowError):  # an offset beyond the end, or beyond any end
+                raise HeaderError(_CUT_OFF.format(name)) from None
+            if width < 1 or height < 1:
+                raise HeaderError(f"is a damaged {name} file: its header says {width}x{height} pixels")
+            return ImageHeader(name, width, height)
+    raise HeaderError(f"is not an image that can be read here (supported: {SUPPORTED_FORMATS})")
+
+
+# Markers that are not followed by a segment length: stuffed zero bytes, fill bytes, restarts, TEM.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")
+_JPEG_NOT_A_FRAME = {0xC4, 0xC8, 0xCC}  # DHT, JPG, DAC lie among the frame headers SOF0 ... SOF15
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Walk the segments (so that an EXIF thumbnail is passed over) to the end-of-image marker."""
+    size = None
+    position = 2
+    while marker := _JPEG_MARKER.search(data, position):
+        code = data[marker.end() - 1]
+        if code == 0xD9:
+            if size is None:
+                raise HeaderError("is a damaged JPEG file: it has no frame header")
+            return size
+        (length,) = struct.unpack_from(">H", data, marker.end())
+        if 0xC0 <= code <= 0xCF and code not in _JPEG_NOT_A_FRAME and size is None:
+            height, width = struct.unpack_from(">HH", data, marker.end() + 3)
+            size = width, height
+        position = marker.end() + length
+    raise HeaderError(_CUT_OFF.format("JPEG"))
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    """Walk the chunks, checking their CRCs, to the end chunk."""
+    position, size = 8, None
+    while True:
+        length, kind = struct.unpack_from(">I4s", data, position)
+        (crc,) = struct.unpack_from(">I", data, position + 8 + length)
+        # The first letter of a chunk's name is a capital if the picture cannot be shown without it.
+        if kind[:1].isupper() and zlib.crc32(memoryview(data)[position + 4 : position + 8 + length]) != crc:
+            name = ascii(kind.decode("latin-1"))  # damaged names may hold control characters
+            raise HeaderError(f"is a damaged PNG file: the checksum of its {name} chunk is wrong")
+        if size is None:
+            if kind != b"IHDR":
+                raise HeaderError("is a damaged PNG file: it does not begin with a header chunk")
+            size = struct.unpack_from(">II", data, position + 8)
+        if kind == b"IEND":
+            return size
+        position += 12 + length
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    (length,) = struct.unpack_from("<I", data, 4)
+    if len(data) < length + 8:
+        raise HeaderError(_CUT_OFF.format("WebP"))
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+        return width, height
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    raise HeaderError("is a damaged WebP file: it has no picture chunk")
+
+
+def _tiff_size(data: bytes) -> tuple[int, int]:
+    """The size in the first image directory, of classic TIFF and BigTIFF."""
+    order = "<" if data[:2] == b"II" else ">"
+    if struct.unpack_from(order + "H", data, 2)[0] == 43:
+        (directory,) = struct.unpack_from(order + "Q", data, 8)
+        count_format, entry_format = order + "Q", order + "HHQ"
+        entry_size = 20
+    else:
+        (directory,) = struct.unpack_from(order + "I", data, 4)
+        count_format, entry_format = order + "H", order + "HHI"
+        entry_size = 12
+    (count,) = struct.unpack_from(count_format, data, directory)
+    first = directory + struct.calcsize(count_format)
+    size = {}
+    for entry in range(min(count, 4096)):
+        at = first + entry * entry_size
+        tag, kind, _ = struct.unpack_from(entry_format, data, at)
+        if tag in (256, 257) and tag not in size:  # ImageWidth, ImageLength; the first counts, as in libtiff
+            value_format = {3: "H", 4: "I", 16: "Q"}.get(kind)  # SHORT, LONG, LONG8
+            if value_format is None:
+                raise HeaderError("is a damaged TIFF file: its size is not a whole number")
+            value_at = at + struct.calcsize(entry_format)
+            (size[tag],) = struct.unpack_from(order + value_format, data, value_at)
+    if len(size) != 2:
+        raise HeaderError("is a damaged TIFF file: its directory does not say how large it is")
+    return size[256], size[257]
+
+
+def _bmp_size(data: bytes) -> tuple[int, int]:
+    (header_size,) = struct.unpack_from("<I", data, 14)
+    if header_size == 12:  # the header of OS/2
+        width, height = struct.unpack_from("<HH", data, 18)
+        return width, height
+    width, height = struct.unpack_from("<ii", data, 18)
+    return width, abs(height)  # negative: stored top down
+
+
+def _gif_size(data: bytes) -> tuple[int, int]:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return width, height

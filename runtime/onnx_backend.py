@@ -1,0 +1,104 @@
+"""The ONNX Runtime backend."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from maskrt.runtime.backend import Detections
+from maskrt.runtime.errors import ArgumentError, DependencyError, ModelError
+from maskrt.runtime.metadata import parse_metadata
+from maskrt.runtime.onnx_file import read_metadata_properties
+
+_INPUTS = {"images", "image_sizes", "score_threshold", "nms_threshold"}
+_OUTPUTS = ("num_detections", "boxes", "scores", "labels")
+_INPUT_DTYPES: dict[str, np.dtype] = {
+    "tensor(uint8)": np.dtype(np.uint8),
+    "tensor(float)": np.dtype(np.float32),
+}
+# Tried in this order when the caller does not choose.
+_PREFERRED_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+class OnnxRuntimeBackend:
+    """A maskrt ONNX file in ONNX Runtime; see `backend.Backend`.
+
+    Args:
+        path: the ONNX file.
+        providers: ONNX Runtime execution providers, first choice first. None: CUDA if this ONNX Runtime has
+            it, then the CPU.
+        threads: CPU threads of one run. None: one per core.
+
+    Raises:
+        ModelError: the file is not a maskrt model or cannot be loaded.
+        DependencyError: ONNX Runtime is not installed.
+    """
+
+    def __init__(self, path: Path, *, providers: Sequence[str] | None = None, threads: int | None = None) -> None:
+        self.metadata = parse_metadata(read_metadata_properties(path), str(path))
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise DependencyError(
+                f"{path.name} runs in ONNX Runtime, which cannot be imported ({error}). "
+                "Install it: `pip install maskrt[cpu]`, or `pip install maskrt[gpu]` for CUDA."
+            ) from None
+
+        available = onnxruntime.get_available_providers()
+        if providers is None:
+            providers = [name for name in _PREFERRED_PROVIDERS if name in available]
+        elif unknown := [name for name in providers if name not in available]:
+            raise ArgumentError(
+                f"This ONNX Runtime has no {', '.join(unknown)}; it has {', '.join(available)}. "
+                "`pip install maskrt[gpu]` brings CUDA."
+            )
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # errors come as exceptions, warnings are for the exporter
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=list(providers), enable_fallback=len(providers) > 1
+            )
+            inputs = {value.name: value.type for value in self._session.get_inputs()}
+            outputs = [value.name for value in self._session.get_outputs()]
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            raise ModelError(
+                f"ONNX Runtime {onnxruntime.__version__} cannot load {path}: {_first_line(error)}"
+            ) from None
+        self.providers = tuple(self._session.get_providers())
+        if set(inputs) != _INPUTS or not set(_OUTPUTS) <= set(outputs) or inputs["images"] not in _INPUT_DTYPES:
+            raise ModelError(
+                f"{path} is damaged: its inputs {inputs} and outputs {outputs} are not those of a maskrt "
+                "model. Export it again with `maskrt-export`."
+            )
+        self.input_dtype = _INPUT_DTYPES[inputs["images"]]
+        self._output_names = [*_OUTPUTS, *(["masks"] if "masks" in outputs else [])]
+
+    def run(
+        self,
+        images: np.ndarray,
+        image_sizes: np.ndarray,
+        score_threshold: np.ndarray,
+        nms_threshold: np.ndarray,
+    ) -> Detections:
+        """Run one batch; see `backend.Backend.run`."""
+        feed = {
+            "images": images,
+            "image_sizes": image_sizes,
+            "score_threshold": score_threshold,
+            "nms_threshold": nms_threshold,
+        }
+        try:
+            outputs = self._session.run(self._output_names, feed)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            raise ModelError(
+                f"ONNX Runtime failed on a batch of shape {list(images.shape)}: {_first_line(error)}"
+            ) from None
+        num_detections, boxes, scores, labels, *masks = outputs
+        return Detections(num_detections, boxes, scores, labels, masks[0] if masks else None)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,115 @@
+import urllib.error
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torchvision.models import detection
+
+from maskrt.export import sources
+from maskrt.export.sources import SourceError, load_model
+
+SMALL = "fasterrcnn_mobilenet_v3_large_320_fpn"
+
+
+@pytest.fixture(scope="module")
+def state():
+    torch.manual_seed(0)
+    return detection.fasterrcnn_mobilenet_v3_large_320_fpn(
+        weights=None, weights_backbone=None, num_classes=5
+    ).state_dict()
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"model": s, "epoch": 3}, lambda s: {"state_dict": s}])
+def test_checkpoint_alone_or_under_a_key_and_its_class_count(state, tmp_path, wrap):
+    torch.save(wrap(state), tmp_path / "model.pth")
+    model, names = load_model(SMALL, checkpoint=tmp_path / "model.pth")
+    assert names is None
+    assert not model.training
+    assert model.roi_heads.box_predictor.cls_score.out_features == 5
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in state.items())
+
+
+def test_safetensors_and_names_of_data_parallel(state, tmp_path):
+    save_file({f"module.{key}": value.contiguous() for key, value in state.items()}, tmp_path / "model.safetensors")
+    model, _ = load_model(SMALL, checkpoint=tmp_path / "model.safetensors")
+    assert torch.equal(model.state_dict()["rpn.head.bbox_pred.weight"], state["rpn.head.bbox_pred.weight"])
+
+
+def test_torchvision_weights_bring_their_class_names(monkeypatch):
+    weights = detection.FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1
+
+    def builder(*, weights, progress):
+        return detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, num_classes=91)
+
+    monkeypatch.setitem(sources.BUILDERS, SMALL, builder)
+    _, names = load_model(SMALL, weights="COCO_V1")
+    assert names == weights.meta["categories"]
+    assert len(names) == 91
+
+
+def test_weights_that_cannot_be_downloaded(monkeypatch):
+    def builder(*, weights, progress):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setitem(sources.BUILDERS, SMALL, builder)
+    with pytest.raises(SourceError, match=r"no route to host.*--checkpoint"):
+        load_model(SMALL, weights="COCO_V1")
+
+
+def not_a_module() -> int:
+    return 3
+
+
+def failing() -> nn.Module:
+    raise RuntimeError("weights.bin is missing")
+
+
+def small() -> nn.Module:
+    return nn.Linear(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("maskrcnn_resnet18",), "unknown model 'maskrcnn_resnet18': expected one of maskrcnn_resnet50_fpn"),
+        ((SMALL,), "needs weights: give --weights COCO_V1 or --checkpoint"),
+        ((SMALL, "COCO_V7"), "no weights 'COCO_V7': expected one of COCO_V1"),
+        (("no.such.module:factory",), "cannot import 'no.such.module'"),
+        (("json:factory",), "'json' has no 'factory'"),
+        (("json:loads",), "json:loads failed: TypeError"),
+        (("time:time",), "time:time returned a float, expected a torch.nn.Module"),
+    ],
+)
+def test_sources_that_do_not_exist(arguments, message):
+    source, weights = (*arguments, None)[:2]
+    with pytest.raises(SourceError, match=message):
+        load_model(source, weights=weights)
+
+
+def test_bad_checkpoints(state, tmp_path):
+    def expect(name: str, message: str, source: str = SMALL, num_classes: int | None = None) -> None:
+        with pytest.raises(SourceError, match=message):
+            load_model(source, checkpoint=tmp_path / name, num_classes=num_classes)
+
+    expect("missing.pth", "there is no checkpoint")
+    (tmp_path / "text.pth").write_text("hello")
+    expect("text.pth", "cannot read the checkpoint")
+    (tmp_path / "text.safetensors").write_text("hello")
+    expect("text.safetensors", "cannot read the checkpoint")
+    torch.save(state, tmp_path / "good.pth")
+    content = (tmp_path / "good.pth").read_bytes()
+    (tmp_path / "cut.pth").write_bytes(content[: len(content) // 2])
+    expect("cut.pth", "cannot read the checkpoint")
+    torch.save([1, 2], tmp_path / "list.pth")
+    expect("list.pth", "holds no state dict")
+    torch.save(nn.Linear(2, 2), tmp_path / "module.pth")  # a pickled module could run anything when loaded
+    expect("module.pth", "cannot read the checkpoint")
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
+    expect("other.pth", "has no 'roi_heads.box_predictor.cls_score.weight'")
+    expect("good.pth", "is of another architecture: .* tensors are missing", "fasterrcnn_resnet50_fpn")
+    expect(
+        "good.pth",
+        r"cls_score.weight has the shape \(5, 1024\), expected \(7, 1024\); give the right --num-classes",
+        num_classes=7,
+    )

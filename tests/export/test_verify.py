@@ -1,0 +1,42 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from maskrt.export.verify import MismatchError, verify_onnx
+
+
+def test_the_exported_file_equals_the_model(shapes_model, shapes_onnx, shapes_float32_onnx):
+    for path in (shapes_onnx, shapes_float32_onnx):
+        differences = verify_onnx(shapes_model, path)
+        assert differences.detections > 0
+        assert differences.unmatched == 0
+        assert differences.box < 0.05
+        assert differences.score < 1e-4
+
+
+def _largest_weight(proto: onnx.ModelProto, op_type: str) -> onnx.TensorProto:
+    inputs = {node.input[1] for node in proto.graph.node if node.op_type == op_type}
+    return max((t for t in proto.graph.initializer if t.name in inputs), key=lambda t: np.prod(t.dims))
+
+
+@pytest.mark.parametrize("op_type", ["Conv", "Gemm"])
+def test_one_wrong_weight_tensor_is_found(shapes_model, shapes_onnx, tmp_path, op_type):
+    proto = onnx.load(shapes_onnx)
+    tensor = _largest_weight(proto, op_type)
+    values = numpy_helper.to_array(tensor) * np.float32(1.05)
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    onnx.save(proto, tmp_path / "wrong.onnx")
+    with pytest.raises(MismatchError, match="does not match the PyTorch model"):
+        verify_onnx(shapes_model, tmp_path / "wrong.onnx")
+
+
+def test_a_flipped_alignment_flag_is_found(shapes_model, shapes_onnx, tmp_path):
+    proto = onnx.load(shapes_onnx)
+    for node in proto.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "coordinate_transformation_mode" and node.domain == "maskrt":
+                attribute.s = b"half_pixel"
+    onnx.save(proto, tmp_path / "flipped.onnx")
+    with pytest.raises(MismatchError, match="does not match"):
+        verify_onnx(shapes_model, tmp_path / "flipped.onnx")

@@ -1,0 +1,84 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from maskrt.runtime import Instances
+from maskrt.runtime.draw import draw_instances
+
+
+def instances_in(height: int, width: int, boxes: list[list[float]], name: str = "disk") -> Instances:
+    number = len(boxes)
+    return Instances(
+        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        scores=np.linspace(0.99, 0.5, number, dtype=np.float32),
+        labels=np.ones(number, dtype=np.int32),
+        mask_probabilities=np.ones((number, 28, 28), dtype=np.float32),
+        class_names=("__background__", name),
+        image_size=(height, width),
+    )
+
+
+def test_colours_the_mask_and_leaves_the_rest() -> None:
+    image = np.full((300, 400, 3), 128, dtype=np.uint8)
+    before = image.copy()
+    overlay = draw_instances(image, instances_in(300, 400, [[100, 100, 200, 200], [250, 150, 350, 250]]))
+    np.testing.assert_array_equal(image, before)
+    assert overlay.shape == image.shape
+    assert overlay.dtype == np.uint8
+    first, second = overlay[180, 150].astype(int), overlay[230, 300].astype(int)
+    assert np.abs(first - 128).max() > 30
+    assert np.abs(first - second).max() > 30  # each instance its own colour
+    assert (overlay[260:, :200] == 128).all()
+    assert (overlay[:60] == 128).all()
+
+
+def test_mask_is_translucent(rng: np.random.Generator) -> None:
+    image = rng.integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    overlay = draw_instances(image, instances_in(300, 400, [[50, 50, 350, 250]]))
+    inside = np.s_[100:200, 150:300]
+    correlation = np.corrcoef(image[inside].ravel(), overlay[inside].ravel())[0, 1]
+    assert correlation > 0.7
+
+
+def test_small_instances_lie_over_large_ones() -> None:
+    image = np.zeros((300, 400, 3), dtype=np.uint8)
+    boxes = [[150.0, 120.0, 200.0, 170.0], [20.0, 20.0, 380.0, 280.0]]
+    both = draw_instances(image, instances_in(300, 400, boxes))
+    swapped = draw_instances(image, instances_in(300, 400, boxes[::-1]))
+    for overlay in (both, swapped):
+        assert np.abs(overlay[145, 175].astype(int) - overlay[250, 100]).max() > 20
+
+
+def test_labels_do_not_cover_each_other() -> None:
+    """Four tiny instances at one place: without avoidance only the last plate would be readable."""
+    image = np.zeros((480, 640, 3), dtype=np.uint8)
+    one, four = (
+        np.count_nonzero(draw_instances(image, instances_in(480, 640, [[300, 200, 302, 202]] * number)).any(axis=2))
+        for number in (1, 4)
+    )
+    assert one > 500
+    assert four > 3 * one
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2000), (2000, 3), (20, 20), (1080, 1920)])
+@pytest.mark.parametrize("with_masks", [True, False])
+def test_any_image_size(size: tuple[int, int], with_masks: bool) -> None:
+    height, width = size
+    boxes = [
+        [0, 0, width, height],
+        [-5, -5, width + 5, height + 5],
+        [0, 0, 0, 0],
+        [width - 1, height - 1] * 2,
+    ]
+    instances = instances_in(height, width, boxes, name="a rather long class name größe")  # type: ignore[arg-type]
+    if not with_masks:
+        instances = replace(instances, mask_probabilities=None)
+    overlay = draw_instances(np.zeros((height, width, 3), np.uint8), instances)
+    assert overlay.shape == (height, width, 3)
+    assert overlay.any()
+
+
+def test_no_instances_gives_the_image(rng: np.random.Generator) -> None:
+    image = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(draw_instances(image, instances_in(30, 40, [])), image)

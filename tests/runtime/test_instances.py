@@ -1,0 +1,101 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as coco_mask
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+from maskrt.runtime import ArgumentError, Instances
+
+NAMES = ("__background__", "disk", "star")
+
+
+@pytest.fixture
+def instances(rng: np.random.Generator) -> Instances:
+    corners = rng.uniform(0, 80, (6, 2))
+    boxes = np.concatenate((corners, corners + rng.uniform(1, 60, (6, 2))), axis=1).astype(np.float32)
+    masks = np.stack([cv2.GaussianBlur(mask, (7, 7), 2) for mask in rng.random((6, 28, 28), np.float32)])
+    return Instances(
+        boxes=boxes,
+        scores=np.linspace(0.9, 0.4, 6, dtype=np.float32),
+        labels=np.array([1, 2, 1, 1, 2, 1], dtype=np.int32),
+        mask_probabilities=masks,
+        class_names=NAMES,
+        image_size=(100, 120),
+    )
+
+
+def test_masks_and_rle_equal_torchvision(instances: Instances) -> None:
+    assert instances.mask_probabilities is not None
+    pasted = paste_masks_in_image(
+        torch.from_numpy(instances.mask_probabilities)[:, None],
+        torch.from_numpy(instances.boxes),
+        instances.image_size,
+    )[:, 0].numpy()
+    masks = instances.masks()
+    assert masks.shape == (6, 100, 120)
+    assert masks.dtype == bool
+    assert (np.abs(pasted[masks != (pasted > 0.5)] - 0.5) < 1e-6).all()
+    for rle, mask in zip(instances.rle(), masks, strict=True):
+        assert rle["size"] == [100, 120]
+        np.testing.assert_array_equal(coco_mask.decode(rle), mask)
+
+
+def test_length_and_indexing(instances: Instances) -> None:
+    assert len(instances) == 6
+    for index, expected in (
+        (instances.scores > 0.65, [0, 1, 2]),
+        (slice(None, None, 2), [0, 2, 4]),
+        (np.array([3, 1]), [3, 1]),
+        ([5], [5]),
+        (-1, [5]),
+        (np.int64(2), [2]),
+        (np.zeros(6, dtype=bool), []),
+    ):
+        part = instances[index]  # type: ignore[index]
+        assert isinstance(part, Instances)
+        np.testing.assert_array_equal(part.boxes, instances.boxes[expected])
+        np.testing.assert_array_equal(part.scores, instances.scores[expected])
+        np.testing.assert_array_equal(part.labels, instances.labels[expected])
+        assert part.mask_probabilities is not None
+        np.testing.assert_array_equal(part.mask_probabilities, instances.mask_probabilities[expected])  # type: ignore[index]
+        assert (part.class_names, part.image_size) == (NAMES, (100, 120))
+    assert [len(one) for one in instances] == [1] * 6
+    with pytest.raises(IndexError, match="there are 6 instances"):
+        instances[6]
+
+
+def test_names_and_repr(instances: Instances) -> None:
+    assert instances.names == ["disk", "star", "disk", "disk", "star", "disk"]
+    assert repr(instances) == "Instances(6 in 120x100 px: 4 disk, 2 star)"
+    assert repr(instances[:0]) == "Instances(0 in 120x100 px)"
+
+
+def test_to_coco_is_json_that_pycocotools_evaluates(instances: Instances) -> None:
+    records = json.loads(json.dumps(instances.to_coco(image_id=7)))
+    assert [record["image_id"] for record in records] == [7] * 6
+    assert [record["category_id"] for record in records] == instances.labels.tolist()
+    np.testing.assert_allclose([record["score"] for record in records], instances.scores)
+    boxes = np.array([record["bbox"] for record in records])
+    np.testing.assert_allclose(boxes[:, :2] + boxes[:, 2:], instances.boxes[:, 2:], rtol=1e-6)
+    masks = coco_mask.decode([record["segmentation"] for record in records])
+    np.testing.assert_array_equal(masks.transpose(2, 0, 1), instances.masks())
+
+
+def test_without_masks(instances: Instances) -> None:
+    detections = Instances(instances.boxes, instances.scores, instances.labels, None, NAMES, instances.image_size)
+    for use in (detections.rle, detections.masks, detections.crops):
+        with pytest.raises(ArgumentError, match="no masks"):
+            use()
+    assert "segmentation" not in detections.to_coco(1)[0]
+    assert detections[:2].mask_probabilities is None
+
+
+def test_no_instances(instances: Instances) -> None:
+    none = instances[:0]
+    assert none.rle() == []
+    assert none.to_coco(1) == []
+    assert none.masks().shape == (0, 100, 120)
+    assert list(none) == []

@@ -1,0 +1,258 @@
+"""Segmenter on a tiny model with known answers; the exporter's tests run it on real ones."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from maskrt.runtime import ArgumentError, ImageError, ModelError, Segmenter
+from maskrt.runtime.backend import Detections
+from maskrt.runtime.metadata import ModelMetadata
+from maskrt.runtime.preprocess import Batch
+
+WriteModel = Callable[..., Path]
+BOX_FRACTIONS = np.array([[0.1, 0.1, 0.5, 0.6], [0.4, 0.3, 0.9, 0.9], [0.0, 0.0, 1.0, 1.0]])  # of the model
+
+
+def image_of(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), 100, dtype=np.uint8)
+
+
+def test_one_image_gives_instances_in_its_own_pixels(write_model: WriteModel) -> None:
+    instances = Segmenter(write_model()).predict(image_of(300, 400))
+    assert instances.image_size == (300, 400)
+    assert instances.names == ["disk", "star"]
+    np.testing.assert_allclose(instances.boxes, BOX_FRACTIONS[:2] * (400, 300, 400, 300), rtol=1e-5)
+    np.testing.assert_allclose(instances.scores, [0.9, 0.6])
+    assert instances.mask_probabilities is not None
+    assert instances.mask_probabilities.shape == (2, 28, 28)
+    ellipse = instances.masks()[0]
+    assert ellipse[105, 120]  # the middle of the box
+    assert not ellipse[32, 42]  # its corner
+
+
+@pytest.mark.parametrize("input_type", [TensorProto.UINT8, TensorProto.FLOAT])
+def test_batch_of_mixed_sizes_and_kinds_equals_one_by_one(
+    write_model: WriteModel, tmp_path: Path, input_type: int
+) -> None:
+    segmenter = Segmenter(write_model(input_type=input_type))
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), image_of(50, 20))
+    images: list[np.ndarray | str | Path] = [
+        image_of(300, 400),
+        path,
+        str(path),
+        image_of(1, 1),
+        image_of(10, 20000),
+    ]
+    batch = segmenter.predict(images)
+    assert [instances.image_size for instances in batch] == [
+        (300, 400),
+        (50, 20),
+        (50, 20),
+        (1, 1),
+        (10, 20000),
+    ]
+    for image, instances in zip(images, batch, strict=True):
+        alone = segmenter.predict(image)
+        np.testing.assert_array_equal(alone.boxes, instances.boxes)
+        assert alone.rle() == instances.rle()
+
+
+def test_a_sequence_of_one_gives_a_list(write_model: WriteModel) -> None:
+    segmenter = Segmenter(write_model())
+    assert len(segmenter.predict([image_of(40, 40)])) == 1
+    assert len(segmenter.predict((image_of(40, 40),))) == 1
+    assert segmenter.predict([]) == []
+
+
+def test_score_threshold_is_set_per_call(write_model: WriteModel) -> None:
+    segmenter = Segmenter(write_model())
+    image = image_of(64, 64)
+    assert len(segmenter.predict(image)) == 2  # the model's own 0.5
+    assert len(segmenter.predict(image, score_threshold=0.0)) == 3
+    assert len(segmenter.predict(image, score_threshold=0.7)) == 1
+    nothing = segmenter.predict(image, score_threshold=1.0)
+    assert len(nothing) == 0
+    assert nothing.masks().shape == (0, 64, 64)
+    assert nothing.rle() == []
+
+
+class RecordingBackend:
+    """Stands in for a model, to see what it is given."""
+
+    def __init__(self, metadata: ModelMetadata) -> None:
+        self.metadata = metadata
+        self.input_dtype = np.dtype(np.uint8)
+        self.providers = ("Recorder",)
+        self.calls: list[tuple[np.ndarray, ...]] = []
+        self.labels = np.zeros((1, 1), np.int32)
+        self.boxes = np.zeros((1, 1, 4), np.float32)
+
+    def run(self, *arrays: np.ndarray) -> Detections:
+        self.calls.append(arrays)
+        one = np.ones(1, np.int32)
+        return Detections(one, self.boxes, np.zeros((1, 1), np.float32), self.labels, None)
+
+
+@pytest.fixture
+def recorder(write_model: WriteModel, monkeypatch: pytest.MonkeyPatch) -> tuple[Segmenter, RecordingBackend]:
+    segmenter = Segmenter(write_model(score_threshold=0.3, nms_threshold=0.7))
+    backend = RecordingBackend(segmenter.metadata)
+    monkeypatch.setattr(segmenter, "_backend", backend)
+    return segmenter, backend
+
+
+def test_what_the_model_is_given(recorder: tuple[Segmenter, RecordingBackend]) -> None:
+    segmenter, backend = recorder
+    segmenter.predict(image_of(50, 100))
+    segmenter.predict(image_of(50, 100), score_threshold=0.123, nms_threshold=0.4)
+    for score, nms, (images, image_sizes, score_threshold, nms_threshold) in zip(
+        (0.3, 0.123), (0.7, 0.4), backend.calls, strict=True
+    ):
+        assert images.shape == (1, 64, 128, 3)
+        assert images.dtype == np.uint8
+        assert (images == 100).all()
+        np.testing.assert_array_equal(image_sizes, np.array([[64, 128]], dtype=np.int32))
+        assert score_threshold.dtype == nms_threshold.dtype == np.float32
+        assert score_threshold == np.float32(score)
+        # The comparison `iou > threshold` of a float32 IoU with the float64 threshold, in float32.
+        assert nms_threshold.shape == (1,)
+        assert float(nms_threshold[0]) <= nms < float(np.nextafter(nms_threshold[0], np.float32(1)))
+
+
+def test_label_without_a_name(recorder: tuple[Segmenter, RecordingBackend]) -> None:
+    segmenter, backend = recorder
+    backend.labels[0] = 4
+    with pytest.raises(ModelError, match="label 4"):
+        segmenter.predict(image_of(50, 100))
+
+
+def test_boxes_that_are_no_numbers(recorder: tuple[Segmenter, RecordingBackend]) -> None:
+    segmenter, backend = recorder
+    backend.boxes[0, 0, 2] = np.nan
+    with pytest.raises(ModelError, match="not finite"):
+        segmenter.predict(image_of(50, 100))
+
+
+@pytest.mark.parametrize("name", ["score_threshold", "nms_threshold"])
+@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
+def test_thresholds_outside_of_their_range(write_model: WriteModel, name: str, value: float) -> None:
+    with pytest.raises(ArgumentError, match=f"{name} should be between 0 and 1"):
+        Segmenter(write_model()).predict(image_of(8, 8), **{name: value})
+
+
+def test_inputs_that_are_no_images(write_model: WriteModel, tmp_path: Path) -> None:
+    segmenter = Segmenter(write_model())
+    with pytest.raises(ArgumentError, match="uint8 array"):
+        segmenter.predict(image_of(8, 8).astype(np.float32))
+    with pytest.raises(ArgumentError, match="got int"):
+        segmenter.predict(3)  # type: ignore[call-overload]
+    with pytest.raises(ArgumentError, match="got NoneType"):
+        segmenter.predict([image_of(8, 8), None])  # type: ignore[list-item]
+    with pytest.raises(ImageError, match="no such file"):
+        segmenter.predict(tmp_path / "nowhere.jpg")
+
+
+def test_arrays_that_are_not_contiguous(write_model: WriteModel, rng: np.random.Generator) -> None:
+    segmenter = Segmenter(write_model())
+    image = rng.integers(0, 256, (60, 50, 3), dtype=np.uint8)
+    mirrored = image[:, ::-1]
+    np.testing.assert_array_equal(
+        segmenter.preprocess([mirrored]).canvas, segmenter.preprocess([mirrored.copy()]).canvas
+    )
+
+
+def test_attributes(write_model: WriteModel) -> None:
+    segmenter = Segmenter(write_model(), threads=1)
+    assert segmenter.class_names == ("__background__", "disk", "star", "größe")
+    assert segmenter.metadata.max_size == 128
+    assert segmenter.input_dtype == np.uint8
+    assert segmenter.providers == ("CPUExecutionProvider",)
+    assert repr(segmenter) == (
+        "Segmenter(model.onnx: torchvision.MaskRCNN, 3 classes, fp32, uint8 input, CPUExecutionProvider)"
+    )
+
+
+def test_model_without_masks(write_model: WriteModel) -> None:
+    instances = Segmenter(write_model(masks=False)).predict(image_of(30, 30))
+    assert len(instances) == 2
+    assert instances.mask_probabilities is None
+
+
+def test_stages_give_what_predict_gives(write_model: WriteModel) -> None:
+    segmenter = Segmenter(write_model())
+    batch = segmenter.preprocess([image_of(30, 30), image_of(90, 20)])
+    assert isinstance(batch, Batch)
+    results = segmenter.postprocess(segmenter.infer(batch, score_threshold=0.1), batch)
+    expected = segmenter.predict([image_of(30, 30), image_of(90, 20)], score_threshold=0.1)
+    assert [one.to_coco(1) for one in results] == [one.to_coco(1) for one in expected]
+
+
+def test_files_of_another_kind(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no TensorRT backend yet"):
+        Segmenter(tmp_path / "model.engine")
+    with pytest.raises(ModelError, match=r"ends in .onnx"):
+        Segmenter(tmp_path / "model.pt")
+    with pytest.raises(ModelError, match="no such file"):
+        Segmenter(tmp_path / "model.onnx")
+
+
+def test_arguments_of_the_constructor(write_model: WriteModel) -> None:
+    with pytest.raises(ArgumentError, match="at least 1"):
+        Segmenter(write_model(), threads=0)
+    with pytest.raises(ArgumentError, match="has no MagicExecutionProvider; it has"):
+        Segmenter(write_model(), providers=["MagicExecutionProvider"])
+    assert Segmenter(write_model(), providers=["CPUExecutionProvider"]).providers == ("CPUExecutionProvider",)
+
+
+def test_cut_off_models(write_model: WriteModel) -> None:
+    path = write_model()
+    content = path.read_bytes()
+    for fraction in (0.0, 0.1, 0.5, 0.9, 0.999):
+        path.write_bytes(content[: int(len(content) * fraction)])
+        with pytest.raises(ModelError):
+            Segmenter(path)
+
+
+def test_models_that_are_not_ours(write_model: WriteModel) -> None:
+    path = write_model()
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="not a maskrt model"):
+        Segmenter(path)
+    with pytest.raises(ModelError, match="format 2"):
+        Segmenter(write_model(format=2))
+
+
+def test_model_with_other_inputs(write_model: WriteModel) -> None:
+    path = write_model()
+    model = onnx.load(path)
+    model.graph.input[3].name = "iou_threshold"
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="not those of a maskrt model"):
+        Segmenter(path)
+
+
+def test_model_that_onnx_runtime_cannot_load(write_model: WriteModel) -> None:
+    path = write_model()
+    model = onnx.load(path)
+    model.graph.node[0].op_type = "NoSuchOperator"
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="cannot load"):
+        Segmenter(path)
+
+
+def test_model_that_fails_on_a_batch(write_model: WriteModel) -> None:
+    path = write_model()
+    model = onnx.load(path)
+    (corners,) = (value for value in model.graph.initializer if value.name == "xyxy")
+    corners.CopyFrom(numpy_helper.from_array(np.array([1, 0, 1, 5]), "xyxy"))  # there is no sixth size
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=r"failed on a batch of shape \[1, 64, 64, 3\]"):
+        Segmenter(path).predict(image_of(8, 8))
