@@ -6,17 +6,20 @@ OUT      ?= out
 MODEL    ?= maskrt.shapes.model:shapes_model
 ONNX     ?= $(OUT)/model.onnx
 IMAGES   ?= $(OUT)/demo/images
+TARGET   ?= rtx4090
 
 RUN := $(VENV)/bin/python
+# Large tensors come and go at every training step: keeping their memory makes a step a third faster.
+HUGE_PAGES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4000000000:glibc.malloc.trim_threshold=10000000000
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo export infer train-shapes test lint clean
+.PHONY: help install demo export infer plugins engine engines gpu-check bench train-shapes test lint clean
 
 help:  ## this list
 	@echo "maskrt: PyTorch Mask R-CNN to ONNX and TensorRT"
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
-	@echo "variables: MODEL=$(MODEL) ONNX=$(ONNX) IMAGES=$(IMAGES)"
+	@echo "variables: MODEL=$(MODEL) ONNX=$(ONNX) IMAGES=$(IMAGES) TARGET=$(TARGET)"
 
 install: $(READY)  ## a virtual environment in .venv with everything, in the pinned versions
 
@@ -37,8 +40,28 @@ export: $(READY)  ## MODEL → ONNX, verified against PyTorch
 infer: $(READY)  ## ONNX on IMAGES: overlays and COCO JSON
 	$(RUN) -m maskrt.runtime.infer $(ONNX) $(IMAGES) --output $(OUT)/infer $(INFER_OPTIONS)
 
+plugins: $(READY)  ## compile the TensorRT plugins and their host build
+	$(RUN) -m maskrt.plugins.build
+
+$(OUT)/model.onnx:
+	$(MAKE) export
+
+engine: $(READY) plugins $(ONNX)  ## ONNX → engine for TARGET, with its manifest
+	$(RUN) -m maskrt.engines $(ONNX) --target $(TARGET) $(ENGINE_OPTIONS)
+
+engines: $(READY) plugins $(ONNX)  ## ONNX → engines for every target that this machine can build for
+	$(RUN) -m maskrt.engines $(ONNX) --all-targets $(ENGINE_OPTIONS)
+
+gpu-check:  ## on a GPU machine, with its own packages: compile, GPU tests, kernel benchmarks → out/gpu-check/
+	PYTHONPATH=src $(PYTHON) -m maskrt.plugins.gpu_check
+
+bench: $(READY)  ## CPU benchmarks against torchvision and pycocotools, as ratios
+	$(RUN) -m maskrt.evaluation.bench_preprocess
+	$(RUN) -m maskrt.evaluation.bench_paste
+	$(RUN) -m maskrt.evaluation.bench_pipeline
+
 train-shapes: $(READY)  ## train the demo model again (about an hour and a half on two cores)
-	$(RUN) -m maskrt.shapes.train
+	GLIBC_TUNABLES=$(HUGE_PAGES) $(RUN) -m maskrt.shapes.train
 
 test: $(READY)  ## all tests that this machine can run
 	$(RUN) -m pytest $(PYTEST_OPTIONS)

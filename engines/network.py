@@ -1,0 +1,91 @@
+"""ONNX file → TensorRT network, with every custom operator a plugin layer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from maskrt.engines.errors import EngineError
+from maskrt.engines.flavors import Flavor, version_of
+from maskrt.engines.onnx_model import OnnxModel, without_functions
+from maskrt.runtime.manifest import Profile, Tensor
+
+_FUNCTIONS_SINCE = (10, 7)
+"""The first TensorRT whose parser prefers a plugin over a local function of the same name."""
+
+
+def parse_network(trt: ModuleType, flavor: Flavor, model: OnnxModel) -> tuple[Any, Any, Any]:
+    """Parse into a strongly typed network: (builder, network, parser), as Polygraphy passes them on.
+
+    Raises:
+        EngineError: a custom operator did not become a plugin layer.
+        PolygraphyException: the parser refuses the file.
+    """
+    from polygraphy.backend.trt import NetworkFromOnnxBytes, NetworkFromOnnxPath
+
+    # Networks are always strongly typed from TensorRT 11 on, which may drop the flag.
+    strongly_typed = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+    if flavor.name == "tensorrt" and version_of(trt) < _FUNCTIONS_SINCE:
+        load = NetworkFromOnnxBytes(without_functions(model.path), strongly_typed=strongly_typed)
+    else:
+        load = NetworkFromOnnxPath(str(model.path), strongly_typed=strongly_typed)
+    builder, network, parser = load()
+    check_plugin_layers(plugin_layers(trt, network), model)
+    return builder, network, parser
+
+
+def layer_types(network: Any) -> Counter[str]:
+    """Number of layers of each type, for example {"CONVOLUTION": 44, "PLUGIN_V3": 4}."""
+    return Counter(network.get_layer(index).type.name for index in range(network.num_layers))
+
+
+def plugin_layers(trt: ModuleType, network: Any) -> Counter[str]:
+    """Number of plugin layers of each plugin, by the plugin's name."""
+    counts: Counter[str] = Counter()
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        if layer.type == trt.LayerType.PLUGIN_V3:
+            layer.__class__ = trt.IPluginV3Layer  # the bindings return the base class
+            counts[layer.plugin.get_capability_interface(trt.PluginCapabilityType.CORE).plugin_name] += 1
+    return counts
+
+
+def check_plugin_layers(found: Mapping[str, int], model: OnnxModel) -> None:
+    """That each custom operator of the file became a plugin layer, and none was expanded into its function.
+
+    Raises:
+        EngineError: the counts differ.
+    """
+    if dict(found) != dict(model.custom_nodes):
+        raise EngineError(
+            f"{model.path} has {_counts(model.custom_nodes)}, but the network has {_counts(found)} as plugin "
+            "layers: TensorRT expanded the rest into standard operators, which it cannot run. Run `make plugins`, "
+            "and export the file again with `maskrt-export`."
+        )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return " and ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
+
+
+def tensors(trt: ModuleType, network: Any, profile: Profile) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The network's inputs and outputs, with their shapes at each point of the profile."""
+    inputs = [network.get_input(index) for index in range(network.num_inputs)]
+    outputs = [network.get_output(index) for index in range(network.num_outputs)]
+    return (
+        tuple(_tensor(trt, tensor, profile) for tensor in inputs),
+        tuple(_tensor(trt, tensor, profile) for tensor in outputs),
+    )
+
+
+def _tensor(trt: ModuleType, tensor: Any, profile: Profile) -> Tensor:
+    shape = tuple(tensor.shape)
+
+    def at(canvas: tuple[int, int, int]) -> tuple[int, ...]:
+        # Only `images` has a dynamic height and width; elsewhere the first axis, the batch, is the only dynamic one.
+        known = canvas if tensor.name == "images" else canvas[:1]
+        return tuple(known[axis] if size == -1 else int(size) for axis, size in enumerate(shape))
+
+    return Tensor(tensor.name, trt.nptype(tensor.dtype).__name__, at(profile.min), at(profile.opt), at(profile.max))

@@ -1,0 +1,103 @@
+"""What the engine builder has to know of an exported ONNX file."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maskrt.runtime.errors import DependencyError, ModelError
+from maskrt.runtime.manifest import sha256_of
+from maskrt.runtime.metadata import ModelMetadata, parse_metadata
+from maskrt.runtime.onnx_file import read_metadata_properties
+
+if TYPE_CHECKING:
+    import onnx
+
+DOMAIN = "maskrt"
+"""Domain of the operators that become plugin layers."""
+
+PRECISIONS = ("fp32", "fp16", "int8", "fp8")
+
+LIMITS = (1024, 16384, 16384)
+"""The largest batch, height and width of a canvas that the exporter declares the model for."""
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """An exported ONNX file.
+
+    Attributes:
+        path: the file.
+        sha256: of the file.
+        metadata: what the file says of the model.
+        properties: the same as a JSON object, without the prefix `maskrt.`.
+        custom_nodes: number of nodes of each operator that must become a plugin layer.
+        weights_bytes: size of the weights.
+    """
+
+    path: Path
+    sha256: str
+    metadata: ModelMetadata
+    properties: Mapping[str, Any]
+    custom_nodes: Mapping[str, int]
+    weights_bytes: int
+
+
+def read_onnx_model(path: Path) -> OnnxModel:
+    """Read an exported ONNX file.
+
+    Raises:
+        ModelError: it is missing, damaged, or not exported by maskrt.
+        DependencyError: the package `onnx` is not installed.
+    """
+    strings = read_metadata_properties(path)
+    metadata = parse_metadata(strings, str(path))
+    if metadata.precision not in PRECISIONS:
+        raise ModelError(
+            f"{path} is damaged: its precision is {metadata.precision!r}, not one of {', '.join(PRECISIONS)}."
+        )
+    graph = _load(path).graph
+    custom_nodes = Counter(node.op_type for node in graph.node if node.domain == DOMAIN)
+    if "images" not in {tensor.name for tensor in graph.input} or not custom_nodes:
+        raise ModelError(
+            f"{path} is damaged: it is not a graph that maskrt exports. Export it again with `maskrt-export`."
+        )
+    return OnnxModel(
+        path=path,
+        sha256=sha256_of(path),
+        metadata=metadata,
+        properties={
+            key.removeprefix("maskrt."): json.loads(text) for key, text in strings.items() if key.startswith("maskrt.")
+        },
+        custom_nodes=dict(sorted(custom_nodes.items())),
+        weights_bytes=sum(tensor.ByteSize() for tensor in graph.initializer),
+    )
+
+
+def without_functions(path: Path) -> bytes:
+    """The ONNX file without its local functions, which a parser before TensorRT 10.7 takes for an error.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    model = _load(path)
+    del model.functions[:]
+    return model.SerializeToString()
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise DependencyError("Building engines needs onnx: `pip install maskrt[engines]`.") from error
+    try:
+        return onnx.load(path)
+    except (DecodeError, ValueError) as error:
+        raise ModelError(f"{path} is damaged: {error}. Copy or export it again.") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None

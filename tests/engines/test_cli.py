@@ -1,0 +1,160 @@
+"""`maskrt-engine`: what it says when something is wrong."""
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+
+from maskrt.engines import cli
+from maskrt.engines.build import default_output
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Runs the command in this process, which must refuse; returns what it says."""
+    assert cli.main([str(argument) for argument in arguments]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("maskrt-engine: ")
+    assert output.err.count("\n") == 1
+    return output.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--target=rtx4080"], r"no target 'rtx4080'\. Did you mean rtx4090\?"),
+        (["--target=jetson-xavier"], "TensorRT 8.5"),
+        (["--target=h100", "--flavor=tensorrt-rtx"], "does not support h100"),
+        (["--target=rtx4090", "--min=1x300x320"], "multiple of 32: 288 or 320"),
+        (["--target=rtx4090", "--max=8"], "BATCHxHEIGHTxWIDTH"),
+        (["--target=rtx4090", "--workspace=0"], "workspace must be at least 1 MiB"),
+        (["--all-targets", "--output=no-such-folder"], "no folder no-such-folder"),
+    ],
+)
+def test_options(capsys: pytest.CaptureFixture[str], skeleton_onnx: Path, options: list[str], message: str) -> None:
+    assert re.search(message, refused(capsys, skeleton_onnx, *options))
+
+
+def test_options_for_tensorrt_rtx(capsys: pytest.CaptureFixture[str], skeleton_onnx: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    options = (skeleton_onnx, "--target=rtx4090", "--flavor=tensorrt-rtx")
+    assert "times no kernels while it builds" in refused(capsys, *options, "--timing-cache=x")
+    assert "it is a folder" in refused(capsys, *options, f"--output={tmp_path}")
+    assert "there is no folder" in refused(capsys, *options, f"--output={tmp_path / 'missing' / 'a.engine'}")
+
+
+def test_precision_that_the_gpu_does_not_have(
+    capsys: pytest.CaptureFixture[str], write_skeleton: Callable[..., None], tmp_path: Path
+) -> None:
+    write_skeleton(tmp_path / "m.onnx", precision='"fp8"')
+    message = refused(capsys, tmp_path / "m.onnx", "--target=rtx3090")
+    assert re.search(r"rtx3090 .* has no fp8; it has fp32, fp16, int8.*or build for l4, rtx4090, h100", message)
+
+
+def test_model_files(capsys: pytest.CaptureFixture[str], skeleton_onnx: Path, tmp_path: Path) -> None:
+    assert "there is no such file" in refused(capsys, tmp_path / "missing.onnx", "--target=rtx4090")
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(skeleton_onnx.read_bytes()[:200])
+    assert "cut.onnx" in refused(capsys, cut, "--target=rtx4090")
+
+
+def test_output_is_beside_the_model_by_default() -> None:
+    assert default_output(Path("a/model.int8.onnx"), "t4") == Path("a/model.int8.t4.engine")
+
+
+def test_plugin_library_that_is_missing(without_plugins: Command, skeleton_onnx: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    result = without_plugins(skeleton_onnx, "--target=rtx4090")
+    assert result.returncode == 2
+    assert re.match(r"maskrt-engine: .*libmaskrt_plugins\.so does not exist\. Run `make plugins`", result.stderr)
+
+
+def test_plugin_library_for_other_headers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], skeleton_onnx: Path
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    from maskrt.plugins import loader
+    from maskrt.plugins.libraries import PluginLibraryError
+
+    def load(trt: object) -> None:
+        raise PluginLibraryError("it was built for TensorRT 11.0, but TensorRT 10.3 is running. Run `make plugins`.")
+
+    monkeypatch.setattr(loader, "load_plugins", load)
+    monkeypatch.setattr("maskrt.engines.build.import_tensorrt", lambda flavor: type("trt", (), {"__version__": "1.7"}))
+    assert "TensorRT 11.0, but TensorRT 10.3" in refused(capsys, skeleton_onnx, "--target=rtx4090")
+
+
+def test_graph_that_tensorrt_refuses(maskrt_engine: Command, skeleton_onnx: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    result = maskrt_engine(skeleton_onnx, "--target=rtx4090")
+    assert result.returncode == 2
+    assert re.search(r"maskrt-engine: TensorRT-RTX 1\.\S+ cannot build .*skeleton\.onnx: .*", result.stderr)
+    assert "Traceback" not in result.stderr
+    assert not default_output(skeleton_onnx, "rtx4090").exists()
+
+
+@pytest.mark.slow
+def test_no_function_is_expanded_in_silence(maskrt_engine: Command, shapes_onnx: Path, tmp_path: Path) -> None:
+    """A node that names a plugin nobody has is parsed as its function; that is an error, not a slow engine."""
+    pytest.importorskip("tensorrt_rtx")
+    model = onnx.load(shapes_onnx)
+    node = next(node for node in model.graph.node if node.op_type == "BatchedNMS")
+    next(a for a in node.attribute if a.name == "plugin_namespace").s = b"somebody else's"
+    onnx.save(model, tmp_path / "m.onnx")
+    result = maskrt_engine(tmp_path / "m.onnx", "--target=rtx4090")
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    wanted, found = "2 BatchedNMS and 2 MultilevelRoIAlign", "1 BatchedNMS and 2 MultilevelRoIAlign"
+    assert f"has {wanted}, but the network has {found} as plugin layers" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+@pytest.fixture
+def builds(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """The command of each target that --all-targets would build; building for "l4" fails."""
+    pytest.importorskip("tensorrt_rtx")
+    commands: dict[str, list[str]] = {}
+
+    def run(command: list[str], *, check: bool) -> subprocess.CompletedProcess[str]:
+        options = command[command.index("maskrt.engines") + 1 :]
+        target = options[1].removeprefix("--target=")
+        commands[target] = options
+        return subprocess.CompletedProcess(command, 2 if target == "l4" else 0)
+
+    monkeypatch.setattr(cli.subprocess, "run", run)
+    monkeypatch.setattr(cli, "local_gpu", lambda: None)
+    return commands
+
+
+def test_all_targets(
+    builds: dict[str, list[str]], capsys: pytest.CaptureFixture[str], skeleton_onnx: Path, tmp_path: Path
+) -> None:
+    """Every target that this machine can build for, and a reason for each other one; a failure stops none."""
+    arguments = ("--all-targets", f"--output={tmp_path}", "--flavor=tensorrt-rtx", "--max=1x64x64")
+    assert cli.main([str(skeleton_onnx), *arguments]) == 2
+    output = capsys.readouterr()
+    assert list(builds) == ["a100", "a10", "rtx3090", "l4", "rtx4090", "rtx5090", "dgx-spark"]
+    engine = tmp_path / "skeleton.rtx4090.engine"
+    options = ["--target=rtx4090", "--flavor=tensorrt-rtx", "--max=1x64x64", f"--output={engine}"]
+    assert builds["rtx4090"] == [str(skeleton_onnx), *options]
+    assert "engines: a100, a10, rtx3090, rtx4090, rtx5090, dgx-spark\n" in output.out
+    assert output.err == "maskrt-engine: failed for l4\n"
+    for name in ("jetson-xavier", "jetson-orin", "t4", "rtx2080", "h100", "local"):
+        assert re.search(rf"^skipped {name}: \w+", output.out, re.MULTILINE)
+
+
+def test_all_targets_of_a_precision(
+    builds: dict[str, list[str]],
+    capsys: pytest.CaptureFixture[str],
+    write_skeleton: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    write_skeleton(tmp_path / "m.onnx", precision='"fp8"')
+    cli.main([str(tmp_path / "m.onnx"), "--all-targets", "--flavor=tensorrt-rtx"])
+    assert list(builds) == ["l4", "rtx4090", "rtx5090", "dgx-spark"]
+    assert "skipped a10: a10 (A10, A10G, A40, compute capability 8.6) has no fp8" in capsys.readouterr().out
