@@ -16,7 +16,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import FrozenBatchNorm2d
 
 _OBJECTNESS_STD = 1.5
-_CLASS_STD = 3.0
+_CLASS_STD = 2.0
 _MASK_STD = 3.0
 _DELTA_STD = 0.2
 """In units of the box's size, after the box coder's weights."""

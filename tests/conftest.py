@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from maskrt.plugins import build, libraries
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         if "gpu" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU on this machine"))
+            item.add_marker(pytest.mark.skip(reason="torch sees no NVIDIA GPU on this machine"))
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +73,13 @@ def drawn_model(photographs: dict[str, np.ndarray]) -> Callable[[str], object]:
         return draw_weights(model, images)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def plugin_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all plugin libraries: the one that the environment names, or a build for all architectures."""
+    if libraries.DIRECTORY_VARIABLE in os.environ:
+        return libraries.directory()
+    if shutil.which("nvcc", path=f"{os.environ['PATH']}:/usr/local/cuda/bin") is None:
+        pytest.skip("nvcc is not installed")
+    return build.build(tmp_path_factory.mktemp("plugins"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,19 +11,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from maskrt.plugins import build, libraries
+from maskrt.plugins import libraries
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="session")
-def plugin_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all libraries: the one that the environment names, or a build for one architecture."""
-    if libraries.DIRECTORY_VARIABLE in os.environ:
-        return libraries.directory()
-    if shutil.which("nvcc", path=f"{os.environ['PATH']}:/usr/local/cuda/bin") is None:
-        pytest.skip("nvcc is not installed")
-    return build.build(tmp_path_factory.mktemp("plugins"), architectures="89-real")
 
 
 @pytest.fixture

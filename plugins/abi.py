@@ -1,0 +1,61 @@
+"""The C interface of the two libraries (maskrt_plugins.h), mirrored for ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+
+ABI_VERSION = 1
+MAX_LEVELS = 5
+FLOAT32 = 0
+FLOAT16 = 1
+
+
+class RoiAlignAttributesStruct(ctypes.Structure):
+    """MaskrtRoiAlignAttributes."""
+
+    _fields_ = (
+        ("output_height", ctypes.c_int32),
+        ("output_width", ctypes.c_int32),
+        ("sampling_ratio", ctypes.c_int32),
+        ("half_pixel", ctypes.c_int32),
+        ("max_mode", ctypes.c_int32),
+        ("level_count", ctypes.c_int32),
+        ("scales", ctypes.c_float * MAX_LEVELS),
+        ("level_thresholds", ctypes.c_float * (MAX_LEVELS - 1)),
+    )
+
+
+class RoiAlignStruct(ctypes.Structure):
+    """MaskrtRoiAlign."""
+
+    _fields_ = (
+        ("attributes", RoiAlignAttributesStruct),
+        ("batch", ctypes.c_int32),
+        ("rois_per_image", ctypes.c_int32),
+        ("channels", ctypes.c_int32),
+        ("data_type", ctypes.c_int32),
+        ("channels_last", ctypes.c_int32),
+        ("channel_stride", ctypes.c_int32),
+        ("heights", ctypes.c_int32 * MAX_LEVELS),
+        ("widths", ctypes.c_int32 * MAX_LEVELS),
+        ("rois", ctypes.c_void_p),
+        ("features", ctypes.c_void_p * MAX_LEVELS),
+        ("output", ctypes.c_void_p),
+    )
+
+
+class BatchedNmsStruct(ctypes.Structure):
+    """MaskrtBatchedNms."""
+
+    _fields_ = (
+        ("batch", ctypes.c_int32),
+        ("boxes_per_image", ctypes.c_int32),
+        ("max_output", ctypes.c_int32),
+        ("boxes", ctypes.c_void_p),
+        ("scores", ctypes.c_void_p),
+        ("groups", ctypes.c_void_p),
+        ("iou_threshold", ctypes.c_void_p),
+        ("score_threshold", ctypes.c_void_p),
+        ("num", ctypes.c_void_p),
+        ("indices", ctypes.c_void_p),
+    )

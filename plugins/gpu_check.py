@@ -1,0 +1,114 @@
+"""What only a GPU can show, in one command: `make gpu-check`, `python -m maskrt.plugins.gpu_check`.
+
+Builds the plugins for this machine's GPU, runs the tests marked `gpu` and the kernel benchmarks, and writes one JSON
+file. Needs torch and torchvision with CUDA, nvcc, CMake and pytest; TensorRT's headers are optional.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import maskrt
+
+from . import build, libraries
+
+NO_GPU = 3
+REPOSITORY = Path(__file__).resolve().parents[1]
+TESTS = REPOSITORY / "tests" / "plugins"
+
+
+def missing_gpu() -> str | None:
+    """Why nothing can be checked here, or None."""
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("torchvision") is None:
+        return "torch and torchvision are needed to drive the GPU, and are not installed"
+    import torch
+
+    if not torch.cuda.is_available():
+        return "torch sees no NVIDIA GPU on this machine"
+    return None
+
+
+def describe_machine() -> dict[str, Any]:
+    """The GPU and the software that drives it."""
+    import torch
+    import torchvision
+
+    major, minor = torch.cuda.get_device_capability()
+    return {
+        "device": torch.cuda.get_device_name(),
+        "compute_capability": f"{major}.{minor}",
+        "multiprocessors": torch.cuda.get_device_properties(0).multi_processor_count,
+        "driver": _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
+        "cuda": torch.version.cuda,
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "maskrt": maskrt.__version__,
+        "commit": _output("git", "-C", str(REPOSITORY), "rev-parse", "HEAD"),
+    }
+
+
+def run_tests(environment: dict[str, str]) -> dict[str, Any]:
+    """The tests marked `gpu`: pytest's exit status and last line."""
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", str(TESTS)]
+    result = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    lines = result.stdout.strip().splitlines()
+    print(result.stdout[-6000:], result.stderr[-2000:], flush=True)
+    return {"exit_status": result.returncode, "summary": lines[-1] if lines else ""}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns 0 when all tests passed, 3 where there is no GPU, 1 otherwise."""
+    parser = argparse.ArgumentParser(prog="python -m maskrt.plugins.gpu_check", description=__doc__)
+    parser.add_argument("--output", type=Path, default=REPOSITORY / "out" / "gpu-check", help="default: out/gpu-check")
+    options = parser.parse_args(arguments)
+    reason = missing_gpu()
+    if reason is not None:
+        print(f"gpu-check needs an NVIDIA GPU: {reason}. Nothing was checked.", file=sys.stderr)
+        return NO_GPU
+    if not TESTS.is_dir():
+        print(f"gpu-check runs from a checkout of the repository, but {TESTS} does not exist.", file=sys.stderr)
+        return 1
+
+    machine = describe_machine()
+    print(f"{machine['device']}, compute capability {machine['compute_capability']}: building the plugins", flush=True)
+    architecture = machine["compute_capability"].replace(".", "")
+    try:
+        folder = build.build(options.output / "build", architectures=f"{architecture}-real", tensorrt="AUTO")
+    except build.BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    os.environ[libraries.DIRECTORY_VARIABLE] = str(folder)
+    source = str(REPOSITORY / "src")
+    path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+    print("running the GPU tests", flush=True)
+    tests = run_tests({**os.environ, "PYTHONPATH": path})
+    print("running the benchmarks", flush=True)
+    from . import benchmark
+
+    results = {**machine, "tests": tests, "benchmarks": benchmark.run()}
+    target = options.output / f"{machine['device'].replace(' ', '-').replace('/', '-')}.json"
+    target.write_text(json.dumps(results, indent=2) + "\n")
+    print(json.dumps(results["benchmarks"], indent=2))
+    print(f"{tests['summary']}\n{target}")
+    return 0 if tests["exit_status"] == 0 else 1
+
+
+def _output(*command: str) -> str | None:
+    """The first line that a command prints, or None where it is missing or fails."""
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    lines = result.stdout.strip().splitlines()
+    return lines[0] if result.returncode == 0 and lines else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""The two operators on NumPy arrays, by the host build of the kernels' arithmetic (libmaskrt_host.so).
+
+This is the reference that the kernels are tested against: plain loops, single-threaded, not made for speed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import abi, libraries
+from .attributes import RoiAlignAttributes
+
+
+def _library() -> ctypes.CDLL:
+    return _open(libraries.find(libraries.HOST, "python -m maskrt.plugins.build --host-only"))
+
+
+@cache
+def _open(path: Path) -> ctypes.CDLL:
+    return libraries.open_library(path)
+
+
+def multilevel_roi_align(
+    rois: NDArray[np.float32], features: Sequence[NDArray[np.floating]], attributes: RoiAlignAttributes
+) -> NDArray[np.floating]:
+    """RoIAlign of every RoI from the pyramid level that its size chooses (FPN, arXiv:1612.03144, eq. 1).
+
+    The arithmetic of a bin is torchvision's `roi_align`. A NaN coordinate makes an RoI's output zero.
+
+    Args:
+        rois: [B, R, 4] float32 xyxy in canvas pixels.
+        features: per level [B, C, H_l, W_l], all float32 or all float16, finest first.
+        attributes: one scale per feature.
+
+    Returns:
+        [B * R, C, output_height, output_width] of the features' type; float16 is float32 rounded once.
+
+    Raises:
+        ValueError: a shape or type does not fit.
+        libraries.PluginLibraryError: the library is not built.
+    """
+    check_array("rois", rois, np.float32, (None, None, 4))
+    if len(features) != len(attributes.scales):
+        raise ValueError(f"{len(attributes.scales)} scales need as many features, but there are {len(features)}")
+    dtype = features[0].dtype
+    if dtype not in (np.float32, np.float16):
+        raise ValueError(f"features must be float32 or float16, but feature_0 is {dtype}")
+    batch, rois_per_image, _ = rois.shape
+    channels = features[0].shape[1] if features[0].ndim == 4 else None
+    for level, feature in enumerate(features):
+        check_array(f"feature_{level}", feature, dtype, (batch, channels, None, None))
+        if 0 in feature.shape[2:]:
+            raise ValueError(f"feature_{level} must have at least one pixel, but its shape is {feature.shape}")
+    wide = [np.ascontiguousarray(feature, dtype=np.float32) for feature in features]
+    rois = np.ascontiguousarray(rois)
+    output = np.empty(
+        (batch * rois_per_image, wide[0].shape[1], attributes.output_height, attributes.output_width),
+        np.float32,
+    )
+    call = abi.RoiAlignStruct(
+        attributes=attributes.to_struct(),
+        batch=batch,
+        rois_per_image=rois_per_image,
+        channels=wide[0].shape[1],
+        data_type=abi.FLOAT32,
+        rois=rois.ctypes.data,
+        output=output.ctypes.data,
+    )
+    for level, feature in enumerate(wide):
+        call.heights[level], call.widths[level] = feature.shape[2:]
+        call.features[level] = feature.ctypes.data
+    status = _library().maskrt_host_roi_align(ctypes.byref(call))
+    if status != 0:
+        raise ValueError(f"the host library refused the call (status {status})")
+    return output.astype(dtype, copy=False)
+
+
+def batched_nms(
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    groups: NDArray[np.int32],
+    iou_threshold: float,
+    score_threshold: float,
+    max_output: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Greedy non-maximum suppression within groups (torchvision `batched_nms`), then the best of all groups.
+
+    Candidates have score > score_threshold and are taken by descending score, ties by lower index. A kept box
+    suppresses later ones of its group with IoU > iou_threshold. Thresholds are float32 values: round a double
+    iou_threshold down for the comparison that torchvision's CPU kernel makes.
+
+    Args:
+        boxes: [B, N, 4] float32 xyxy.
+        scores: [B, N] float32; NaN is no candidate.
+        groups: [B, N] int32, any values.
+        max_output: K, at least 1.
+
+    Returns:
+        num [B] int32 and indices [B, K] int32, in descending score order, -1 after the first num.
+
+    Raises:
+        ValueError: a shape, type or value does not fit.
+        libraries.PluginLibraryError: the library is not built.
+    """
+    check_array("boxes", boxes, np.float32, (None, None, 4))
+    check_array("scores", scores, np.float32, boxes.shape[:2])
+    check_array("groups", groups, np.int32, boxes.shape[:2])
+    if max_output < 1:
+        raise ValueError(f"max_output must be at least 1, but is {max_output}")
+    boxes, scores, groups = (
+        np.ascontiguousarray(boxes),
+        np.ascontiguousarray(scores),
+        np.ascontiguousarray(groups),
+    )
+    thresholds = np.array([iou_threshold, score_threshold], np.float32)
+    num = np.empty(boxes.shape[0], np.int32)
+    indices = np.empty((boxes.shape[0], max_output), np.int32)
+    call = abi.BatchedNmsStruct(
+        batch=boxes.shape[0],
+        boxes_per_image=boxes.shape[1],
+        max_output=max_output,
+        boxes=boxes.ctypes.data,
+        scores=scores.ctypes.data,
+        groups=groups.ctypes.data,
+        iou_threshold=thresholds.ctypes.data,
+        score_threshold=thresholds.ctypes.data + thresholds.itemsize,
+        num=num.ctypes.data,
+        indices=indices.ctypes.data,
+    )
+    _library().maskrt_host_batched_nms(ctypes.byref(call))
+    return num, indices
+
+
+def select_levels(rois: NDArray[np.float32], level_thresholds: Sequence[float]) -> NDArray[np.int32]:
+    """The pyramid level of each RoI: how many of the thresholds sqrt(area) reaches.
+
+    Args:
+        rois: [..., 4] float32 xyxy in canvas pixels.
+        level_thresholds: ascending.
+
+    Returns:
+        [...] int32.
+    """
+    rois = np.ascontiguousarray(rois)
+    check_array("rois", rois, np.float32, (*[None] * (rois.ndim - 1), 4))
+    thresholds = np.asarray(level_thresholds, np.float32)
+    levels = np.empty(rois.shape[:-1], np.int32)
+    _library().maskrt_host_select_levels(
+        ctypes.c_void_p(rois.ctypes.data),
+        ctypes.c_int64(levels.size),
+        ctypes.c_void_p(thresholds.ctypes.data),
+        ctypes.c_int32(thresholds.size),
+        ctypes.c_void_p(levels.ctypes.data),
+    )
+    return levels
+
+
+def check_array(name: str, array: NDArray, dtype: type | np.dtype, shape: tuple[int | None, ...]) -> None:
+    """Raise ValueError unless the array has this type and shape (None: any size)."""
+    fits = array.ndim == len(shape) and all(w is None or w == s for w, s in zip(shape, array.shape, strict=True))
+    if array.dtype != dtype or not fits:
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(
+            f"{name} must be {np.dtype(dtype)} of shape ({wanted}), but is {array.dtype} of shape {array.shape}"
+        )

@@ -1,0 +1,77 @@
+// BatchedNMS: a fixed sequence of launches for given sizes, with nothing read back, so that a CUDA graph can hold it.
+// The candidates are sorted, then suppressed in rounds; once an image has its boxes, later rounds return at once.
+#include "batched_nms.h"
+
+#include "launch.h"
+#include "nms_mask.cuh"
+#include "nms_resolve.cuh"
+#include "nms_sort.cuh"
+
+namespace maskrt {
+namespace {
+
+constexpr int kMaxBatch = 65535;          // the limit of gridDim.y
+constexpr int kMaxBoxes = 1 << 30;        // so that slots and their sums stay int32
+constexpr int kMaxOutputs = 1 << 30;
+
+template <typename T>
+T* at(void* workspace, uint64_t offset)
+{
+    return reinterpret_cast<T*>(static_cast<char*>(workspace) + offset);
+}
+
+}  // namespace
+
+int32_t launch_batched_nms(const MaskrtBatchedNms& call, void* workspace, cudaStream_t stream)
+{
+    if (call.batch < 0 || call.boxes_per_image < 0 || call.max_output < 1) {
+        return MASKRT_INVALID_ARGUMENT;
+    }
+    if (call.batch > kMaxBatch || call.boxes_per_image > kMaxBoxes || call.max_output > kMaxOutputs) {
+        return MASKRT_TOO_LARGE;
+    }
+    if (call.batch == 0) {
+        return 0;
+    }
+    const NmsSizes sizes{call.batch, call.boxes_per_image, call.max_output};
+    const NmsWorkspaceLayout layout = nms_workspace_layout(sizes);
+    const int runs = sizes.runs();
+    const int64_t slots = sizes.keys_per_image();
+    const unsigned batch = static_cast<unsigned>(call.batch);
+
+    int32_t status = launch(&sort_tile_kernel, dim3(static_cast<unsigned>(runs), batch), dim3(kSortThreads), stream, call,
+        at<uint64_t>(workspace, layout.keys[0]), at<int32_t>(workspace, layout.run_lengths[0]), runs);
+    int from = 0;
+    int64_t reach = kSortTile;
+    for (int pass = 0; pass < sizes.merge_passes() && status == 0; ++pass) {
+        const unsigned blocks = static_cast<unsigned>((slots + kMergeThreads - 1) / kMergeThreads);
+        status = launch(&merge_runs_kernel, dim3(blocks, batch), dim3(kMergeThreads), stream,
+            static_cast<const uint64_t*>(at<uint64_t>(workspace, layout.keys[from])),
+            static_cast<const int32_t*>(at<int32_t>(workspace, layout.run_lengths[from])),
+            at<uint64_t>(workspace, layout.keys[1 - from]), at<int32_t>(workspace, layout.run_lengths[1 - from]), slots,
+            reach, runs);
+        from = 1 - from;
+        reach *= kMergeWays;
+    }
+
+    NmsRound round{};
+    round.call = call;
+    round.keys = at<uint64_t>(workspace, layout.keys[from]);
+    round.candidate_counts = at<int32_t>(workspace, layout.run_lengths[from]);
+    round.suppressed_by = at<uint64_t>(workspace, layout.suppressed_by);
+    round.suppressed_early = at<uint64_t>(workspace, layout.suppressed_early);
+    round.keys_per_image = slots;
+    round.runs = runs;
+    round.words = sizes.round_candidates(false) / kWordCandidates;
+    while (round.first < call.boxes_per_image && status == 0) {
+        round.size = sizes.round_candidates(round.first == 0);
+        status = launch(&mask_kernel, dim3(kMaskBlocks, batch), dim3(kMaskThreads), stream, round);
+        if (status == 0) {
+            status = launch(&resolve_kernel, dim3(batch), dim3(kResolveThreads), stream, round);
+        }
+        round.first += round.size;
+    }
+    return status;
+}
+
+}  // namespace maskrt

@@ -1,0 +1,14 @@
+// The launcher of BatchedNMS.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "maskrt_plugins.h"
+
+namespace maskrt {
+
+// Queues the operation on the stream. workspace: nms_workspace_layout(...).total bytes, 256-byte aligned, whatever it
+// holds. Returns a status as maskrt_plugins.h describes.
+int32_t launch_batched_nms(const MaskrtBatchedNms& call, void* workspace, cudaStream_t stream);
+
+}  // namespace maskrt

@@ -1,0 +1,35 @@
+// The kernels behind a C interface on raw device pointers, for use without TensorRT.
+#include "maskrt_plugins.h"
+
+#include "batched_nms.h"
+#include "nms_workspace.h"
+#include "roi_align.h"
+
+extern "C" int32_t maskrt_abi_version(void)
+{
+    return MASKRT_ABI_VERSION;
+}
+
+extern "C" const char* maskrt_status_string(int32_t status)
+{
+    switch (status) {
+    case MASKRT_INVALID_ARGUMENT: return "an argument is out of its range";
+    case MASKRT_TOO_LARGE: return "the call is too large for one launch";
+    default: return cudaGetErrorString(static_cast<cudaError_t>(status));
+    }
+}
+
+extern "C" int32_t maskrt_roi_align_launch(const MaskrtRoiAlign* call, void* stream)
+{
+    return maskrt::launch_roi_align(*call, static_cast<cudaStream_t>(stream));
+}
+
+extern "C" uint64_t maskrt_batched_nms_workspace(int32_t batch, int32_t boxes_per_image, int32_t max_output)
+{
+    return maskrt::nms_workspace_layout({batch, boxes_per_image, max_output}).total;
+}
+
+extern "C" int32_t maskrt_batched_nms_launch(const MaskrtBatchedNms* call, void* workspace, void* stream)
+{
+    return maskrt::launch_batched_nms(*call, workspace, static_cast<cudaStream_t>(stream));
+}

@@ -1,0 +1,108 @@
+"""Registering the plugin library with TensorRT or TensorRT-RTX, and reading what it says of itself."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import maskrt
+
+from . import libraries
+from .libraries import PluginLibraryError
+
+PLUGIN_NAMES = ("MultilevelRoIAlign", "BatchedNMS")
+PLUGIN_VERSION = "1"
+PLUGIN_NAMESPACE = ""
+
+
+@dataclass(frozen=True)
+class PluginLibrary:
+    """A compiled plugin library: its path, its maskrt version, the version of the TensorRT headers it was
+    compiled with (None: kernels only), the CUDA version (e.g. 13000) and the GPU architectures in it."""
+
+    path: Path
+    version: str
+    tensorrt_headers: str | None
+    cuda: int
+    architectures: str
+
+
+def plugin_library() -> PluginLibrary:
+    """The plugin library on this machine.
+
+    Raises:
+        PluginLibraryError: it is missing, cannot be loaded, or belongs to another maskrt.
+    """
+    path = libraries.find(libraries.PLUGINS)
+    library = libraries.open_library(path)
+    library.maskrt_plugins_version.restype = ctypes.c_char_p
+    described = PluginLibrary(path, **json.loads(library.maskrt_plugins_version()))
+    if described.version != maskrt.__version__:
+        raise PluginLibraryError(
+            f"{path} is of maskrt {described.version}, but this is maskrt {maskrt.__version__}. Run `make plugins`."
+        )
+    return described
+
+
+def load_plugins(trt: ModuleType) -> PluginLibrary:
+    """Make MultilevelRoIAlign and BatchedNMS known to a TensorRT module; a second call finds them known.
+
+    Args:
+        trt: the imported module `tensorrt` (10 or newer) or `tensorrt_rtx`.
+
+    Raises:
+        PluginLibraryError: the library is missing, was built for newer TensorRT headers, or is refused.
+    """
+    described = plugin_library()
+    is_rtx = trt.__name__.startswith("tensorrt_rtx")
+    _check_headers(described, trt, is_rtx)
+    if is_rtx:
+        _load_rtx_shim()
+    registry = trt.get_plugin_registry()
+    if not _registered(registry):
+        handle = registry.load_library(str(described.path))
+        if handle is None or not _registered(registry):
+            raise PluginLibraryError(
+                f"{trt.__name__} {trt.__version__} did not take the plugins from {described.path}; "
+                "its log says why. Set TENSORRT_INCLUDE to that version's headers and run `make plugins`."
+            )
+    return described
+
+
+def _check_headers(described: PluginLibrary, trt: ModuleType, is_rtx: bool) -> None:
+    if described.tensorrt_headers is None:
+        raise PluginLibraryError(
+            f"{described.path} was built without TensorRT headers and has only the kernels. "
+            "Set TENSORRT_INCLUDE to the folder of NvInferRuntime.h and run `make plugins`."
+        )
+    if is_rtx:  # numbered on its own; takes the plugin interface of TensorRT 10.14
+        return
+    built, running = (tuple(map(int, v.split(".")[:2])) for v in (described.tensorrt_headers, trt.__version__))
+    if built > running:
+        raise PluginLibraryError(
+            f"{described.path} was built for TensorRT {described.tensorrt_headers}, but TensorRT "
+            f"{trt.__version__} is running. Set TENSORRT_INCLUDE to its headers and run `make plugins`."
+        )
+
+
+def _registered(registry: Any) -> bool:
+    # Not get_creator: TensorRT logs an error for a name that it does not find.
+    known = {(c.name, c.plugin_version, c.plugin_namespace) for c in registry.all_creators}
+    return all((name, PLUGIN_VERSION, PLUGIN_NAMESPACE) in known for name in PLUGIN_NAMES)
+
+
+def _load_rtx_shim() -> None:
+    """Let TensorRT-RTX's ONNX parser find `libtensorrt_rtx.so`, the name it opens to add a plugin layer.
+
+    The wheel has only `libtensorrt_rtx.so.1`; without the other name the process dies while parsing. Nothing
+    is done where the name already leads to the loaded library (LD_LIBRARY_PATH, a system-wide installation).
+    """
+    try:
+        ctypes.CDLL("libtensorrt_rtx.so", mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+    except OSError:
+        ctypes.CDLL(str(libraries.find(libraries.RTX_SHIM)), mode=ctypes.RTLD_GLOBAL)

@@ -1,0 +1,78 @@
+/* The C interface of libmaskrt_plugins.so (CUDA) and libmaskrt_host.so (the same arithmetic on the CPU).
+ * plugins/abi.py mirrors these structures; maskrt_abi_version() tells whether the two still agree. */
+#ifndef MASKRT_PLUGINS_H
+#define MASKRT_PLUGINS_H
+
+#include <stdint.h>
+
+#define MASKRT_ABI_VERSION 1
+#define MASKRT_MAX_LEVELS 5
+#define MASKRT_EXPORT __attribute__((visibility("default")))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { MASKRT_FLOAT32 = 0, MASKRT_FLOAT16 = 1 };
+
+/* Status: 0 is success, negative values are below, positive ones are cudaError_t. */
+enum { MASKRT_INVALID_ARGUMENT = -1, MASKRT_TOO_LARGE = -2 };
+
+/* The attributes of MultilevelRoIAlign. */
+typedef struct MaskrtRoiAlignAttributes {
+    int32_t output_height, output_width;
+    int32_t sampling_ratio; /* 0: adaptive */
+    int32_t half_pixel;     /* 1: torchvision's aligned=True */
+    int32_t max_mode;       /* 1: maximum of a bin's samples, 0: their mean */
+    int32_t level_count;
+    float scales[MASKRT_MAX_LEVELS];               /* feature size / canvas size, finest first */
+    float level_thresholds[MASKRT_MAX_LEVELS - 1]; /* on sqrt(area), ascending */
+} MaskrtRoiAlignAttributes;
+
+/* One call of MultilevelRoIAlign. Pointers are to dense arrays, of the host or of the device, whichever library it is.
+ * Channels-last features are [batch, height, width, channel_stride] with channel_stride >= channels, the output
+ * [batch * rois_per_image, output_height, output_width, channel_stride]. */
+typedef struct MaskrtRoiAlign {
+    MaskrtRoiAlignAttributes attributes;
+    int32_t batch, rois_per_image, channels;
+    int32_t data_type;     /* MASKRT_FLOAT32 or MASKRT_FLOAT16, of the features and the output */
+    int32_t channels_last; /* 1: channel_stride channels to a pixel, in whole 16-byte vectors */
+    int32_t channel_stride;
+    int32_t heights[MASKRT_MAX_LEVELS], widths[MASKRT_MAX_LEVELS];
+    const float* rois; /* [batch, rois_per_image, 4] xyxy canvas pixels */
+    const void* features[MASKRT_MAX_LEVELS];
+    void* output;
+} MaskrtRoiAlign;
+
+/* One call of BatchedNMS. */
+typedef struct MaskrtBatchedNms {
+    int32_t batch, boxes_per_image, max_output;
+    const float* boxes;           /* [batch, boxes_per_image, 4] xyxy */
+    const float* scores;          /* [batch, boxes_per_image] */
+    const int32_t* groups;        /* [batch, boxes_per_image] */
+    const float* iou_threshold;   /* [1] */
+    const float* score_threshold; /* [1] */
+    int32_t* num;                 /* [batch] */
+    int32_t* indices;             /* [batch, max_output], -1 padded */
+} MaskrtBatchedNms;
+
+MASKRT_EXPORT int32_t maskrt_abi_version(void);
+
+/* libmaskrt_plugins.so: launches on a stream, without synchronising or allocating. */
+MASKRT_EXPORT const char* maskrt_plugins_version(void); /* JSON */
+MASKRT_EXPORT const char* maskrt_status_string(int32_t status);
+MASKRT_EXPORT int32_t maskrt_roi_align_launch(const MaskrtRoiAlign* call, void* stream);
+MASKRT_EXPORT uint64_t maskrt_batched_nms_workspace(int32_t batch, int32_t boxes_per_image, int32_t max_output);
+MASKRT_EXPORT int32_t maskrt_batched_nms_launch(const MaskrtBatchedNms* call, void* workspace, void* stream);
+
+/* libmaskrt_host.so: float32, channels first. */
+MASKRT_EXPORT int32_t maskrt_host_roi_align(const MaskrtRoiAlign* call);
+MASKRT_EXPORT int32_t maskrt_host_batched_nms(const MaskrtBatchedNms* call);
+MASKRT_EXPORT void maskrt_host_select_levels(
+    const float* rois, int64_t count, const float* thresholds, int32_t threshold_count, int32_t* levels);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,1 @@
+/* An empty library: all that counts is its name and the library that it needs. */

@@ -1,0 +1,92 @@
+#include "fields.h"
+
+#include <cstring>
+
+#include "logger.h"
+
+namespace maskrt {
+
+using nvinfer1::PluginField;
+using nvinfer1::PluginFieldType;
+
+const PluginField* Fields::find(const char* name) const noexcept
+{
+    for (int32_t i = 0; collection_ != nullptr && i < collection_->nbFields; ++i) {
+        const PluginField& field = collection_->fields[i];
+        if (field.name != nullptr && std::strcmp(field.name, name) == 0 && (field.data != nullptr || field.length == 0)) {
+            return &field;
+        }
+    }
+    return nullptr;
+}
+
+bool Fields::read_int(const char* name, int32_t least, int32_t most, int32_t& value) const noexcept
+{
+    const PluginField* field = find(name);
+    int64_t given;
+    if (field == nullptr || field->length != 1) {
+        log_error("%s: attribute %s must be one integer, but it is %s", plugin_, name, field == nullptr ? "missing" : "not");
+        return false;
+    }
+    if (field->type == PluginFieldType::kINT32) {
+        given = *static_cast<const int32_t*>(field->data);
+    } else if (field->type == PluginFieldType::kINT64) {
+        given = *static_cast<const int64_t*>(field->data);
+    } else {
+        log_error("%s: attribute %s must be an integer", plugin_, name);
+        return false;
+    }
+    if (given < least || given > most) {
+        log_error("%s: attribute %s must be within %d … %d, but it is %lld", plugin_, name, least, most,
+            static_cast<long long>(given));
+        return false;
+    }
+    value = static_cast<int32_t>(given);
+    return true;
+}
+
+bool Fields::read_choice(const char* name, const std::vector<std::string>& choices, int32_t& choice) const
+{
+    std::string expected;
+    for (const std::string& word : choices) {
+        expected += (expected.empty() ? "\"" : " or \"") + word + "\"";
+    }
+    const PluginField* field = find(name);
+    if (field == nullptr || field->type != PluginFieldType::kCHAR) {
+        log_error("%s: attribute %s must be %s, but it is %s", plugin_, name, expected.c_str(),
+            field == nullptr ? "missing" : "not a string");
+        return false;
+    }
+    std::string given(static_cast<const char*>(field->data), static_cast<size_t>(field->length));
+    given = given.c_str();  // the parser counts the terminating zero, other callers may not
+    for (size_t i = 0; i < choices.size(); ++i) {
+        if (given == choices[i]) {
+            choice = static_cast<int32_t>(i);
+            return true;
+        }
+    }
+    log_error("%s: attribute %s must be %s, but it is \"%s\"", plugin_, name, expected.c_str(), given.c_str());
+    return false;
+}
+
+bool Fields::read_floats(const char* name, int32_t least, int32_t most, float* values, int32_t& count) const noexcept
+{
+    const PluginField* field = find(name);
+    const int32_t length = field != nullptr ? field->length : 0;
+    if ((field == nullptr && least > 0) || (length > 0 && field->type != PluginFieldType::kFLOAT32)) {
+        log_error("%s: attribute %s must be a list of floats, but it is %s", plugin_, name,
+            field == nullptr ? "missing" : "not");
+        return false;
+    }
+    if (length < least || length > most) {
+        log_error("%s: attribute %s must have %d … %d floats, but it has %d", plugin_, name, least, most, length);
+        return false;
+    }
+    for (int32_t i = 0; i < length; ++i) {
+        values[i] = static_cast<const float*>(field->data)[i];
+    }
+    count = length;
+    return true;
+}
+
+}  // namespace maskrt

@@ -1,0 +1,36 @@
+// Reading a node's attributes. Each function returns false, having logged why, when the field is there but unfit.
+#pragma once
+
+#include <NvInferRuntime.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace maskrt {
+
+class Fields {
+public:
+    Fields(const char* plugin, const nvinfer1::PluginFieldCollection* collection) noexcept
+        : plugin_(plugin)
+        , collection_(collection)
+    {
+    }
+
+    // An integer within [least, most].
+    bool read_int(const char* name, int32_t least, int32_t most, int32_t& value) const noexcept;
+
+    // The place of a string in `choices`.
+    bool read_choice(const char* name, const std::vector<std::string>& choices, int32_t& choice) const;
+
+    // Between `least` and `most` floats, into `values`; `count` receives how many.
+    bool read_floats(const char* name, int32_t least, int32_t most, float* values, int32_t& count) const noexcept;
+
+private:
+    const nvinfer1::PluginField* find(const char* name) const noexcept;
+
+    const char* plugin_;
+    const nvinfer1::PluginFieldCollection* collection_;
+};
+
+}  // namespace maskrt

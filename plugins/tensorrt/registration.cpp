@@ -1,0 +1,20 @@
+// The two functions that TensorRT's plugin registry looks for in a library.
+#include <NvInferRuntime.h>
+
+#include "batched_nms.h"
+#include "logger.h"
+#include "multilevel_roi_align.h"
+
+extern "C" MASKRT_EXPORT void setLoggerFinder(nvinfer1::ILoggerFinder* finder)
+{
+    maskrt::set_logger_finder(finder);
+}
+
+extern "C" MASKRT_EXPORT nvinfer1::IPluginCreatorInterface* const* getCreators(int32_t& count)
+{
+    static maskrt::MultilevelRoIAlignCreator roi_align;
+    static maskrt::BatchedNMSCreator nms;
+    static nvinfer1::IPluginCreatorInterface* const creators[] = {&roi_align, &nms};
+    count = 2;
+    return creators;
+}

@@ -1,0 +1,184 @@
+"""The compiled libraries, and the kernels run in two ways: emulated on the CPU, and on a GPU where there is one."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maskrt.plugins import build, device, libraries
+from maskrt.plugins.attributes import RoiAlignAttributes
+
+EMULATOR = Path(__file__).parent / "emulator" / "emulated_plugins.cpp"
+
+
+def cuda_toolkit() -> Path | None:
+    """The folder of the CUDA toolkit, or None."""
+    nvcc = os.environ.get("CUDACXX") or shutil.which("nvcc", path=f"{os.environ['PATH']}:/usr/local/cuda/bin")
+    if nvcc is None:
+        return None
+    folders = (Path(nvcc).resolve().parents[1], Path("/usr/local/cuda"))
+    return next((folder for folder in folders if (folder / "include" / "cuda_fp16.h").is_file()), None)
+
+
+@pytest.fixture(scope="session")
+def host_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with libmaskrt_host.so, built for this test run."""
+    return build.build(tmp_path_factory.mktemp("host"), host_only=True)
+
+
+@pytest.fixture(scope="session")
+def emulated_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a libmaskrt_plugins.so whose kernels run on the CPU."""
+    toolkit = cuda_toolkit()
+    if toolkit is None:
+        pytest.skip("the CUDA headers are not installed")
+    output = tmp_path_factory.mktemp("emulated")
+    sources = build.SOURCE_DIRECTORY
+    flags = ["-O2", "-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-Wno-unknown-pragmas"]
+    includes = [f"-I{sources}", f"-I{sources / 'kernels'}", f"-I{toolkit / 'include'}"]
+    command = ["g++", *flags, *includes, str(EMULATOR), "-o", str(output / libraries.PLUGINS)]
+    subprocess.run(command, check=True)
+    return output
+
+
+@pytest.fixture
+def use_libraries(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """A function that makes maskrt look for its libraries in a folder, for one test."""
+    return lambda folder: monkeypatch.setenv(libraries.DIRECTORY_VARIABLE, str(folder))
+
+
+def output_shape(rois: np.ndarray, features: Sequence[np.ndarray], attributes: RoiAlignAttributes) -> tuple:
+    """[B * R, C, P_h, P_w]."""
+    bins = (attributes.output_height, attributes.output_width)
+    return (rois.shape[0] * rois.shape[1], features[0].shape[1], *bins)
+
+
+class _HostArray:
+    """A NumPy array that passes for one of the device; the emulated kernels take host pointers."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.__cuda_array_interface__ = array.__array_interface__
+
+
+class EmulatedKernels:
+    """The kernels as C++ on the CPU, their threads in an order that `seed` shuffles."""
+
+    def __init__(self, use: Callable[[Path], None], kernels: Path, seed: int = 0) -> None:
+        self.use, self.kernels, self.seed = use, kernels, seed
+
+    def _start(self) -> None:
+        self.use(self.kernels)
+        ctypes.CDLL(str(self.kernels / libraries.PLUGINS)).emulation_shuffle(self.seed)
+
+    def roi_align(
+        self,
+        rois: np.ndarray,
+        features: Sequence[np.ndarray],
+        attributes: RoiAlignAttributes,
+        channels_last: bool = False,
+    ) -> np.ndarray:
+        self._start()
+        shape = output_shape(rois, features, attributes)
+        output = np.full(shape, np.nan, features[0].dtype)
+        if channels_last:
+            output = np.ascontiguousarray(output.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+            features = [np.ascontiguousarray(f.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for f in features]
+        arrays = [_HostArray(feature) for feature in features]
+        device.multilevel_roi_align(_HostArray(rois), arrays, _HostArray(output), attributes)
+        return output
+
+    def batched_nms(
+        self,
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        groups: np.ndarray,
+        iou_threshold: float,
+        score_threshold: float,
+        max_output: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        self._start()
+        batch, count, _ = boxes.shape
+        num, indices = np.full(batch, 77, np.int32), np.full((batch, max_output), 77, np.int32)
+        bytes_needed = device.batched_nms_workspace_bytes(batch, count, max_output)
+        workspace = np.random.default_rng(self.seed).integers(0, 256, bytes_needed, np.uint8)
+        iou, score = np.array([iou_threshold], np.float32), np.array([score_threshold], np.float32)
+        arrays = (boxes, scores, groups, iou, score, num, indices, workspace)
+        device.batched_nms(*(_HostArray(array) for array in arrays))
+        return num, indices
+
+
+class GpuKernels:
+    """The kernels on the GPU, through torch tensors."""
+
+    def __init__(self, use: Callable[[Path], None], kernels: Path) -> None:
+        self.use, self.kernels = use, kernels
+
+    def roi_align(
+        self,
+        rois: np.ndarray,
+        features: Sequence[np.ndarray],
+        attributes: RoiAlignAttributes,
+        channels_last: bool = False,
+    ) -> np.ndarray:
+        import torch
+
+        self.use(self.kernels)
+        layout: Any = torch.channels_last if channels_last else torch.contiguous_format
+        tensors = [torch.from_numpy(feature).cuda().contiguous(memory_format=layout) for feature in features]
+        shape = output_shape(rois, features, attributes)
+        output = torch.full(shape, torch.nan, dtype=tensors[0].dtype, device="cuda").contiguous(memory_format=layout)
+        stream = torch.cuda.current_stream().cuda_stream
+        device.multilevel_roi_align(torch.from_numpy(rois).cuda(), tensors, output, attributes, stream)
+        return output.cpu().numpy()
+
+    def batched_nms(
+        self,
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        groups: np.ndarray,
+        iou_threshold: float,
+        score_threshold: float,
+        max_output: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        import torch
+
+        self.use(self.kernels)
+        batch, count, _ = boxes.shape
+        num = torch.full((batch,), 77, dtype=torch.int32, device="cuda")
+        indices = torch.full((batch, max_output), 77, dtype=torch.int32, device="cuda")
+        bytes_needed = device.batched_nms_workspace_bytes(batch, count, max_output)
+        workspace = torch.randint(0, 256, (bytes_needed,), dtype=torch.uint8, device="cuda")
+        inputs = [torch.from_numpy(array).cuda() for array in (boxes, scores, groups)]
+        thresholds = [
+            torch.tensor([value], dtype=torch.float32, device="cuda") for value in (iou_threshold, score_threshold)
+        ]
+        stream = torch.cuda.current_stream().cuda_stream
+        device.batched_nms(*inputs, *thresholds, num, indices, workspace, stream)
+        return num.cpu().numpy(), indices.cpu().numpy()
+
+
+@pytest.fixture(params=["emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
+def kernels(request: pytest.FixtureRequest, use_libraries: Callable[[Path], None]) -> Any:
+    """The kernels: emulated on the CPU, and on the GPU."""
+    if request.param == "emulated":
+        return EmulatedKernels(use_libraries, request.getfixturevalue("emulated_directory"))
+    return GpuKernels(use_libraries, request.getfixturevalue("plugin_directory"))
+
+
+@pytest.fixture
+def reference(host_directory: Path, use_libraries: Callable[[Path], None]) -> Callable[..., Any]:
+    """A function that calls one of maskrt.plugins.host with the host library of this test run."""
+
+    def call(function: Callable[..., Any], *arguments: Any) -> Any:
+        use_libraries(host_directory)
+        return function(*arguments)
+
+    return call

@@ -1,0 +1,23 @@
+// libmaskrt_plugins.so with its kernels on the CPU: the same C interface, on host pointers.
+#include "cuda_emulation.h"
+
+#define MASKRT_VERSION "emulated"
+#define MASKRT_ARCHITECTURES "emulated"
+
+#include "kernels/roi_align.cu"
+
+#include "kernels/batched_nms.cu"
+
+#include "kernels/device_api.cpp"
+#include "kernels/version.cpp"
+
+// The order in which threads run from here on.
+extern "C" void emulation_shuffle(uint32_t seed)
+{
+    emulation::shuffler.seed(seed);
+}
+
+extern "C" const char* cudaGetErrorString(cudaError_t)
+{
+    return "no CUDA in the emulation";
+}

@@ -1,0 +1,52 @@
+"""The build command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maskrt.plugins import build, libraries
+
+
+def test_host_only_builds_one_library(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main(["--host-only", "--output", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / libraries.HOST}\n"
+    assert (tmp_path / libraries.HOST).is_file()
+    assert not (tmp_path / libraries.PLUGINS).exists()
+    assert libraries.open_library(tmp_path / libraries.HOST).maskrt_abi_version() == 1
+
+
+def test_default_folder_is_where_the_loader_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(libraries.DIRECTORY_VARIABLE, raising=False)
+    assert libraries.directory() == Path(__file__).resolve().parents[2] / "build" / "plugins"
+
+
+def test_missing_cmake(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert build.main(["--host-only"]) == 1
+    assert "cmake was not found. Install it" in capsys.readouterr().err
+
+
+def test_missing_nvcc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CUDACXX", str(tmp_path / "nvcc"))
+    assert build.main(["--output", str(tmp_path / "build")]) == 1
+    assert "nvcc" in capsys.readouterr().err
+
+
+def test_folder_without_tensorrt_headers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], plugin_directory: Path
+) -> None:
+    monkeypatch.setenv("TENSORRT_INCLUDE", str(tmp_path))
+    assert build.main(["--output", str(tmp_path / "build"), "--architectures", "89-real"]) == 1
+    assert f"TENSORRT_INCLUDE is {tmp_path}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_headers_of_an_old_tensorrt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], plugin_directory: Path
+) -> None:
+    (tmp_path / "NvInferRuntime.h").touch()
+    (tmp_path / "NvInferVersion.h").write_text("#define NV_TENSORRT_MAJOR 8\n")
+    monkeypatch.setenv("TENSORRT_INCLUDE", str(tmp_path))
+    assert build.main(["--output", str(tmp_path / "build"), "--architectures", "89-real"]) == 1
+    assert "are of TensorRT 8; the plugins need TensorRT 10 or newer" in " ".join(capsys.readouterr().err.split())
