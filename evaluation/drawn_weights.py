@@ -60,6 +60,12 @@ def draw_weights(model: FasterRCNN, images: Sequence[Tensor], seed: int = 0) -> 
 
         return hook
 
+    def center(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        """Every class is as likely as any other; otherwise a few win everywhere."""
+        assert isinstance(module.bias, Tensor)
+        module.bias.copy_(-output.mean(dim=0))
+        return output + module.bias
+
     handles = [
         module.register_forward_pre_hook(normalize)
         for module in model.modules()
@@ -75,6 +81,7 @@ def draw_weights(model: FasterRCNN, images: Sequence[Tensor], seed: int = 0) -> 
     if heads.has_mask():
         spreads.append((heads.mask_predictor.mask_fcn_logits, _MASK_STD))
     handles += [layer.register_forward_hook(scale_to(std)) for layer, std in spreads]
+    handles.append(heads.box_predictor.cls_score.register_forward_hook(center))
     try:
         model([image.clone() for image in images])
     finally:

@@ -56,6 +56,8 @@ def run(arguments: argparse.Namespace) -> None:
     output: Path = arguments.output
     if not output.parent.is_dir():
         raise MaskrtError(f"cannot write {output}: there is no folder {output.parent}")
+    if output.is_dir():
+        raise MaskrtError(f"cannot write {output}: it is a folder")
     names = None if arguments.class_names is None else _read_class_names(arguments.class_names)
     print(f"Loading {arguments.model}", flush=True)
     model, known_names = load_model(

@@ -22,7 +22,7 @@ _FPN_CHANNELS = 128
 def build_model() -> MaskRCNN:
     """An untrained Mask R-CNN: ResNet with 2+2+1+1 basic blocks, FPN of 128 channels, 8 classes and background.
 
-    Images are resized to a short side of 256 pixels (long side at most 448); at most 40 detections an image.
+    Images are resized to a short side of 320 pixels (long side at most 560); at most 40 detections an image.
     """
     body = ResNet(BasicBlock, [2, 2, 1, 1])
     backbone = BackboneWithFPN(
@@ -34,8 +34,8 @@ def build_model() -> MaskRCNN:
     num_classes = len(CLASS_NAMES)
     model = MaskRCNN(
         backbone,
-        min_size=256,
-        max_size=448,
+        min_size=320,
+        max_size=560,
         rpn_anchor_generator=AnchorGenerator(
             sizes=((16,), (32,), (64,), (128,), (256,)), aspect_ratios=((0.5, 1.0, 2.0),) * 5
         ),

@@ -69,7 +69,7 @@ def test_metadata_says_what_the_runtime_needs(proto, shapes_model):
     metadata = parse_metadata(properties, "model.onnx")
     assert metadata.version == __version__
     assert metadata.class_names == tuple(CLASS_NAMES)
-    assert (metadata.min_size, metadata.max_size, metadata.size_divisor) == (256, 448, 32)
+    assert (metadata.min_size, metadata.max_size, metadata.size_divisor) == (320, 560, 32)
     assert metadata.model_family == "torchvision.MaskRCNN"
     assert metadata.detections_per_image == 40
     assert metadata.precision == "fp32"
