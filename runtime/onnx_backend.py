@@ -54,6 +54,9 @@ class OnnxRuntimeBackend:
             )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # errors come as exceptions, warnings are for the exporter
+        if self.metadata.precision == "fp8":
+            # ONNX Runtime would move FP8 tensors across operators that have no FP8 kernels.
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
