@@ -16,6 +16,9 @@ from maskrt.shapes.scenes import generate_scene
 TRAINING_SIZES = (208, 240, 272)
 """Short sides in pixels, one drawn for each image; inference uses the model's own 320, which scores best."""
 
+TRAINING_MAX_SIZE = 448
+"""Longest side in pixels."""
+
 Sample = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
 
@@ -68,7 +71,7 @@ def train(steps: int, batch_size: int, learning_rate: float, output: Path) -> No
     """Trains with AdamW and a one-cycle schedule, in bfloat16 where the processor has it; saves to `output`."""
     torch.manual_seed(0)
     model = build_model().train().to(memory_format=torch.channels_last)
-    model.transform.min_size = TRAINING_SIZES
+    model.transform.min_size, model.transform.max_size = TRAINING_SIZES, TRAINING_MAX_SIZE
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}])
