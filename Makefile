@@ -7,6 +7,8 @@ MODEL    ?= maskrt.shapes.model:shapes_model
 ONNX     ?= $(OUT)/model.onnx
 IMAGES   ?= $(OUT)/demo/images
 TARGET   ?= rtx4090
+PRECISION ?= int8
+CALIBRATION ?= $(OUT)/calibration/annotations.json
 
 RUN := $(VENV)/bin/python
 # Large tensors come and go at every training step: keeping their memory makes a step a third faster.
@@ -14,12 +16,12 @@ HUGE_PAGES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4000000000:glib
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo export infer plugins engine engines gpu-check bench train-shapes test lint clean
+.PHONY: help install demo export infer quantize plugins engine engines gpu-check bench train-shapes test lint clean
 
 help:  ## this list
 	@echo "maskrt: PyTorch Mask R-CNN to ONNX and TensorRT"
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
-	@echo "variables: MODEL=$(MODEL) ONNX=$(ONNX) IMAGES=$(IMAGES) TARGET=$(TARGET)"
+	@echo "variables: MODEL=$(MODEL) ONNX=$(ONNX) IMAGES=$(IMAGES) TARGET=$(TARGET) PRECISION=$(PRECISION)"
 
 install: $(READY)  ## a virtual environment in .venv with everything, in the pinned versions
 
@@ -27,7 +29,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable ".[cpu,export,engines,rtx,shapes,dev]"
+		--editable ".[cpu,export,quantize,engines,rtx,shapes,dev]"
 	@touch $@
 
 demo: $(READY)  ## export the demo model, find shapes in pictures, draw them: out/demo/
@@ -39,6 +41,13 @@ export: $(READY)  ## MODEL → ONNX, verified against PyTorch
 
 infer: $(READY)  ## ONNX on IMAGES: overlays and COCO JSON
 	$(RUN) -m maskrt.runtime.infer $(ONNX) $(IMAGES) --output $(OUT)/infer $(INFER_OPTIONS)
+
+$(OUT)/calibration/annotations.json: $(READY)
+	$(RUN) -m maskrt.shapes.dataset $(dir $@)
+
+quantize: $(READY) $(ONNX) $(CALIBRATION)  ## ONNX → fp16, int8 or fp8 (PRECISION), calibrated on CALIBRATION
+	$(RUN) -m maskrt.calibration $(ONNX) --precision $(PRECISION) --images $(CALIBRATION) \
+		--output $(OUT)/model.$(PRECISION).onnx $(QUANTIZE_OPTIONS)
 
 plugins: $(READY)  ## compile the TensorRT plugins and their host build
 	$(RUN) -m maskrt.plugins.build

@@ -1,0 +1,7 @@
+"""`python -m maskrt.calibration`."""
+
+import sys
+
+from maskrt.calibration.cli import main
+
+sys.exit(main())

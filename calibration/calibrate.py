@@ -1,0 +1,135 @@
+"""The range of every tensor that will be quantized, measured on images through the whole model.
+
+The model runs in FP32 with its own proposals, so that the heads see the RoIs that they will see in use. Rows without a
+RoI (an image has fewer than the model has room for) do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from maskrt.calibration.features import find_network
+from maskrt.calibration.images import LEAST_COUNT, SENSIBLE_COUNT, ImageSample
+from maskrt.calibration.layers import Layer
+from maskrt.calibration.thresholds import Method, ThresholdCollector
+from maskrt.runtime.errors import ArgumentError, ModelError
+from maskrt.runtime.metadata import ModelMetadata
+from maskrt.runtime.preprocess import make_batch
+from maskrt.runtime.progress import Progress
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a calibration found.
+
+    Attributes:
+        thresholds: tensor → the absolute value that the largest quantized number stands for.
+        macs: group of layers → multiply-accumulates, of an average image.
+        images: how many images were read.
+        empty_images: in how many of them the model found nothing.
+    """
+
+    thresholds: dict[str, float]
+    macs: dict[str, float]
+    images: int
+    empty_images: int
+
+
+def calibrate(
+    model: onnx.ModelProto,
+    metadata: ModelMetadata,
+    layers: Collection[Layer],
+    tensors: Collection[str],
+    sample: ImageSample,
+    method: Method,
+    percentile: float,
+    stream: TextIO,
+) -> Calibration:
+    """Runs the sample through the exported FP32 model.
+
+    Args:
+        model, metadata: the exported model.
+        layers: those whose multiply-accumulates are counted.
+        tensors: those whose ranges are wanted, the layers' inputs among them.
+        sample: the images.
+        method, percentile: see `thresholds`.
+        stream: where progress and left-out images are shown.
+
+    Raises:
+        ArgumentError: too few images can be read, or the model finds nothing in any of them.
+        ModelError: the model computes values that are not finite numbers.
+    """
+    rois = find_network(model.graph).rois
+    extra = list(dict.fromkeys([*tensors, *(rois[name] for name in tensors if name in rois)]))
+    session = _session_with_outputs(model, extra)
+    (dtype,) = (
+        np.dtype(np.uint8 if value.type == "tensor(uint8)" else np.float32)
+        for value in session.get_inputs()
+        if value.name == "images"
+    )
+    collector = ThresholdCollector(method, percentile)
+    macs: dict[str, float] = dict.fromkeys((layer.group for layer in layers), 0.0)
+    read = empty = 0
+    progress = Progress(len(sample), stream)
+    try:
+        for image in sample.read(stream):
+            batch = make_batch([image], metadata, dtype)
+            feed = {
+                "images": batch.canvas,
+                "image_sizes": batch.image_sizes,
+                "score_threshold": np.array([metadata.score_threshold], np.float32),
+                "nms_threshold": np.array([metadata.nms_threshold], np.float32),
+            }
+            found, *arrays = session.run(["num_detections", *extra], feed)
+            values = dict(zip(extra, arrays, strict=True))
+            for layer in layers:
+                macs[layer.group] += layer.macs(values[layer.input].shape)
+            for name in tensors:
+                _add(collector, name, values[name], values[rois[name]] if name in rois else None)
+            read += 1
+            empty += int(found[0] == 0)
+            progress.step(f"{found[0]} instances")
+            del arrays, values  # else they would be kept beside those of the next image
+    finally:
+        progress.close()
+    if read < LEAST_COUNT:
+        raise ArgumentError(
+            f"Only {read} of the {len(sample)} images of {sample.source} can be read: too few to calibrate with. "
+            f"{SENSIBLE_COUNT} are sensible, {LEAST_COUNT} the least."
+        )
+    thresholds = collector.thresholds()
+    if set(tensors) - set(thresholds):
+        raise ArgumentError(
+            f"The model finds nothing in any of the {read} images of {sample.source}, so its heads have nothing to be "
+            f"calibrated with. Give images that show what it was trained on: {', '.join(metadata.class_names[1:6])}, …"
+        )
+    return Calibration(thresholds, {group: total / read for group, total in macs.items()}, read, empty)
+
+
+def _add(collector: ThresholdCollector, name: str, values: np.ndarray, rois: np.ndarray | None) -> None:
+    if rois is not None:
+        values = values[(rois != 0).any(axis=-1).reshape(-1)]
+        if len(values) == 0:
+            return
+    if not np.isfinite(values.max() - values.min()):
+        raise ModelError(f"The model computes values that are not finite numbers (in {name}): its weights are damaged.")
+    collector.add(name, values)
+
+
+def _session_with_outputs(model: onnx.ModelProto, tensors: Collection[str]) -> Any:
+    """A session that also gives tensors of the graph."""
+    augmented = onnx.ModelProto()
+    augmented.CopyFrom(model)
+    known = {value.name: value for value in augmented.graph.value_info}
+    outputs = {value.name for value in augmented.graph.output}
+    augmented.graph.output.extend(known[name] for name in tensors if name not in outputs)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.enable_cpu_mem_arena = False  # the arena keeps what the tensors of earlier images needed
+    return onnxruntime.InferenceSession(augmented.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,78 @@
+"""Which layers a quantized file keeps in FP16: written next to it as JSON, and given back in with `--layers`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maskrt.runtime.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """The groups of layers of a quantized file.
+
+    Attributes:
+        macs: group → multiply-accumulates of an average image.
+        kept: the groups that stay FP16.
+        gains: group → AP that keeping it alone wins back; empty where it was not measured.
+    """
+
+    macs: Mapping[str, float]
+    kept: frozenset[str]
+    gains: Mapping[str, float]
+
+    @property
+    def quantized_share(self) -> float:
+        """The share of the multiply-accumulates that is quantized, 0–1."""
+        total = sum(self.macs.values())
+        return 1 - sum(self.macs[group] for group in self.kept) / total
+
+    def table(self, precision: str) -> str:
+        """A line per group: share of the multiply-accumulates, AP won back by keeping it, and its precision."""
+        total = sum(self.macs.values())
+        width = max(map(len, self.macs))
+        lines = [f"{'layers':{width}}  {'share of MACs':>13}  {'AP if kept':>10}  precision"]
+        for group, macs in self.macs.items():
+            gain = f"{self.gains[group]:+10.4f}" if group in self.gains else f"{'':10}"
+            lines.append(
+                f"{group:{width}}  {macs / total:13.1%}  {gain}  {'fp16' if group in self.kept else precision}"
+            )
+        return "\n".join(lines)
+
+    def to_json(self, **context: Any) -> str:
+        """The choice as JSON text; `context` is added for the reader."""
+        groups = [
+            {
+                "layers": group,
+                "fp16": group in self.kept,
+                "macs": round(macs),
+                **({"ap_if_kept": round(self.gains[group], 5)} if group in self.gains else {}),
+            }
+            for group, macs in self.macs.items()
+        ]
+        return json.dumps({**context, "fp16_layers": sorted(self.kept), "groups": groups}, indent=1)
+
+
+def read_kept_groups(path: Path, groups: Sequence[str]) -> frozenset[str]:
+    """The groups that a file written by `LayerChoice.to_json` keeps in FP16.
+
+    Raises:
+        ArgumentError: it cannot be read, is not such a file, or names layers that the model lacks.
+    """
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))["fp16_layers"]
+    except OSError as error:
+        raise ArgumentError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, KeyError, TypeError):
+        raise ArgumentError(f"{path} is not a choice of layers that `maskrt-quantize` wrote.") from None
+    if not isinstance(kept, Collection) or isinstance(kept, str):
+        raise ArgumentError(f"{path} is not a choice of layers that `maskrt-quantize` wrote.")
+    if unknown := sorted(set(map(str, kept)) - set(groups)):
+        raise ArgumentError(
+            f"{path} keeps layers that this model does not have: {', '.join(unknown)}. It has {', '.join(groups)}."
+        )
+    return frozenset(map(str, kept))

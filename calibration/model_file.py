@@ -1,0 +1,94 @@
+"""Reading the ONNX file that `maskrt-export` wrote, and writing the converted one in one step."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from maskrt.runtime.errors import MaskrtError, ModelError
+from maskrt.runtime.metadata import ModelMetadata, parse_metadata
+from maskrt.runtime.onnx_file import read_metadata_properties
+
+DOMAIN = "maskrt"
+"""Domain of the operators that become TensorRT plugins."""
+
+
+def load_exported(path: Path) -> tuple[onnx.ModelProto, ModelMetadata]:
+    """The FP32 model in `path` and what it says about itself.
+
+    Raises:
+        ModelError: the file is missing, damaged, not exported by maskrt, or of lower precision already.
+    """
+    metadata = parse_metadata(read_metadata_properties(path), str(path))
+    if metadata.precision != "fp32":
+        raise ModelError(
+            f"{path} is of precision {metadata.precision} already. Give the fp32 file that it was made from; "
+            "`maskrt-export` writes one."
+        )
+    try:
+        model = onnx.load(path)
+    except (DecodeError, ValueError) as error:
+        raise ModelError(f"{path} is damaged: {error}. Export it again with `maskrt-export`.") from None
+    if not custom_operators(model):
+        raise ModelError(f"{path} is damaged: it has no RoIAlign and NMS. Export it again with `maskrt-export`.")
+    return model, metadata
+
+
+def custom_operators(model: onnx.ModelProto) -> Counter[str]:
+    """How many nodes there are of each custom operator."""
+    return Counter(node.op_type for node in model.graph.node if node.domain == DOMAIN)
+
+
+def check_same_interface(original: onnx.ModelProto, converted: onnx.ModelProto) -> None:
+    """That `converted` is valid ONNX and has the inputs, outputs, custom operators and functions of `original`.
+
+    Raises:
+        AssertionError, onnx.checker.ValidationError: it is not; a bug in the conversion.
+    """
+    for part in ("input", "output"):
+        assert list(getattr(converted.graph, part)) == list(getattr(original.graph, part)), f"the {part}s changed"
+    assert custom_operators(converted) == custom_operators(original), "custom operators were lost"
+    assert list(converted.functions) == list(original.functions), "functions changed"
+    onnx.checker.check_model(converted, full_check=True)
+
+
+def set_metadata(model: onnx.ModelProto, **values: object) -> None:
+    """Sets entries `maskrt.*` of the model's metadata, each to a value as JSON."""
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    properties.update({f"maskrt.{key}": json.dumps(value) for key, value in values.items()})
+    onnx.helper.set_model_props(model, properties)
+
+
+def check_writable(path: Path) -> None:
+    """That a file can be written at `path`, before minutes of work end in an error.
+
+    Raises:
+        MaskrtError: its folder is missing or not writable, or `path` is a folder.
+    """
+    if path.is_dir():
+        raise MaskrtError(f"cannot write {path}: it is a folder; give --output the name of a file")
+    if not path.parent.is_dir():
+        raise MaskrtError(f"cannot write {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise MaskrtError(f"cannot write {path}: no permission to write in {path.parent}")
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Writes a file so that at any moment it is the old one or the new one, whole.
+
+    Raises:
+        MaskrtError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        raise MaskrtError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)

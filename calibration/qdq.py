@@ -1,0 +1,133 @@
+"""Quantize/dequantize pairs (Q/DQ) in the places of `placement`: INT8 or FP8 (E4M3), symmetric.
+
+Activations have one scale per tensor, weights one per output channel and are stored quantized. Biases stay FP16.
+Scales are FP16, the type that TensorRT then gives the layers' results; a weight is quantized with the rounded scale, so
+that the rounding costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import ml_dtypes
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from maskrt.calibration.layers import Layer
+from maskrt.calibration.placement import Addend
+
+Format = Literal["int8", "fp8"]
+
+_LARGEST: dict[Format, float] = {"int8": 127.0, "fp8": 448.0}
+_TYPES: dict[Format, np.dtype] = {"int8": np.dtype(np.int8), "fp8": np.dtype(ml_dtypes.float8_e4m3fn)}
+_SMALLEST_SCALE = 2.0**-24  # of FP16; a scale of zero would make infinities
+
+
+def insert_qdq(
+    model: onnx.ModelProto,
+    weights: Mapping[str, np.ndarray],
+    layers: Sequence[Layer],
+    addends: Sequence[Addend],
+    thresholds: Mapping[str, float],
+    number_format: Format,
+) -> None:
+    """Quantizes layers of an FP16 model in place.
+
+    Args:
+        model: made by `convert_to_fp16`.
+        weights: the FP32 weights by name.
+        layers: those to quantize.
+        addends: of the model; those whose layer is among `layers` are quantized.
+        thresholds: for each input of a layer and each addend, the absolute value that the largest number stands for.
+        number_format: "int8" or "fp8".
+    """
+    graph = model.graph
+    chosen = {layer.node: layer for layer in layers}
+    residual = {addend.node: addend for addend in addends if addend.layer.node in chosen}
+    quantized: dict[str, str] = {}  # tensor of the graph → the same, quantized and dequantized
+    nodes: list[onnx.NodeProto] = []
+    unused: set[str] = set()
+
+    def pair(name: str, threshold: float) -> str:
+        if name not in quantized:
+            scale = _fp16_scale(np.array(threshold), number_format)
+            zero = np.zeros((), _TYPES[number_format])
+            graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
+            graph.initializer.append(numpy_helper.from_array(zero, f"{name}_zero"))
+            arguments = [f"{name}_scale", f"{name}_zero"]
+            nodes.append(_node("QuantizeLinear", [name, *arguments], f"{name}_quantized"))
+            nodes.append(_node("DequantizeLinear", [f"{name}_quantized", *arguments], f"{name}_dequantized"))
+            quantized[name] = f"{name}_dequantized"
+        return quantized[name]
+
+    stored: set[str] = set()
+    for node in graph.node:
+        if node.name in chosen:
+            layer = chosen[node.name]
+            axis = _channel_axis(node)
+            if layer.weight not in stored:
+                stored.add(layer.weight)
+                unused.add(node.input[1])
+                graph.initializer.extend(_quantize_weight(layer.weight, weights[layer.weight], axis, number_format))
+            node.input[0] = pair(node.input[0], thresholds[layer.input])
+            # One DQ for each layer, also where layers share a weight: TensorRT fuses it into the layer.
+            name = f"{layer.weight}_{node.name}"
+            arguments = [f"{layer.weight}_{part}" for part in ("quantized", "scale", "zero")]
+            nodes.append(_node("DequantizeLinear", arguments, f"{name}_dequantized", axis=axis))
+            node.input[1] = f"{name}_dequantized"
+        elif node.name in residual:
+            addend = residual[node.name]
+            node.input[addend.input_index] = pair(node.input[addend.input_index], thresholds[addend.tensor])
+        nodes.append(node)
+    copies = [_copy(node) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+    unused -= {name for node in graph.node for name in node.input}
+    _remove_initializers(graph, unused)
+
+
+def _fp16_scale(largest: np.ndarray, number_format: Format) -> np.ndarray:
+    return np.maximum(largest / _LARGEST[number_format], _SMALLEST_SCALE).astype(np.float16)
+
+
+def _channel_axis(node: onnx.NodeProto) -> int:
+    """The axis of the weight along which the output channels lie."""
+    if node.op_type == "ConvTranspose":
+        return 1
+    transposed = {entry.name: entry.i for entry in node.attribute}.get("transB", 0)
+    return 1 if node.op_type == "Gemm" and not transposed else 0
+
+
+def _quantize_weight(name: str, values: np.ndarray, axis: int, number_format: Format) -> list[TensorProto]:
+    """The quantized weight, its scales and zero points."""
+    others = tuple(index for index in range(values.ndim) if index != axis)
+    scale = _fp16_scale(np.abs(values).max(axis=others), number_format)
+    ratio = values / np.expand_dims(scale.astype(np.float32), others)
+    limit = _LARGEST[number_format]
+    if number_format == "int8":
+        ratio = np.rint(ratio)
+    target = _TYPES[number_format]
+    return [
+        numpy_helper.from_array(np.clip(ratio, -limit, limit).astype(target), f"{name}_quantized"),
+        numpy_helper.from_array(scale, f"{name}_scale"),
+        numpy_helper.from_array(np.zeros(scale.shape, target), f"{name}_zero"),
+    ]
+
+
+def _node(operator: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(operator, inputs, [output], name=f"node_{output}", **attributes)
+
+
+def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    return copy
+
+
+def _remove_initializers(graph: onnx.GraphProto, names: Collection[str]) -> None:
+    kept = [tensor for tensor in graph.initializer if tensor.name not in names]
+    copies = [TensorProto.FromString(tensor.SerializeToString()) for tensor in kept]
+    del graph.initializer[:]
+    graph.initializer.extend(copies)

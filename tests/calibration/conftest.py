@@ -1,0 +1,56 @@
+"""Small graphs with the patterns of an exported model, and folders of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper, parser
+
+
+@pytest.fixture(scope="session")
+def make_graph() -> Callable[..., onnx.ModelProto]:
+    """Makes a model from ONNX text and constant tensors, with the types of all tensors known."""
+
+    def make(text: str, **constants: np.ndarray) -> onnx.ModelProto:
+        model = parser.parse_model(f'<ir_version: 10, opset_import: ["": 20, "maskrt": 1]>\n{text}')
+        for name, values in constants.items():
+            model.graph.initializer.append(numpy_helper.from_array(values, name))
+        for number, node in enumerate(model.graph.node):
+            node.name = node.name or f"node_{number}"
+        return onnx.shape_inference.infer_shapes(model)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten training scenes as PNG files."""
+    from maskrt.shapes.scenes import generate_scene
+
+    folder = tmp_path_factory.mktemp("scenes")
+    for number in range(10):
+        image = generate_scene(number, "train").image
+        cv2.imwrite(str(folder / f"{number:02d}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `annotations.json` of a data set of six held-out scenes."""
+    from maskrt.shapes.dataset import write_dataset
+
+    return write_dataset(tmp_path_factory.mktemp("held_out"), 6)
+
+
+@pytest.fixture(scope="session")
+def int8_onnx(shapes_onnx: Path, scene_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo model in INT8, calibrated with ten scenes."""
+    from maskrt.calibration import CalibrationOptions, quantize
+
+    output = tmp_path_factory.mktemp("int8") / "shapes.int8.onnx"
+    return quantize(shapes_onnx, output, "int8", CalibrationOptions(scene_folder)).path

@@ -1,0 +1,139 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from maskrt.calibration.cli import main
+
+
+def test_int8_with_accuracy_then_again_from_the_cache(shapes_onnx, scene_folder, held_out, tmp_path, capsys):
+    output = tmp_path / "model.int8.onnx"
+    arguments = [str(shapes_onnx), "--images", str(scene_folder), "--output", str(output), "--eval", str(held_out)]
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert "only 10 images; 64 are sensible" in captured.err
+    assert "[10/10]" in captured.err
+    assert "100.0% of the multiply-accumulates are int8" in captured.out
+    assert "fp32: box AP 0." in captured.out
+    assert "int8: box AP 0." in captured.out
+    choice = json.loads((tmp_path / "model.int8.layers.json").read_text())
+    assert choice["fp16_layers"] == []
+    assert set(choice["ap"]) == {"box", "mask"}
+    first = output.read_bytes()
+    assert main(arguments[:-2]) == 0
+    captured = capsys.readouterr()
+    assert "Reusing the calibration" in captured.err
+    assert "Calibrating" not in captured.err
+    assert output.read_bytes() == first
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "model.int8.layers.json",
+        "model.int8.onnx",
+        "shapes.max.calibration.json",
+    ]
+
+
+def test_fp16_needs_no_images_and_names_its_output_after_the_model(shapes_onnx, tmp_path, capsys):
+    model = tmp_path / "model.onnx"
+    model.write_bytes(shapes_onnx.read_bytes())
+    assert main([str(model), "--precision", "fp16"]) == 0
+    assert "model.fp16.onnx: 1" in capsys.readouterr().out
+    assert (tmp_path / "model.fp16.onnx").is_file()
+
+
+def test_a_budget_that_cannot_be_met(shapes_onnx, scene_folder, held_out, tmp_path, capsys, monkeypatch):
+    from maskrt.calibration import quantization
+    from maskrt.calibration.accuracy import Accuracy
+
+    accuracies = iter([Accuracy(0.5, 0.5)])
+    monkeypatch.setattr(quantization, "measure_accuracy", lambda *_: next(accuracies, Accuracy(0.4, 0.4)))
+    output = tmp_path / "a.onnx"
+    arguments = ["--images", str(scene_folder), "--eval", str(held_out), "--max-ap-drop", "0.003"]
+    assert main([str(shapes_onnx), "--output", str(output), *arguments]) == 1
+    captured = capsys.readouterr()
+    assert "no choice of layers keeps the loss of AP within 0.003; the best one loses 0.1000" in captured.err
+    assert output.is_file()
+    assert "roi_heads.mask_head.0" in captured.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.onnx"], "there is no such file"),
+        (["text.onnx"], "is not an ONNX file"),
+        (["MODEL"], "int8 needs images to calibrate with"),
+        (["MODEL", "--images", "nowhere"], "there is no such folder"),
+        (["MODEL", "--images", "empty"], "there is no image in this folder"),
+        (["MODEL", "--images", "SCENES", "--count", "3"], "is too few"),
+        (["MODEL", "--images", "SCENES", "--max-ap-drop", "0.003"], "A budget (--max-ap-drop) needs a data set"),
+        (["MODEL", "--images", "SCENES", "--eval", "nowhere.json"], "nowhere.json cannot be read"),
+        (["MODEL", "--images", "SCENES", "--layers", "nowhere.json"], "nowhere.json cannot be read"),
+        (["MODEL", "--precision", "fp16", "--eval", "EVAL", "--max-ap-drop", "0"], "nor with precision fp16"),
+        (["MODEL", "--precision", "fp16", "--output", "no/folder/a.onnx"], "there is no folder no/folder"),
+        (["MODEL", "--precision", "fp16", "--output", "empty"], "is a folder"),
+        (["INT8", "--images", "SCENES"], "is of precision int8 already"),
+        (["MODEL", "--precision", "fp8", "--images", "SCENES", "--target", "t4"], "t4 .* has no fp8"),
+        (["MODEL", "--precision", "fp16", "--target", "gtx480"], "There is no target 'gtx480'"),
+    ],
+)
+def test_mistakes_get_a_sentence_and_leave_no_file(
+    arguments, message, shapes_onnx, int8_onnx, scene_folder, held_out, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.onnx").write_text("hello")
+    names = {"MODEL": shapes_onnx, "INT8": int8_onnx, "SCENES": scene_folder, "EVAL": held_out}
+    given = [str(names.get(word, word)) for word in arguments]
+    if "--output" not in given:
+        given += ["--output", "out.onnx"]
+    assert main(given) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("maskrt-quantize: ")
+    head, _, tail = message.partition(" .* ")
+    assert head in error
+    assert tail in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "text.onnx"]
+
+
+def test_an_onnx_file_of_somebody_else(tmp_path, capsys):
+    import onnx
+
+    graph = onnx.parser.parse_graph("g (float[1] x) => (float[1] y) { y = Relu (x) }")
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "other.onnx")
+    assert main([str(tmp_path / "other.onnx"), "--precision", "fp16"]) == 2
+    assert "is not a maskrt model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--precision", "int4"), ("--count", "0"), ("--max-ap-drop", "2"), ("--percentile", "50")]
+)
+def test_options_out_of_range(option, value, capsys):
+    with pytest.raises(SystemExit):
+        main(["model.onnx", option, value])
+    assert option in capsys.readouterr().err
+
+
+def test_one_able_target_is_enough(shapes_onnx, tmp_path, capsys):
+    arguments = ["--precision", "fp16", "--output", str(tmp_path / "a.onnx"), "--target", "t4", "--target", "l4"]
+    assert main([str(shapes_onnx), *arguments]) == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_unwritable_folder(shapes_onnx, tmp_path, capsys):
+    tmp_path.chmod(0o500)
+    assert main([str(shapes_onnx), "--precision", "fp16", "--output", str(tmp_path / "a.onnx")]) == 2
+    assert "no permission" in capsys.readouterr().err
+
+
+def test_without_onnx_it_says_what_to_install(tmp_path):
+    code = "import sys; sys.modules['onnx'] = None; from maskrt.calibration.cli import main; sys.exit(main([]))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "pip install maskrt[quantize" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_nothing_heavy_is_loaded_for_help():
+    code = "import sys; from maskrt.calibration.cli import _parser; _parser(); assert 'onnx' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

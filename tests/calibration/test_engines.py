@@ -1,0 +1,49 @@
+"""Files of lower precision build with TensorRT-RTX, and are refused where the GPU cannot run them."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+
+needs_rtx = pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="TensorRT-RTX is not installed")
+
+
+@pytest.fixture(scope="module")
+def files(shapes_onnx, scene_folder, int8_onnx, tmp_path_factory):
+    from maskrt.calibration import CalibrationOptions, quantize
+
+    folder = tmp_path_factory.mktemp("precisions")
+    fp16 = quantize(shapes_onnx, folder / "fp16.onnx", "fp16").path
+    fp8 = quantize(shapes_onnx, folder / "fp8.onnx", "fp8", CalibrationOptions(scene_folder)).path
+    return {"fp16": fp16, "int8": int8_onnx, "fp8": fp8}
+
+
+def build(onnx, target, engine):
+    options = ["--target", target, "--flavor", "tensorrt-rtx", "--output", str(engine)]
+    command = [sys.executable, "-m", "maskrt.engines", str(onnx), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@needs_rtx
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("precision", "target"),
+    [("fp16", "t4"), ("fp16", "l4"), ("int8", "t4"), ("int8", "l4"), ("fp8", "l4"), ("fp8", "rtx5090")],
+)
+def test_builds_with_the_plugin_layers_in_place(files, precision, target, tmp_path):
+    engine = tmp_path / "model.engine"
+    result = build(files[precision], target, engine)
+    assert result.returncode == 0, result.stderr
+    manifest = json.loads(engine.with_name("model.engine.json").read_text())
+    assert manifest["plugin_layers"] == {"BatchedNMS": 2, "MultilevelRoIAlign": 2}
+
+
+@pytest.mark.parametrize("target", ["t4", "rtx3090"])
+def test_fp8_is_refused_where_there_is_none(files, target, tmp_path):
+    result = build(files["fp8"], target, tmp_path / "model.engine")
+    assert result.returncode == 2
+    assert "has no fp8" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,92 @@
+import io
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from maskrt.calibration.images import choose_images
+from maskrt.runtime import ArgumentError
+
+
+def write_pictures(folder, count):
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        cv2.imwrite(str(folder / f"{number:03d}.png"), np.full((4, 5, 3), number, np.uint8))
+    return folder
+
+
+def test_the_same_seed_gives_the_same_images(tmp_path):
+    folder = write_pictures(tmp_path / "a", 30)
+    first, again, other = (choose_images(folder, 10, seed) for seed in (0, 0, 1))
+    assert first.files == again.files
+    assert first.fingerprint() == again.fingerprint()
+    assert set(first.files) != set(other.files)
+    assert len(first) == len(set(first.files)) == 10
+    values = [int(image[0, 0, 0]) for image in first.read(io.StringIO())]
+    assert values == [int(file.stem) for file in first.files]
+
+
+def test_all_where_there_are_fewer_than_asked_for(tmp_path):
+    assert len(choose_images(write_pictures(tmp_path / "a", 9), 64, 0)) == 9
+
+
+def test_the_fingerprint_follows_the_content(tmp_path):
+    folder = write_pictures(tmp_path / "a", 9)
+    before = choose_images(folder, 9, 0).fingerprint()
+    cv2.imwrite(str(folder / "004.png"), np.full((4, 5, 3), 99, np.uint8))
+    assert choose_images(folder, 9, 0).fingerprint() != before
+
+
+def test_a_coco_data_set(tmp_path):
+    write_pictures(tmp_path / "val", 12)
+    images = [{"id": number, "file_name": f"{number:03d}.png"} for number in range(10)]
+    (tmp_path / "annotations").mkdir()
+    path = tmp_path / "annotations" / "instances_val.json"
+    path.write_text(json.dumps({"images": images}))
+    sample = choose_images(path, 64, 0)
+    assert {file.name for file in sample.files} == {f"{number:03d}.png" for number in range(10)}
+
+
+def test_frames_of_a_video(tmp_path):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for number in range(25):
+        writer.write(np.full((48, 64, 3), 10 * number, np.uint8))
+    writer.release()
+    sample = choose_images(path, 9, 0)
+    assert sample.frames is not None
+    assert len(sample) == 9
+    frames = list(sample.read(io.StringIO()))
+    assert [image.shape for image in frames] == [(48, 64, 3)] * 9
+    assert [round(image.mean() / 10) for image in frames] == list(sample.frames)
+
+
+def test_an_image_that_cannot_be_read_is_named_and_left_out(tmp_path):
+    folder = write_pictures(tmp_path / "a", 9)
+    (folder / "004.png").write_bytes(b"not a picture")
+    stream = io.StringIO()
+    assert len(list(choose_images(folder, 9, 0).read(stream))) == 8
+    assert "004.png" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("count", "asked", "message"),
+    [
+        (0, 64, "there is no image in this folder"),
+        (3, 64, "with 3 images of .* is too few.* 64 typical ones are sensible, 8 the least"),
+        (30, 5, "with 5 images"),
+    ],
+)
+def test_too_few(tmp_path, count, asked, message):
+    folder = write_pictures(tmp_path / "a", count)
+    with pytest.raises(ArgumentError, match=message):
+        choose_images(folder, asked, 0)
+
+
+def test_what_is_not_there_or_no_video(tmp_path):
+    with pytest.raises(ArgumentError, match="there is no such folder, COCO JSON file or video"):
+        choose_images(tmp_path / "nowhere", 8, 0)
+    (tmp_path / "broken.mp4").write_bytes(b"nothing")
+    with pytest.raises(ArgumentError, match="is not a video that OpenCV can open"):
+        choose_images(tmp_path / "broken.mp4", 8, 0)
