@@ -2,10 +2,13 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+
+from maskrt.plugins import libraries
 
 needs_rtx = pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="TensorRT-RTX is not installed")
 
@@ -20,10 +23,11 @@ def files(shapes_onnx, scene_folder, int8_onnx, tmp_path_factory):
     return {"fp16": fp16, "int8": int8_onnx, "fp8": fp8}
 
 
-def build(onnx, target, engine):
+def build(onnx, target, engine, plugins=None):
+    environment = dict(os.environ) if plugins is None else {**os.environ, libraries.DIRECTORY_VARIABLE: str(plugins)}
     options = ["--target", target, "--flavor", "tensorrt-rtx", "--output", str(engine)]
     command = [sys.executable, "-m", "maskrt.engines", str(onnx), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 @needs_rtx
@@ -32,9 +36,9 @@ def build(onnx, target, engine):
     ("precision", "target"),
     [("fp16", "t4"), ("fp16", "l4"), ("int8", "t4"), ("int8", "l4"), ("fp8", "l4"), ("fp8", "rtx5090")],
 )
-def test_builds_with_the_plugin_layers_in_place(files, precision, target, tmp_path):
+def test_builds_with_the_plugin_layers_in_place(files, precision, target, tmp_path, plugin_directory):
     engine = tmp_path / "model.engine"
-    result = build(files[precision], target, engine)
+    result = build(files[precision], target, engine, plugin_directory)
     assert result.returncode == 0, result.stderr
     manifest = json.loads(engine.with_name("model.engine.json").read_text())
     assert manifest["plugin_layers"] == {"BatchedNMS": 2, "MultilevelRoIAlign": 2}
