@@ -110,10 +110,10 @@ def _run(tool: Path, option: str, library: Path) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m maskrt.plugins.inspect_sass", description=__doc__)
-    parser.add_argument("library", type=Path, nargs="?", help=f"default: {libraries.PLUGINS} in its usual place")
+    parser.add_argument("file", type=Path, nargs="?", help=f"default: {libraries.PLUGINS} in its usual place")
     options = parser.parse_args(arguments)
     try:
-        rows = inspect(options.library or libraries.find(libraries.PLUGINS))
+        rows = inspect(options.file or libraries.find(libraries.PLUGINS))
     except (ToolError, libraries.PluginLibraryError) as error:
         print(error, file=sys.stderr)
         return 1
