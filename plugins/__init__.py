@@ -1,5 +1,5 @@
-"""The TensorRT plugins MultilevelRoIAlign and BatchedNMS: their build, loader, and CPU and GPU functions.
+"""The CUDA side: the TensorRT plugins MultilevelRoIAlign and BatchedNMS, and pre- and postprocessing of images.
 
-The modules: `build` compiles the libraries, `loader` registers them with TensorRT, `host` runs the operators
-on NumPy arrays, `device` runs them on GPU arrays without TensorRT.
+The modules: `build` compiles the libraries, `loader` registers the plugins with TensorRT, `host` does the kernels' work
+on NumPy arrays, `device` on GPU arrays without TensorRT.
 """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ctypes
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 MAX_LEVELS = 5
 FLOAT32 = 0
 FLOAT16 = 1
+UINT8 = 2
 
 
 class RoiAlignAttributesStruct(ctypes.Structure):
@@ -58,4 +59,50 @@ class BatchedNmsStruct(ctypes.Structure):
         ("score_threshold", ctypes.c_void_p),
         ("num", ctypes.c_void_p),
         ("indices", ctypes.c_void_p),
+    )
+
+
+class FrameStruct(ctypes.Structure):
+    """MaskrtFrame."""
+
+    _fields_ = (
+        ("pixels", ctypes.c_void_p),
+        ("row_stride", ctypes.c_int64),
+        ("height", ctypes.c_int32),
+        ("width", ctypes.c_int32),
+        ("resized_height", ctypes.c_int32),
+        ("resized_width", ctypes.c_int32),
+    )
+
+
+class ResizePadStruct(ctypes.Structure):
+    """MaskrtResizePad."""
+
+    _fields_ = (
+        ("batch", ctypes.c_int32),
+        ("canvas_height", ctypes.c_int32),
+        ("canvas_width", ctypes.c_int32),
+        ("data_type", ctypes.c_int32),
+        ("frames", ctypes.c_void_p),
+        ("canvas", ctypes.c_void_p),
+    )
+
+
+class PasteRleStruct(ctypes.Structure):
+    """MaskrtPasteRle."""
+
+    _fields_ = (
+        ("instances", ctypes.c_int32),
+        ("mask_size", ctypes.c_int32),
+        ("image_height", ctypes.c_int32),
+        ("image_width", ctypes.c_int32),
+        ("box_scale_x", ctypes.c_float),
+        ("box_scale_y", ctypes.c_float),
+        ("boxes", ctypes.c_void_p),
+        ("mask_probabilities", ctypes.c_void_p),
+        ("num", ctypes.c_void_p),
+        ("capacity", ctypes.c_int64),
+        ("counts", ctypes.c_void_p),
+        ("lengths", ctypes.c_void_p),
+        ("total", ctypes.c_void_p),
     )

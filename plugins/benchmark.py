@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torchvision.ops import MultiScaleRoIAlign, batched_nms
 
-from . import device
+from . import benchmark_images, device
 from .attributes import RoiAlignAttributes
+from .benchmark_timing import compare, random_boxes, time_eager
 
-REPEATS = 50
-WARM_UPS = 10
 CANVAS = (800, 1344)
 SCALES = (0.25, 0.125, 0.0625, 0.03125)
 THRESHOLDS = (112.0, 224.0, 448.0)
@@ -30,6 +28,7 @@ def run() -> dict[str, Any]:
         "multilevel_roi_align_fp16": roi_align(generator),
         "batched_nms_5x1000": nms_of_proposals(generator),
         "batched_nms_1000x90": nms_of_detections(generator),
+        **benchmark_images.run(generator),
     }
 
 
@@ -51,7 +50,7 @@ def roi_align(generator: torch.Generator) -> dict[str, Any]:
         ]
         for _ in range(FEATURE_SETS)
     ]
-    rois = random_boxes(generator, ROIS)
+    rois = random_boxes(generator, ROIS, CANVAS)
     output = torch.empty(ROIS, CHANNELS, 7, 7, dtype=torch.half, device="cuda")
     output = output.contiguous(memory_format=torch.channels_last)
     attributes = RoiAlignAttributes(7, 7, 2, SCALES, THRESHOLDS, "output_half_pixel")
@@ -97,7 +96,7 @@ def touched_pixels(rois: torch.Tensor) -> int:
 
 def nms_of_proposals(generator: torch.Generator) -> dict[str, Any]:
     """A region proposal network's step: 5 levels x 1000 proposals, IoU 0.7, the best 1000."""
-    boxes, scores = random_boxes(generator, 5000), torch.rand(5000, device="cuda", generator=generator)
+    boxes, scores = random_boxes(generator, 5000, CANVAS), torch.rand(5000, device="cuda", generator=generator)
     groups = torch.arange(5000, device="cuda", dtype=torch.int32) // 1000
     wide = groups.long()
     return nms(boxes, scores, groups, 0.7, -1.0, 1000, lambda: batched_nms(boxes, scores, wide, 0.7)[:1000])
@@ -105,7 +104,7 @@ def nms_of_proposals(generator: torch.Generator) -> dict[str, Any]:
 
 def nms_of_detections(generator: torch.Generator) -> dict[str, Any]:
     """A detector's last step: 1000 proposals x 90 classes, score above 0.05, IoU 0.5, the best 100."""
-    boxes = random_boxes(generator, 90_000)
+    boxes = random_boxes(generator, 90_000, CANVAS)
     scores = torch.rand(90_000, device="cuda", generator=generator) ** 30  # about one in ten is a candidate
     groups = torch.arange(90_000, device="cuda", dtype=torch.int32) % 90
     wide = groups.long()
@@ -145,57 +144,3 @@ def nms(
         "kept_by_one_alone": len(chosen ^ set(theirs().tolist())),  # torchvision rounds its shifted coordinates
         "workspace_bytes": workspace_bytes,
     }
-
-
-def random_boxes(generator: torch.Generator, count: int) -> torch.Tensor:
-    """[count, 4] float32 xyxy inside the canvas, sides from 16 pixels to the whole canvas, small ones more often."""
-    size = 16 * torch.exp(torch.rand(count, 2, device="cuda", generator=generator) * 4)
-    limit = torch.tensor([CANVAS[1], CANVAS[0]], device="cuda")
-    size = torch.minimum(size, limit)
-    start = torch.rand(count, 2, device="cuda", generator=generator) * (limit - size)
-    return torch.cat([start, start + size], 1)
-
-
-def compare(ours: Callable[[], Any], theirs: Callable[[], Any], calls: int) -> dict[str, Any]:
-    """Median microseconds of one of the `calls` calls that each function makes, and how many times faster ours is.
-
-    torchvision's operators read sizes back to the host, so that no CUDA graph can hold them: their graph time is null.
-    """
-    eager, theirs_eager = time_eager(ours) / calls, time_eager(theirs) / calls
-    graph, theirs_graph = time_graph(ours), time_graph(theirs)
-    assert graph is not None, "a call that cannot be captured in a CUDA graph"
-    return {
-        "eager_us": eager,
-        "graph_us": graph / calls,
-        "torchvision_eager_us": theirs_eager,
-        "torchvision_graph_us": None if theirs_graph is None else theirs_graph / calls,
-        "eager_speedup": theirs_eager / eager,
-        "graph_speedup_over_torchvision_eager": theirs_eager / (graph / calls),
-    }
-
-
-def time_eager(function: Callable[[], Any]) -> float:
-    """Median microseconds of a call, by CUDA events around it."""
-    for _ in range(WARM_UPS):
-        function()
-    times = []
-    for _ in range(REPEATS):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
-        function()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end) * 1e3)
-    return statistics.median(times)
-
-
-def time_graph(function: Callable[[], Any]) -> float | None:
-    """The same for a replay of its CUDA graph; None where it cannot be captured."""
-    graph = torch.cuda.CUDAGraph()
-    try:
-        with torch.cuda.graph(graph):
-            function()
-    except RuntimeError:
-        torch.cuda.synchronize()
-        return None
-    return time_eager(graph.replay)

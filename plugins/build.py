@@ -86,7 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1
-    for name in (libraries.HOST,) if options.host_only else (libraries.PLUGINS, libraries.RTX_SHIM, libraries.HOST):
+    compiled = (libraries.PLUGINS, libraries.RTX_SHIM, libraries.AUTOLOAD, libraries.HOST)
+    for name in (libraries.HOST,) if options.host_only else compiled:
         print(output / name)
     return 0
 

@@ -1,4 +1,4 @@
-"""The two operators on GPU arrays, launched straight from libmaskrt_plugins.so: no TensorRT in between.
+"""The kernels on GPU arrays, launched straight from libmaskrt_plugins.so: no TensorRT in between.
 
 Arrays are anything with `__cuda_array_interface__` (torch CUDA tensors, CuPy arrays, Numba arrays). The
 functions only queue kernels on the given stream: they allocate nothing and wait for nothing, so they can be
@@ -11,31 +11,17 @@ import ctypes
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from . import abi, libraries
 from .attributes import RoiAlignAttributes
-
-
-class CudaArray(Protocol):
-    """An array in GPU memory."""
-
-    @property
-    def __cuda_array_interface__(self) -> dict: ...
+from .box_scales import box_scales
+from .cuda_arrays import CudaArray, inspect_array, inspect_frame
 
 
 class DeviceError(RuntimeError):
     """CUDA refused a launch."""
-
-
-class _Array(NamedTuple):
-    pointer: int
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    contiguous: bool
-    channels_last: bool
 
 
 def _library() -> ctypes.CDLL:
@@ -49,6 +35,9 @@ def _open(path: Path) -> ctypes.CDLL:
     library.maskrt_batched_nms_workspace.restype = ctypes.c_uint64
     library.maskrt_roi_align_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     library.maskrt_batched_nms_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    library.maskrt_resize_pad_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+    library.maskrt_paste_rle_workspace.restype = ctypes.c_uint64
+    library.maskrt_paste_rle_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     return library
 
 
@@ -72,20 +61,20 @@ def multilevel_roi_align(
         ValueError: a shape, type or layout does not fit.
         DeviceError: the launch failed.
     """
-    boxes = _inspect("rois", rois, np.float32, (None, None, 4))
+    boxes = inspect_array("rois", rois, np.float32, (None, None, 4))
     if len(features) != len(attributes.scales):
         raise ValueError(f"{len(attributes.scales)} scales need as many features, but there are {len(features)}")
     batch, rois_per_image, _ = boxes.shape
-    first = _inspect("feature_0", features[0], None, (batch, None, None, None), any_layout=True)
+    first = inspect_array("feature_0", features[0], None, (batch, None, None, None), any_layout=True)
     if first.dtype not in (np.float32, np.float16):
         raise ValueError(f"features must be float32 or float16, but feature_0 is {first.dtype}")
     channels = first.shape[1]
     maps = [
-        _inspect(f"feature_{level}", feature, first.dtype, (batch, channels, None, None), any_layout=True)
+        inspect_array(f"feature_{level}", feature, first.dtype, (batch, channels, None, None), any_layout=True)
         for level, feature in enumerate(features)
     ]
     shape = (batch * rois_per_image, channels, attributes.output_height, attributes.output_width)
-    target = _inspect("output", output, first.dtype, shape, any_layout=True)
+    target = inspect_array("output", output, first.dtype, shape, any_layout=True)
     channels_last = not all(array.contiguous for array in (*maps, target))
     if channels_last and not all(array.channels_last for array in (*maps, target)):
         raise ValueError("features and output must be all contiguous or all channels-last")
@@ -139,11 +128,11 @@ def batched_nms(
         ValueError: a shape or type does not fit.
         DeviceError: a launch failed.
     """
-    all_boxes = _inspect("boxes", boxes, np.float32, (None, None, 4))
+    all_boxes = inspect_array("boxes", boxes, np.float32, (None, None, 4))
     batch, boxes_per_image, _ = all_boxes.shape
-    kept = _inspect("indices", indices, np.int32, (batch, None))
+    kept = inspect_array("indices", indices, np.int32, (batch, None))
     max_output = kept.shape[1]
-    scratch = _inspect("workspace", workspace, np.uint8, (None,))
+    scratch = inspect_array("workspace", workspace, np.uint8, (None,))
     needed = batched_nms_workspace_bytes(batch, boxes_per_image, max_output)
     if scratch.shape[0] < needed:
         raise ValueError(f"the workspace must have {needed} bytes, but has {scratch.shape[0]}")
@@ -152,58 +141,124 @@ def batched_nms(
         boxes_per_image=boxes_per_image,
         max_output=max_output,
         boxes=all_boxes.pointer,
-        scores=_inspect("scores", scores, np.float32, (batch, boxes_per_image)).pointer,
-        groups=_inspect("groups", groups, np.int32, (batch, boxes_per_image)).pointer,
-        iou_threshold=_inspect("iou_threshold", iou_threshold, np.float32, (1,)).pointer,
-        score_threshold=_inspect("score_threshold", score_threshold, np.float32, (1,)).pointer,
-        num=_inspect("num", num, np.int32, (batch,)).pointer,
+        scores=inspect_array("scores", scores, np.float32, (batch, boxes_per_image)).pointer,
+        groups=inspect_array("groups", groups, np.int32, (batch, boxes_per_image)).pointer,
+        iou_threshold=inspect_array("iou_threshold", iou_threshold, np.float32, (1,)).pointer,
+        score_threshold=inspect_array("score_threshold", score_threshold, np.float32, (1,)).pointer,
+        num=inspect_array("num", num, np.int32, (batch,)).pointer,
         indices=kept.pointer,
     )
     _check(_library().maskrt_batched_nms_launch(ctypes.byref(call), scratch.pointer, stream))
 
 
-def _inspect(
-    name: str,
-    array: CudaArray,
-    dtype: type | np.dtype | None,
-    shape: tuple[int | None, ...],
-    *,
-    any_layout: bool = False,
-) -> _Array:
-    """Where and how the array lies, after checking its type, shape and layout."""
-    interface = array.__cuda_array_interface__
-    actual = tuple(interface["shape"])
-    actual_dtype = np.dtype(interface["typestr"])
-    fits = len(actual) == len(shape) and all(w is None or w == s for w, s in zip(shape, actual, strict=True))
-    if not fits or (dtype is not None and actual_dtype != dtype):
-        wanted = ", ".join("any" if size is None else str(size) for size in shape)
-        raise ValueError(
-            f"{name} must be {'' if dtype is None else np.dtype(dtype)} of shape ({wanted}), "
-            f"but is {actual_dtype} of shape {actual}"
-        )
-    pointer = interface["data"][0] or 0
-    if pointer % 16 != 0:
-        raise ValueError(f"{name} must start at a multiple of 16 bytes, but starts at {pointer:#x}")
-    strides = interface.get("strides")
-    contiguous = strides is None or _has_order(actual, strides, actual_dtype.itemsize, range(len(actual)))
-    channels_last = (
-        strides is not None and len(actual) == 4 and _has_order(actual, strides, actual_dtype.itemsize, (0, 2, 3, 1))
+def resize_pad(
+    frames: Sequence[CudaArray], sizes: Sequence[tuple[int, int]], canvas: CudaArray, stream: int = 0
+) -> None:
+    """Queue resizing and padding (see `host.resize_pad`): one launch for up to 32 frames, whatever their sizes.
+
+    In a CUDA graph the frames' addresses and sizes stay those of the capture.
+
+    Args:
+        frames: [h, w, 3] uint8 RGB each; may start at any address and have gaps between their rows (a crop).
+        sizes: (height, width) of each frame on the canvas.
+        canvas: [B, H, W, 3] uint8 or float32 with W a multiple of 4, written whole.
+        stream: a cudaStream_t.
+
+    Raises:
+        ValueError: a shape, type or layout does not fit.
+        DeviceError: the launch failed.
+    """
+    target = inspect_array("canvas", canvas, None, (len(frames), None, None, 3))
+    if target.dtype not in (np.uint8, np.float32):
+        raise ValueError(f"canvas must be uint8 or float32, but is {target.dtype}")
+    _, height, width, _ = target.shape
+    if width % 4 != 0:
+        raise ValueError(f"canvas must have a width that is a multiple of 4, but is {width} pixels wide")
+    structs = (abi.FrameStruct * len(frames))()
+    for number, (struct, frame, size) in enumerate(zip(structs, frames, sizes, strict=True)):
+        facts = inspect_frame(f"frame {number}", frame)
+        if not (1 <= size[0] <= height and 1 <= size[1] <= width):
+            raise ValueError(f"frame {number} is to become {size[0]}x{size[1]}, but the canvas is {height}x{width}")
+        struct.pixels, struct.height, struct.width, struct.row_stride = facts
+        struct.resized_height, struct.resized_width = size
+    call = abi.ResizePadStruct(
+        batch=len(frames),
+        canvas_height=height,
+        canvas_width=width,
+        data_type=abi.UINT8 if target.dtype == np.uint8 else abi.FLOAT32,
+        frames=ctypes.addressof(structs),
+        canvas=target.pointer,
     )
-    if not contiguous and not (any_layout and channels_last):
-        raise ValueError(f"{name} must be contiguous{' or channels-last' if any_layout else ''}, but has gaps")
-    # A map of one pixel, or of one channel, is both.
-    both = contiguous and len(actual) == 4 and (actual[1] == 1 or actual[2] * actual[3] == 1)
-    return _Array(pointer, actual_dtype, actual, contiguous, channels_last or both)
+    _check(_library().maskrt_resize_pad_launch(ctypes.byref(call), stream))
 
 
-def _has_order(shape: Sequence[int], strides: Sequence[int], itemsize: int, order: Sequence[int]) -> bool:
-    """Whether the elements lie densely with the axes in this order, the last one innermost."""
-    expected = itemsize
-    for axis in reversed(order):
-        if shape[axis] > 1 and strides[axis] != expected:
-            return 0 in shape
-        expected *= shape[axis]
-    return True
+def paste_rle_workspace_bytes(instances: int, image_width: int) -> int:
+    """Bytes of GPU memory that `paste_rle` needs for these sizes."""
+    return int(_library().maskrt_paste_rle_workspace(instances, image_width))
+
+
+def paste_rle(
+    boxes: CudaArray,
+    mask_probabilities: CudaArray,
+    image_size: tuple[int, int],
+    counts: CudaArray,
+    lengths: CudaArray,
+    total: CudaArray,
+    workspace: CudaArray,
+    stream: int = 0,
+    *,
+    box_image_size: tuple[int, int] | None = None,
+    num: CudaArray | None = None,
+) -> None:
+    """Queue mask pasting and run-length encoding (see `host.paste_rle`) for one image.
+
+    If `total` comes out larger than `counts`, then `counts` holds the first run lengths only and `lengths` is whole:
+    call again with room for `total`. A convex mask takes two run lengths per column of its box, and one.
+
+    Args:
+        boxes: [N, 4] float32 xyxy.
+        mask_probabilities: [N, M, M] float32.
+        image_size: (height, width) of the image that the masks are pasted into.
+        counts: [capacity] uint32, written: the run lengths of all masks one behind the other, zeros first.
+        lengths: [N] int32, written: how many run lengths each mask has.
+        total: [1] int64, written: the sum of `lengths`.
+        workspace: uint8, at least `paste_rle_workspace_bytes` long; its content does not matter.
+        stream: a cudaStream_t.
+        box_image_size: (height, width) of the picture whose pixels the boxes are in, e.g. the resized image on a
+            network's canvas; by default image_size.
+        num: [1] int32: only so many of the N instances are there, the others get length 0; by default all.
+
+    Raises:
+        ValueError: a shape or type does not fit.
+        DeviceError: a launch failed.
+    """
+    corners = inspect_array("boxes", boxes, np.float32, (None, 4))
+    instances = corners.shape[0]
+    masks = inspect_array("mask_probabilities", mask_probabilities, np.float32, (instances, None, None))
+    if masks.shape[1] != masks.shape[2] or masks.shape[1] == 0:
+        raise ValueError(f"mask_probabilities must be square, but its shape is {masks.shape}")
+    room = inspect_array("counts", counts, np.uint32, (None,))
+    scratch = inspect_array("workspace", workspace, np.uint8, (None,))
+    needed = paste_rle_workspace_bytes(instances, image_size[1])
+    if scratch.shape[0] < needed:
+        raise ValueError(f"the workspace must have {needed} bytes, but has {scratch.shape[0]}")
+    scale_y, scale_x = box_scales(image_size, box_image_size)
+    call = abi.PasteRleStruct(
+        instances=instances,
+        mask_size=masks.shape[1],
+        image_height=image_size[0],
+        image_width=image_size[1],
+        box_scale_x=scale_x,
+        box_scale_y=scale_y,
+        boxes=corners.pointer,
+        mask_probabilities=masks.pointer,
+        num=None if num is None else inspect_array("num", num, np.int32, (1,)).pointer,
+        capacity=room.shape[0],
+        counts=room.pointer,
+        lengths=inspect_array("lengths", lengths, np.int32, (instances,)).pointer,
+        total=inspect_array("total", total, np.int64, (1,)).pointer,
+    )
+    _check(_library().maskrt_paste_rle_launch(ctypes.byref(call), scratch.pointer, stream))
 
 
 def _check(status: int) -> None:

@@ -21,7 +21,7 @@ from . import build, libraries
 
 NO_GPU = 3
 REPOSITORY = Path(__file__).resolve().parents[1]
-TESTS = REPOSITORY / "tests" / "plugins"
+TESTS = tuple(REPOSITORY / "tests" / folder for folder in ("plugins", "runtime"))
 
 
 def missing_gpu() -> str | None:
@@ -56,7 +56,7 @@ def describe_machine() -> dict[str, Any]:
 
 def run_tests(environment: dict[str, str]) -> dict[str, Any]:
     """The tests marked `gpu`: pytest's exit status and last line."""
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", str(TESTS)]
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", *map(str, TESTS)]
     result = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     lines = result.stdout.strip().splitlines()
     print(result.stdout[-6000:], result.stderr[-2000:], flush=True)
@@ -72,8 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
     if reason is not None:
         print(f"gpu-check needs an NVIDIA GPU: {reason}. Nothing was checked.", file=sys.stderr)
         return NO_GPU
-    if not TESTS.is_dir():
-        print(f"gpu-check runs from a checkout of the repository, but {TESTS} does not exist.", file=sys.stderr)
+    if not TESTS[0].is_dir():
+        print(f"gpu-check runs from a checkout of the repository, but {TESTS[0]} does not exist.", file=sys.stderr)
         return 1
 
     machine = describe_machine()

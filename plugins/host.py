@@ -1,4 +1,4 @@
-"""The two operators on NumPy arrays, by the host build of the kernels' arithmetic (libmaskrt_host.so).
+"""The kernels' work on NumPy arrays, by the host build of their arithmetic (libmaskrt_host.so).
 
 This is the reference that the kernels are tested against: plain loops, single-threaded, not made for speed.
 """
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from . import abi, libraries
 from .attributes import RoiAlignAttributes
+from .box_scales import box_scales
 
 
 def _library() -> ctypes.CDLL:
@@ -75,9 +76,7 @@ def multilevel_roi_align(
     for level, feature in enumerate(wide):
         call.heights[level], call.widths[level] = feature.shape[2:]
         call.features[level] = feature.ctypes.data
-    status = _library().maskrt_host_roi_align(ctypes.byref(call))
-    if status != 0:
-        raise ValueError(f"the host library refused the call (status {status})")
+    _check_status(_library().maskrt_host_roi_align(ctypes.byref(call)))
     return output.astype(dtype, copy=False)
 
 
@@ -159,6 +158,108 @@ def select_levels(rois: NDArray[np.float32], level_thresholds: Sequence[float]) 
         ctypes.c_void_p(levels.ctypes.data),
     )
     return levels
+
+
+def resize_pad(
+    frames: Sequence[NDArray[np.uint8]],
+    sizes: Sequence[tuple[int, int]],
+    canvas_size: tuple[int, int],
+    dtype: type[np.uint8] | type[np.float32],
+) -> NDArray:
+    """Resize frames bilinearly and lay each into the upper left corner of its slot on a canvas.
+
+    float32 has the bits of `runtime.resize.resize_float32`, uint8 those of OpenCV's `resize` with INTER_LINEAR.
+
+    Args:
+        frames: [h, w, 3] uint8 RGB each; the rows may have gaps between them, not inside.
+        sizes: (height, width) of each frame on the canvas.
+        canvas_size: (H, W); W a multiple of 4.
+        dtype: of the canvas.
+
+    Returns:
+        [B, H, W, 3], zero right of and below each frame.
+
+    Raises:
+        ValueError: a shape or type does not fit.
+        libraries.PluginLibraryError: the library is not built.
+    """
+    structs = (abi.FrameStruct * len(frames))()
+    for number, (struct, frame, size) in enumerate(zip(structs, frames, sizes, strict=True)):
+        check_array(f"frame {number}", frame, np.uint8, (None, None, 3))
+        if frame.strides[1:] != (3, 1):
+            raise ValueError(
+                f"frame {number} must have its pixels one after the other, but has strides {frame.strides}"
+            )
+        struct.pixels, struct.row_stride = frame.ctypes.data, frame.strides[0]
+        struct.height, struct.width = frame.shape[:2]
+        struct.resized_height, struct.resized_width = size
+    canvas = np.empty((len(frames), *canvas_size, 3), dtype)
+    call = abi.ResizePadStruct(
+        batch=len(frames),
+        canvas_height=canvas_size[0],
+        canvas_width=canvas_size[1],
+        data_type=abi.UINT8 if canvas.dtype == np.uint8 else abi.FLOAT32,
+        frames=ctypes.addressof(structs),
+        canvas=canvas.ctypes.data,
+    )
+    _check_status(_library().maskrt_host_resize_pad(ctypes.byref(call)))
+    return canvas
+
+
+def paste_rle(
+    boxes: NDArray[np.float32],
+    mask_probabilities: NDArray[np.float32],
+    image_size: tuple[int, int],
+    *,
+    box_image_size: tuple[int, int] | None = None,
+    num: int | None = None,
+) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
+    """Paste masks (torchvision's `paste_masks_in_image`, threshold 0.5) as COCO run lengths of the whole image.
+
+    Args:
+        boxes: [N, 4] float32 xyxy; may reach beyond the image.
+        mask_probabilities: [N, M, M] float32.
+        image_size: (height, width).
+        box_image_size: (height, width) of the picture whose pixels the boxes are in; by default image_size.
+        num: only so many of the N instances are there, the others get length 0; by default all.
+
+    Returns:
+        The run lengths of all masks one behind the other (uint32, column-major, zeros first), and how many belong
+        to each mask ([N] int32). What `runtime.paste.paste_counts` gives.
+
+    Raises:
+        ValueError: a shape or type does not fit.
+        libraries.PluginLibraryError: the library is not built.
+    """
+    check_array("boxes", boxes, np.float32, (None, 4))
+    check_array("mask_probabilities", mask_probabilities, np.float32, (len(boxes), None, None))
+    boxes, mask_probabilities = np.ascontiguousarray(boxes), np.ascontiguousarray(mask_probabilities)
+    present = np.array([len(boxes) if num is None else num], np.int32)
+    scale_y, scale_x = box_scales(image_size, box_image_size)
+    lengths, total = np.empty(len(boxes), np.int32), np.empty(1, np.int64)
+    call = abi.PasteRleStruct(
+        instances=len(boxes),
+        mask_size=mask_probabilities.shape[1],
+        image_height=image_size[0],
+        image_width=image_size[1],
+        box_scale_x=scale_x,
+        box_scale_y=scale_y,
+        boxes=boxes.ctypes.data,
+        mask_probabilities=mask_probabilities.ctypes.data,
+        num=present.ctypes.data,
+        lengths=lengths.ctypes.data,
+        total=total.ctypes.data,
+    )
+    _check_status(_library().maskrt_host_paste_rle(ctypes.byref(call)))  # how many run lengths there are
+    counts = np.empty(total[0], np.uint32)
+    call.capacity, call.counts = len(counts), counts.ctypes.data
+    _check_status(_library().maskrt_host_paste_rle(ctypes.byref(call)))
+    return counts, lengths
+
+
+def _check_status(status: int) -> None:
+    if status != 0:
+        raise ValueError(f"the host library refused the call (status {status})")
 
 
 def check_array(name: str, array: NDArray, dtype: type | np.dtype, shape: tuple[int | None, ...]) -> None:

@@ -12,8 +12,11 @@ from . import abi
 PLUGINS = "libmaskrt_plugins.so"
 HOST = "libmaskrt_host.so"
 RTX_SHIM = "rtx_shim/libtensorrt_rtx.so"
+AUTOLOAD = "libmaskrt_autoload.so"
 
 DIRECTORY_VARIABLE = "MASKRT_PLUGINS_DIR"
+INSTALLED_DIRECTORY = Path(__file__).resolve().parent / "lib"
+"""Where the wheel of an edge package (`maskrt.engines.package`) puts the libraries."""
 DEFAULT_DIRECTORY = Path(__file__).resolve().parents[1] / "build" / "plugins"
 
 
@@ -22,8 +25,11 @@ class PluginLibraryError(RuntimeError):
 
 
 def directory() -> Path:
-    """The folder of the libraries: $MASKRT_PLUGINS_DIR, or build/plugins of the checkout."""
-    return Path(os.environ.get(DIRECTORY_VARIABLE) or DEFAULT_DIRECTORY)
+    """The folder of the libraries: $MASKRT_PLUGINS_DIR; else the installed one; else build/plugins of the checkout."""
+    named = os.environ.get(DIRECTORY_VARIABLE)
+    if named:
+        return Path(named)
+    return INSTALLED_DIRECTORY if INSTALLED_DIRECTORY.is_dir() else DEFAULT_DIRECTORY
 
 
 def find(name: str, build_command: str = "make plugins") -> Path:

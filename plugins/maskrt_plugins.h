@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define MASKRT_ABI_VERSION 1
+#define MASKRT_ABI_VERSION 2
 #define MASKRT_MAX_LEVELS 5
 #define MASKRT_EXPORT __attribute__((visibility("default")))
 
@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-enum { MASKRT_FLOAT32 = 0, MASKRT_FLOAT16 = 1 };
+enum { MASKRT_FLOAT32 = 0, MASKRT_FLOAT16 = 1, MASKRT_UINT8 = 2 };
 
 /* Status: 0 is success, negative values are below, positive ones are cudaError_t. */
 enum { MASKRT_INVALID_ARGUMENT = -1, MASKRT_TOO_LARGE = -2 };
@@ -56,6 +56,39 @@ typedef struct MaskrtBatchedNms {
     int32_t* indices;             /* [batch, max_output], -1 padded */
 } MaskrtBatchedNms;
 
+/* A raw picture, and its size on the canvas. */
+typedef struct MaskrtFrame {
+    const uint8_t* pixels; /* [height, width, 3] RGB, at any address */
+    int64_t row_stride;    /* bytes from a row to the next, at least 3 * width */
+    int32_t height, width;
+    int32_t resized_height, resized_width; /* at most the canvas's */
+} MaskrtFrame;
+
+/* One call of resizing and padding: frame b is resized into the upper left corner of slot b, the rest of which becomes
+ * zero. The frames' descriptions are read during the call, their pixels on the stream. */
+typedef struct MaskrtResizePad {
+    int32_t batch;
+    int32_t canvas_height, canvas_width; /* a row must be whole vectors of 4 numbers: canvas_width a multiple of 4 */
+    int32_t data_type;                   /* of the canvas: MASKRT_UINT8 (rounded) or MASKRT_FLOAT32 (exact) */
+    const MaskrtFrame* frames;           /* [batch], in host memory */
+    void* canvas;                        /* [batch, canvas_height, canvas_width, 3] RGB, grey levels 0-255 */
+} MaskrtResizePad;
+
+/* One call of mask pasting, threshold 0.5 and COCO run lengths for one image. Boxes are multiplied with the scales
+ * first: 1 for boxes in image pixels, image size / resized size for a network's. */
+typedef struct MaskrtPasteRle {
+    int32_t instances, mask_size; /* N, M */
+    int32_t image_height, image_width;
+    float box_scale_x, box_scale_y;
+    const float* boxes;              /* [N, 4] xyxy */
+    const float* mask_probabilities; /* [N, M, M] */
+    const int32_t* num;              /* [1]: only so many of the N instances are there; NULL: all */
+    int64_t capacity;                /* of counts */
+    uint32_t* counts;                /* run lengths of all masks one behind the other, column-major, zeros first */
+    int32_t* lengths;                /* [N]: run lengths of each mask; 0 from num on */
+    int64_t* total;                  /* [1]: sum of lengths; where it exceeds capacity, counts holds only the first */
+} MaskrtPasteRle;
+
 MASKRT_EXPORT int32_t maskrt_abi_version(void);
 
 /* libmaskrt_plugins.so: launches on a stream, without synchronising or allocating. */
@@ -64,10 +97,15 @@ MASKRT_EXPORT const char* maskrt_status_string(int32_t status);
 MASKRT_EXPORT int32_t maskrt_roi_align_launch(const MaskrtRoiAlign* call, void* stream);
 MASKRT_EXPORT uint64_t maskrt_batched_nms_workspace(int32_t batch, int32_t boxes_per_image, int32_t max_output);
 MASKRT_EXPORT int32_t maskrt_batched_nms_launch(const MaskrtBatchedNms* call, void* workspace, void* stream);
+MASKRT_EXPORT int32_t maskrt_resize_pad_launch(const MaskrtResizePad* call, void* stream);
+MASKRT_EXPORT uint64_t maskrt_paste_rle_workspace(int32_t instances, int32_t image_width);
+MASKRT_EXPORT int32_t maskrt_paste_rle_launch(const MaskrtPasteRle* call, void* workspace, void* stream);
 
 /* libmaskrt_host.so: float32, channels first. */
 MASKRT_EXPORT int32_t maskrt_host_roi_align(const MaskrtRoiAlign* call);
 MASKRT_EXPORT int32_t maskrt_host_batched_nms(const MaskrtBatchedNms* call);
+MASKRT_EXPORT int32_t maskrt_host_resize_pad(const MaskrtResizePad* call);
+MASKRT_EXPORT int32_t maskrt_host_paste_rle(const MaskrtPasteRle* call);
 MASKRT_EXPORT void maskrt_host_select_levels(
     const float* rois, int64_t count, const float* thresholds, int32_t threshold_count, int32_t* levels);
 

@@ -3,6 +3,9 @@
 
 #include "batched_nms.h"
 #include "nms_workspace.h"
+#include "paste_rle.h"
+#include "paste_workspace.h"
+#include "resize_pad.h"
 #include "roi_align.h"
 
 extern "C" int32_t maskrt_abi_version(void)
@@ -32,4 +35,19 @@ extern "C" uint64_t maskrt_batched_nms_workspace(int32_t batch, int32_t boxes_pe
 extern "C" int32_t maskrt_batched_nms_launch(const MaskrtBatchedNms* call, void* workspace, void* stream)
 {
     return maskrt::launch_batched_nms(*call, workspace, static_cast<cudaStream_t>(stream));
+}
+
+extern "C" int32_t maskrt_resize_pad_launch(const MaskrtResizePad* call, void* stream)
+{
+    return maskrt::launch_resize_pad(*call, static_cast<cudaStream_t>(stream));
+}
+
+extern "C" uint64_t maskrt_paste_rle_workspace(int32_t instances, int32_t image_width)
+{
+    return static_cast<uint64_t>(instances * maskrt::paste_tiles(image_width)) * sizeof(maskrt::PasteTile);
+}
+
+extern "C" int32_t maskrt_paste_rle_launch(const MaskrtPasteRle* call, void* workspace, void* stream)
+{
+    return maskrt::launch_paste_rle(*call, workspace, static_cast<cudaStream_t>(stream));
 }

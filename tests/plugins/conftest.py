@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,22 +62,96 @@ def output_shape(rois: np.ndarray, features: Sequence[np.ndarray], attributes: R
     return (rois.shape[0] * rois.shape[1], features[0].shape[1], *bins)
 
 
-class _HostArray:
-    """A NumPy array that passes for one of the device; the emulated kernels take host pointers."""
+class _HostView(np.ndarray):
+    """A NumPy array that passes, slices included, for one of the device; the emulated kernels take host pointers."""
 
-    def __init__(self, array: np.ndarray) -> None:
-        self.__cuda_array_interface__ = array.__array_interface__
+    @property
+    def __cuda_array_interface__(self) -> dict:
+        return self.__array_interface__
 
 
-class EmulatedKernels:
+SENTINEL = 77  # in outputs before a call, and behind what a call may write
+
+
+class _ImageKernels(ABC):
+    """Pre- and postprocessing on arrays that a subclass puts where its kernels run."""
+
+    @abstractmethod
+    def _start(self) -> int:
+        """Makes the kernels the ones that `device` finds, and returns the stream to use."""
+
+    @abstractmethod
+    def _put(self, array: np.ndarray) -> Any: ...
+
+    @abstractmethod
+    def _get(self, array: Any) -> np.ndarray: ...
+
+    @abstractmethod
+    def _put_frame(self, frame: np.ndarray) -> Any:
+        """Like `_put` for a strided view of a one-dimensional array, of which nothing else may be read."""
+
+    def resize_pad(
+        self, frames: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], canvas_size: tuple[int, int], dtype: type
+    ) -> np.ndarray:
+        stream = self._start()
+        canvas = self._put(np.full((len(frames) + 1, *canvas_size, 3), SENTINEL, dtype))
+        device.resize_pad([self._put_frame(frame) for frame in frames], sizes, canvas[:-1], stream)
+        result = self._get(canvas)
+        assert (result[-1] == SENTINEL).all(), "written behind the canvas"
+        return result[:-1]
+
+    def paste_rle(
+        self,
+        boxes: np.ndarray,
+        mask_probabilities: np.ndarray,
+        image_size: tuple[int, int],
+        capacity: int,
+        box_image_size: tuple[int, int] | None = None,
+        num: int | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """counts [capacity], lengths and total."""
+        stream = self._start()
+        counts = self._put(np.full(capacity + 16, SENTINEL, np.uint32))
+        lengths, total = self._put(np.full(len(boxes), SENTINEL, np.int32)), self._put(np.full(1, SENTINEL, np.int64))
+        needed = device.paste_rle_workspace_bytes(len(boxes), image_size[1])
+        workspace = self._put(np.random.default_rng(0).integers(0, 256, needed + 16, np.uint8))
+        before = self._get(workspace).copy()
+        device.paste_rle(
+            self._put(boxes),
+            self._put(mask_probabilities),
+            image_size,
+            counts[:capacity],
+            lengths,
+            total,
+            workspace[:needed],
+            stream,
+            box_image_size=box_image_size,
+            num=None if num is None else self._put(np.array([num], np.int32)),
+        )
+        assert (self._get(counts)[capacity:] == SENTINEL).all(), "written behind counts"
+        np.testing.assert_array_equal(self._get(workspace)[needed:], before[needed:])
+        return self._get(counts)[:capacity], self._get(lengths), int(self._get(total)[0])
+
+
+class EmulatedKernels(_ImageKernels):
     """The kernels as C++ on the CPU, their threads in an order that `seed` shuffles."""
 
-    def __init__(self, use: Callable[[Path], None], kernels: Path, seed: int = 0) -> None:
-        self.use, self.kernels, self.seed = use, kernels, seed
+    def __init__(self, use: Callable[[Path], None], folder: Path) -> None:
+        self.use, self.folder, self.seed = use, folder, 0
 
-    def _start(self) -> None:
-        self.use(self.kernels)
-        ctypes.CDLL(str(self.kernels / libraries.PLUGINS)).emulation_shuffle(self.seed)
+    def _start(self) -> int:
+        self.use(self.folder)
+        ctypes.CDLL(str(self.folder / libraries.PLUGINS)).emulation_shuffle(self.seed)
+        return 0
+
+    def _put(self, array: np.ndarray) -> Any:
+        return array.copy().view(_HostView)
+
+    def _get(self, array: Any) -> np.ndarray:
+        return np.asarray(array)
+
+    def _put_frame(self, frame: np.ndarray) -> Any:
+        return frame.view(_HostView)
 
     def roi_align(
         self,
@@ -91,8 +166,8 @@ class EmulatedKernels:
         if channels_last:
             output = np.ascontiguousarray(output.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
             features = [np.ascontiguousarray(f.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for f in features]
-        arrays = [_HostArray(feature) for feature in features]
-        device.multilevel_roi_align(_HostArray(rois), arrays, _HostArray(output), attributes)
+        arrays = [feature.view(_HostView) for feature in features]
+        device.multilevel_roi_align(rois.view(_HostView), arrays, output.view(_HostView), attributes)
         return output
 
     def batched_nms(
@@ -111,15 +186,36 @@ class EmulatedKernels:
         workspace = np.random.default_rng(self.seed).integers(0, 256, bytes_needed, np.uint8)
         iou, score = np.array([iou_threshold], np.float32), np.array([score_threshold], np.float32)
         arrays = (boxes, scores, groups, iou, score, num, indices, workspace)
-        device.batched_nms(*(_HostArray(array) for array in arrays))
+        device.batched_nms(*(array.view(_HostView) for array in arrays))
         return num, indices
 
 
-class GpuKernels:
+class GpuKernels(_ImageKernels):
     """The kernels on the GPU, through torch tensors."""
 
-    def __init__(self, use: Callable[[Path], None], kernels: Path) -> None:
-        self.use, self.kernels = use, kernels
+    def __init__(self, use: Callable[[Path], None], folder: Path) -> None:
+        self.use, self.folder = use, folder
+
+    def _start(self) -> int:
+        import torch
+
+        self.use(self.folder)
+        return torch.cuda.current_stream().cuda_stream
+
+    def _put(self, array: np.ndarray) -> Any:
+        import torch
+
+        return torch.from_numpy(array).cuda()
+
+    def _get(self, array: Any) -> np.ndarray:
+        return array.cpu().numpy()
+
+    def _put_frame(self, frame: np.ndarray) -> Any:
+        import torch
+
+        assert isinstance(frame.base, np.ndarray)
+        offset = frame.ctypes.data - frame.base.ctypes.data
+        return torch.as_strided(torch.from_numpy(frame.base).cuda(), frame.shape, frame.strides, offset)
 
     def roi_align(
         self,
@@ -130,7 +226,7 @@ class GpuKernels:
     ) -> np.ndarray:
         import torch
 
-        self.use(self.kernels)
+        self.use(self.folder)
         layout: Any = torch.channels_last if channels_last else torch.contiguous_format
         tensors = [torch.from_numpy(feature).cuda().contiguous(memory_format=layout) for feature in features]
         shape = output_shape(rois, features, attributes)
@@ -150,7 +246,7 @@ class GpuKernels:
     ) -> tuple[np.ndarray, np.ndarray]:
         import torch
 
-        self.use(self.kernels)
+        self.use(self.folder)
         batch, count, _ = boxes.shape
         num = torch.full((batch,), 77, dtype=torch.int32, device="cuda")
         indices = torch.full((batch, max_output), 77, dtype=torch.int32, device="cuda")
@@ -165,11 +261,17 @@ class GpuKernels:
         return num.cpu().numpy(), indices.cpu().numpy()
 
 
+@pytest.fixture
+def emulated_kernels(emulated_directory: Path, use_libraries: Callable[[Path], None]) -> EmulatedKernels:
+    """The kernels, emulated on the CPU."""
+    return EmulatedKernels(use_libraries, emulated_directory)
+
+
 @pytest.fixture(params=["emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
 def kernels(request: pytest.FixtureRequest, use_libraries: Callable[[Path], None]) -> Any:
     """The kernels: emulated on the CPU, and on the GPU."""
     if request.param == "emulated":
-        return EmulatedKernels(use_libraries, request.getfixturevalue("emulated_directory"))
+        return request.getfixturevalue("emulated_kernels")
     return GpuKernels(use_libraries, request.getfixturevalue("plugin_directory"))
 
 
@@ -182,3 +284,9 @@ def reference(host_directory: Path, use_libraries: Callable[[Path], None]) -> Ca
         return function(*arguments)
 
     return call
+
+
+@pytest.fixture
+def as_device_array() -> Callable[[np.ndarray], Any]:
+    """A function that makes a NumPy array pass for one of the device, for calls that do not get so far as a launch."""
+    return lambda array: array.view(_HostView)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maskrt.plugins import build, libraries
+from maskrt.plugins import abi, build, libraries
 
 
 def test_host_only_builds_one_library(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -14,7 +14,7 @@ def test_host_only_builds_one_library(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == f"{tmp_path / libraries.HOST}\n"
     assert (tmp_path / libraries.HOST).is_file()
     assert not (tmp_path / libraries.PLUGINS).exists()
-    assert libraries.open_library(tmp_path / libraries.HOST).maskrt_abi_version() == 1
+    assert libraries.open_library(tmp_path / libraries.HOST).maskrt_abi_version() == abi.ABI_VERSION
 
 
 def test_default_folder_is_where_the_loader_looks(monkeypatch: pytest.MonkeyPatch) -> None:

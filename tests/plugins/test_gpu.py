@@ -140,12 +140,97 @@ def test_both_in_a_cuda_graph(plugin_directory: Path, use_libraries: Callable[[P
         )
 
 
+def discs(count: int, image_size: tuple[int, int]) -> tuple[Any, Any]:
+    """[count, 4] boxes of all sizes in and partly outside of the image, and [count, 28, 28] soft discs, on the GPU."""
+    generator = torch.Generator().manual_seed(2)
+    start = torch.rand(count, 2, generator=generator) * torch.tensor(image_size[::-1]) - 20
+    boxes = torch.cat([start, start + torch.exp(torch.rand(count, 2, generator=generator) * 7)], -1)
+    position = torch.linspace(-0.5, 0.5, 28)
+    radius = torch.rand(count, 1, 1, generator=generator) * 0.8
+    return boxes.cuda(), torch.sigmoid(20 * (radius - torch.hypot(position[:, None], position[None]))).cuda()
+
+
+class Paste:
+    """Mask pasting on arrays that stay where they are."""
+
+    def __init__(self, count: int, image_size: tuple[int, int]) -> None:
+        self.image_size = image_size
+        self.boxes, self.masks = discs(count, image_size)
+        self.counts = torch.zeros(count * 2 * image_size[1], dtype=torch.uint32, device="cuda")
+        self.lengths = torch.zeros(count, dtype=torch.int32, device="cuda")
+        self.total = torch.zeros(1, dtype=torch.int64, device="cuda")
+        bytes_needed = device.paste_rle_workspace_bytes(count, image_size[1])
+        self.workspace = torch.randint(0, 256, (bytes_needed,), dtype=torch.uint8, device="cuda")
+
+    def __call__(self) -> None:
+        stream = torch.cuda.current_stream().cuda_stream
+        outputs = (self.counts, self.lengths, self.total, self.workspace)
+        device.paste_rle(self.boxes, self.masks, self.image_size, *outputs, stream)
+
+    def check(self) -> None:
+        counts, lengths = host.paste_rle(self.boxes.cpu().numpy(), self.masks.cpu().numpy(), self.image_size)
+        assert int(self.total) == len(counts)
+        np.testing.assert_array_equal(self.counts.cpu().numpy()[: len(counts)], counts)
+        np.testing.assert_array_equal(self.lengths.cpu().numpy(), lengths)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_full_size_resize_pad_equals_host(
+    dtype: torch.dtype, plugin_directory: Path, use_libraries: Callable[[Path], None]
+) -> None:
+    use_libraries(plugin_directory)
+    frames = [torch.randint(0, 256, (*size, 3), dtype=torch.uint8) for size in ((1080, 1920), (2160, 3840), (640, 427))]
+    sizes = [(749, 1333), (750, 1333), (1199, 800)]
+    canvas = torch.full((3, 1216, 1344, 3), 77, dtype=dtype, device="cuda")
+    stream = torch.cuda.current_stream().cuda_stream
+    device.resize_pad([frame.cuda() for frame in frames], sizes, canvas, stream)
+    result = canvas.cpu().numpy()
+    expected = host.resize_pad([frame.numpy() for frame in frames], sizes, (1216, 1344), result.dtype.type)
+    np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize(("count", "image_size"), [(100, (2160, 3840)), (1000, (1080, 1920)), (20, (11_585, 17_321))])
+def test_full_size_paste_equals_host_and_repeats(
+    count: int, image_size: tuple[int, int], plugin_directory: Path, use_libraries: Callable[[Path], None]
+) -> None:
+    use_libraries(plugin_directory)
+    paste = Paste(count, image_size)
+    for _ in range(3):
+        paste.workspace.random_(0, 256)
+        paste.counts.zero_()
+        paste()
+        paste.check()
+
+
+def test_images_in_a_cuda_graph(plugin_directory: Path, use_libraries: Callable[[Path], None]) -> None:
+    """Captured once, replayed on new pixels and new boxes in the same places."""
+    use_libraries(plugin_directory)
+    paste = Paste(30, (480, 640))
+    frame = torch.zeros(480, 640, 3, dtype=torch.uint8, device="cuda")
+    canvas = torch.zeros(1, 320, 416, 3, device="cuda")
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        device.resize_pad([frame], [(300, 400)], canvas, torch.cuda.current_stream().cuda_stream)
+        paste()
+    for _ in range(3):
+        frame.random_(0, 256)
+        paste.boxes += 5
+        graph.replay()
+        expected = host.resize_pad([frame.cpu().numpy()], [(300, 400)], (320, 416), np.float32)
+        np.testing.assert_array_equal(canvas.cpu().numpy(), expected)
+        paste.check()
+
+
 SANITIZED = [
     "test_device.py::test_roi_align_equals_host[gpu-half_pixel-avg-0-float16-True]",
     "test_device.py::test_roi_align_equals_host[gpu-half_pixel-max-2-float32-False]",
     "test_device.py::test_roi_align_channel_counts[gpu-13-False]",
     "test_device.py::test_batched_nms_equals_host[gpu-1-10000-1-200-0-0.02-0.0]",
     "test_device.py::test_batched_nms_equals_host[gpu-2-9000-90-100-100-0.5-0.5]",
+    "test_resize_pad.py::test_kernel_equals_host[gpu-uint8]",
+    "test_resize_pad.py::test_kernel_equals_host[gpu-float32]",
+    "test_paste_rle.py::test_kernels_equal_host[gpu-image_size1]",
+    "test_paste_rle.py::test_too_little_room[gpu]",
 ]
 
 
@@ -155,6 +240,7 @@ def test_compute_sanitizer_finds_nothing(tool: str, plugin_directory: Path, monk
     if sanitizer is None:
         pytest.skip("compute-sanitizer is not installed")
     monkeypatch.setenv("MASKRT_PLUGINS_DIR", str(plugin_directory))
+    monkeypatch.setenv("PYTORCH_NO_CUDA_MEMORY_CACHING", "1")  # so that every array is an allocation of its own
     # Only our kernels: torch's own are not what is tested here.
     check = [sanitizer, "--tool", tool, "--kernel-regex", "kns=maskrt", "--error-exitcode", "99"]
     tests = [str(Path(__file__).parent / name) for name in SANITIZED]

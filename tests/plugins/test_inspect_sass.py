@@ -18,8 +18,8 @@ def kernels(plugin_directory: Path) -> list[inspect_sass.KernelFacts]:
 
 def test_every_kernel_is_there(kernels: list[inspect_sass.KernelFacts]) -> None:
     architectures = {kernel.architecture for kernel in kernels}
-    # float32 and float16, two layouts, two modes, ratio 2 and any; the four kernels of NMS.
-    assert len(kernels) == len(architectures) * (16 + 4)
+    # RoIAlign: float32 and float16, two layouts, two modes, ratio 2 and any. NMS. Resizing: uint8 and float32. Pasting.
+    assert len(kernels) == len(architectures) * (16 + 4 + 2 + 3)
     assert all(kernel.registers > 0 and kernel.instructions > 50 for kernel in kernels)
 
 
@@ -38,9 +38,32 @@ def test_channels_last_features_are_read_and_written_16_bytes_at_a_time(
         assert kernel.stores_16 == 1, kernel
 
 
+def test_frames_are_read_in_words_and_the_canvas_is_written_in_vectors(
+    kernels: list[inspect_sass.KernelFacts],
+) -> None:
+    chosen = [kernel for kernel in kernels if kernel.kernel.startswith("resize_pad_kernel")]
+    assert chosen
+    for kernel in chosen:
+        assert kernel.loads_8 == 2 * 2 * 2, kernel  # two pixels, two rows, two words
+        assert kernel.stores_16 == kernel.kernel.endswith("float32"), kernel
+
+
+def test_only_what_the_source_fuses_is_rounded_once(
+    kernels: list[inspect_sass.KernelFacts], plugin_directory: Path
+) -> None:
+    """Contraction would give other bits than the host build and the runtime on the CPU."""
+    fused = inspect_sass.fused_operations(plugin_directory / libraries.PLUGINS)
+    assert fused["resize_pad_kernel float32"] == 3  # the source position, of a row and of two columns
+    assert fused["resize_pad_kernel uint8"] == 0
+    assert fused["paste_tile_kernel count"] == fused["paste_tile_kernel write"] == 0
+    assert fused["mask_kernel"] == 0
+    assert fused["roi_align_kernel float16 channels-last avg ratio 2"] > 0
+
+
 def test_blocks_fit_a_multiprocessor(kernels: list[inspect_sass.KernelFacts]) -> None:
     for kernel in kernels:
         threads = {"roi_align_kernel": 2 * 224, "mask_kernel": 4 * 256, "merge_runs_kernel": 4 * 256}
+        threads |= {"resize_pad_kernel": 8 * 128, "paste_tile_kernel": 6 * 128}
         resident = threads.get(kernel.kernel.split()[0], 1024)
         assert resident * kernel.registers <= 65536, kernel
         assert kernel.shared <= 48 * 1024, kernel

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from maskrt.plugins import libraries, loader
+from maskrt.plugins import abi, libraries, loader
 
 CREATORS = """
 import ctypes, os, sys
@@ -68,7 +68,7 @@ def compiled_library(folder: Path, source: str) -> Path:
     return folder
 
 
-def fake_library(folder: Path, *, abi: int = 1, **described: Any) -> Path:
+def fake_library(folder: Path, *, abi_version: int = abi.ABI_VERSION, **described: Any) -> Path:
     """A folder with a libmaskrt_plugins.so that says these things of itself."""
     facts = {
         "version": "0.1.0",
@@ -80,7 +80,7 @@ def fake_library(folder: Path, *, abi: int = 1, **described: Any) -> Path:
     text = json.dumps(json.dumps(facts))
     return compiled_library(
         folder,
-        f"int maskrt_abi_version(void) {{ return {abi}; }}"
+        f"int maskrt_abi_version(void) {{ return {abi_version}; }}"
         f"const char* maskrt_plugins_version(void) {{ return {text}; }}",
     )
 
@@ -88,7 +88,7 @@ def fake_library(folder: Path, *, abi: int = 1, **described: Any) -> Path:
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"abi": 99}, "interface version 99, but this maskrt needs 1"),
+        ({"abi_version": 99}, f"interface version 99, but this maskrt needs {abi.ABI_VERSION}"),
         ({"version": "0.0.1"}, "is of maskrt 0.0.1, but this is maskrt 0.1.0"),
         ({"tensorrt_headers": None}, "built without TensorRT headers"),
         ({"tensorrt_headers": "11.2.0"}, "built for TensorRT 11.2.0, but TensorRT 10.3.0 is running"),

@@ -1,8 +1,9 @@
 // Runs CUDA kernels on the CPU, so that their logic (indexing, barriers, warp votes, launches) is tested without a GPU.
 //
 // The kernel sources are compiled unchanged as C++ after this header. Blocks run one after another; the threads of a
-// block are fibers that change over at barriers and warp functions, in an order that a seed shuffles: a result that
-// depends on the order shows. A barrier that not all threads reach stops the process with a message.
+// block are fibers that change over at barriers and warp functions, in an order that a seed shuffles. A warp runs on
+// until it has to wait for another: a result that depends on how far the warps are ahead of each other shows. A barrier
+// that not all threads reach stops the process with a message.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -16,6 +17,7 @@
 #include <memory>
 #include <random>
 #include <ucontext.h>
+#include <utility>
 #include <vector>
 
 #undef __shared__
@@ -59,6 +61,11 @@ inline Fiber* current;
 inline dim3 block_index, block_size, grid_size;
 inline std::function<void()> body;
 
+// Memory outside of which read-only loads are not expected, and whether there was such a load.
+inline const char* watched_begin = nullptr;
+inline const char* watched_end = reinterpret_cast<const char*>(UINTPTR_MAX);
+inline bool strayed = false;
+
 inline void yield()
 {
     swapcontext(&current->context, &scheduler);
@@ -97,7 +104,7 @@ inline void run_block()
     warps.assign((threads + kWarpSize - 1) / kWarpSize, Warp{});
     block_barrier = Barrier{};
     live_threads = threads;
-    std::vector<Fiber*> order;
+    std::vector<std::vector<Fiber*>> order(warps.size());
     for (int i = 0; i < threads; ++i) {
         Fiber& fiber = fibers[i];
         fiber.thread_index = dim3(i, 0, 0);
@@ -108,18 +115,27 @@ inline void run_block()
         fiber.context.uc_stack.ss_size = kStackBytes;
         fiber.context.uc_link = nullptr;
         makecontext(&fiber.context, enter, 0);
-        order.push_back(&fiber);
+        order[i / kWarpSize].push_back(&fiber);
+    }
+    for (std::vector<Fiber*>& lanes : order) {
+        std::shuffle(lanes.begin(), lanes.end(), shuffler);
     }
     std::shuffle(order.begin(), order.end(), shuffler);
     while (live_threads > 0) {
-        progressed = false;
-        for (Fiber* fiber : order) {
-            if (!fiber->finished) {
-                current = fiber;
-                swapcontext(&scheduler, &fiber->context);
-            }
+        bool any_progressed = false;
+        for (const std::vector<Fiber*>& lanes : order) {
+            do {
+                progressed = false;
+                for (Fiber* fiber : lanes) {
+                    if (!fiber->finished) {
+                        current = fiber;
+                        swapcontext(&scheduler, &fiber->context);
+                    }
+                }
+                any_progressed |= progressed;
+            } while (progressed);
         }
-        if (!progressed) {
+        if (!any_progressed) {
             std::fprintf(stderr, "emulated kernel: not all threads of a block reach the same barrier\n");
             std::abort();
         }
@@ -171,6 +187,13 @@ inline unsigned long long __shfl_xor_sync(unsigned, unsigned long long value, in
         value, [mask](const uint64_t* values, int lane) { return static_cast<unsigned long long>(values[lane ^ mask]); });
 }
 
+inline long long __shfl_up_sync(unsigned, long long value, int distance)
+{
+    return emulation::exchange_in_warp(static_cast<uint64_t>(value), [distance](const uint64_t* values, int lane) {
+        return static_cast<long long>(values[lane < distance ? lane : lane - distance]);
+    });
+}
+
 inline int __popcll(uint64_t word)
 {
     return __builtin_popcountll(word);
@@ -179,6 +202,8 @@ inline int __popcll(uint64_t word)
 template <typename T>
 T __ldg(const T* address)
 {
+    const auto* bytes = reinterpret_cast<const char*>(address);
+    emulation::strayed |= bytes < emulation::watched_begin || bytes + sizeof(T) > emulation::watched_end;
     return *address;
 }
 

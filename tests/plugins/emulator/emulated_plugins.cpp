@@ -8,6 +8,10 @@
 
 #include "kernels/batched_nms.cu"
 
+#include "kernels/paste_rle.cu"
+
+#include "kernels/resize_pad.cu"
+
 #include "kernels/device_api.cpp"
 #include "kernels/version.cpp"
 
@@ -15,6 +19,14 @@
 extern "C" void emulation_shuffle(uint32_t seed)
 {
     emulation::shuffler.seed(seed);
+}
+
+// Watches read-only loads from here on. Returns whether one strayed from the memory watched until now.
+extern "C" bool emulation_watch(const char* begin, const char* end)
+{
+    emulation::watched_begin = begin;
+    emulation::watched_end = end;
+    return std::exchange(emulation::strayed, false);
 }
 
 extern "C" const char* cudaGetErrorString(cudaError_t)
