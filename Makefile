@@ -14,9 +14,10 @@ RUN := $(VENV)/bin/python
 # Large tensors come and go at every training step: keeping their memory makes a step a third faster.
 HUGE_PAGES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4000000000:glibc.malloc.trim_threshold=10000000000
 READY := $(VENV)/.ready
+PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo export infer quantize plugins engine engines gpu-check bench train-shapes test lint clean
+.PHONY: help install demo export infer quantize plugins engine engines package gpu-check bench train-shapes test lint clean
 
 help:  ## this list
 	@echo "maskrt: PyTorch Mask R-CNN to ONNX and TensorRT"
@@ -29,7 +30,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable ".[cpu,export,quantize,engines,rtx,shapes,dev]"
+		--editable ".[cpu,export,quantize,engines,rtx,video,shapes,dev]"
 	@touch $@
 
 demo: $(READY)  ## export the demo model, find shapes in pictures, draw them: out/demo/
@@ -61,6 +62,9 @@ engine: $(READY) plugins $(ONNX)  ## ONNX → engine for TARGET, with its manife
 engines: $(READY) plugins $(ONNX)  ## ONNX → engines for every target that this machine can build for
 	$(RUN) -m maskrt.engines $(ONNX) --all-targets $(ENGINE_OPTIONS)
 
+package: engine  ## engine, plugins and runtime in one archive for the device of TARGET
+	$(RUN) -m maskrt.engines.package $(ONNX:.onnx=).$(TARGET).engine --onnx $(ONNX) $(PACKAGE_OPTIONS)
+
 gpu-check:  ## on a GPU machine, with its own packages: compile, GPU tests, kernel benchmarks → out/gpu-check/
 	PYTHONPATH=src $(PYTHON) -m maskrt.plugins.gpu_check
 
@@ -73,7 +77,7 @@ train-shapes: $(READY)  ## train the demo model again (about an hour and a half 
 	GLIBC_TUNABLES=$(HUGE_PAGES) $(RUN) -m maskrt.shapes.train
 
 test: $(READY)  ## all tests that this machine can run
-	$(RUN) -m pytest $(PYTEST_OPTIONS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_OPTIONS)
 
 lint: $(READY)  ## ruff and mypy
 	$(RUN) -m ruff check .

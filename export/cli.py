@@ -37,7 +37,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read_class_names(path: Path) -> list[str]:
+def read_class_names(path: Path) -> list[str]:
+    """The name of each label in a file with one name a line, with the background in front.
+
+    Raises:
+        MaskrtError: the file cannot be read.
+    """
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
@@ -58,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise MaskrtError(f"cannot write {output}: there is no folder {output.parent}")
     if output.is_dir():
         raise MaskrtError(f"cannot write {output}: it is a folder")
-    names = None if arguments.class_names is None else _read_class_names(arguments.class_names)
+    names = None if arguments.class_names is None else read_class_names(arguments.class_names)
     print(f"Loading {arguments.model}", flush=True)
     model, known_names = load_model(
         arguments.model,

@@ -24,6 +24,7 @@ from maskrt.export.graph import SIZE_DIVISOR, InferenceGraph
 from maskrt.export.support import check_features, check_supported
 from maskrt.runtime.errors import ArgumentError
 from maskrt.runtime.metadata import FORMAT
+from maskrt.runtime.onnx_file import sealed
 
 IMAGES_DTYPES = {"uint8": torch.uint8, "float32": torch.float32}
 
@@ -62,7 +63,7 @@ def export_onnx(
     if input_type not in IMAGES_DTYPES:
         raise ArgumentError(f"input_type must be one of {', '.join(IMAGES_DTYPES)}, but got {input_type!r}")
     names = _class_names(model, class_names)
-    weights = _weights_hash(model)
+    weights = weights_hash(model)
     with torch.no_grad():
         graph = _inference_graph(model)
         proto = _to_onnx(graph, IMAGES_DTYPES[input_type])
@@ -71,7 +72,7 @@ def export_onnx(
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
     try:
-        partial.write_bytes(proto.SerializeToString(deterministic=True))
+        partial.write_bytes(sealed(proto.SerializeToString(deterministic=True)))
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -92,7 +93,8 @@ def _class_names(model: FasterRCNN, given: Sequence[str] | None) -> list[str]:
     return names
 
 
-def _weights_hash(model: nn.Module) -> str:
+def weights_hash(model: nn.Module) -> str:
+    """SHA-256 of the names, types, shapes and values of all weights; `weights_sha256` in the file's metadata."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + str(tensor.dtype).encode() + str(tuple(tensor.shape)).encode())

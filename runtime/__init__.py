@@ -1,6 +1,7 @@
 """Images in, instances out: `Segmenter`, `Instances` and what they raise.
 
-Needs NumPy, OpenCV, and ONNX Runtime for `.onnx` files (imported when one is opened); never torch.
+Needs NumPy, OpenCV, and what runs the model, imported when one is opened: ONNX Runtime for `.onnx` files, TensorRT and
+cuda-bindings for engines. Never torch.
 """
 
 from maskrt.runtime.draw import draw_instances
@@ -8,6 +9,7 @@ from maskrt.runtime.errors import ArgumentError, DependencyError, ImageError, Ma
 from maskrt.runtime.images import read_image
 from maskrt.runtime.instances import Instances
 from maskrt.runtime.segmenter import Segmenter
+from maskrt.runtime.tiles import predict_tiled
 
 __all__ = [
     "ArgumentError",
@@ -18,5 +20,6 @@ __all__ = [
     "ModelError",
     "Segmenter",
     "draw_instances",
+    "predict_tiled",
     "read_image",
 ]

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from maskrt.runtime.errors import ModelError
+from maskrt.runtime.errors import ArgumentError, ModelError
 from maskrt.runtime.metadata import ModelMetadata
 
 
@@ -36,10 +36,12 @@ class Backend(Protocol):
     """uint8 or float32: what the canvas has to be."""
     providers: tuple[str, ...]
     """The devices that do the work, first choice first."""
+    resizes: bool
+    """Whether `run` takes `Frames`, and resizes them itself."""
 
     def run(
         self,
-        images: np.ndarray,
+        images: Any,
         image_sizes: np.ndarray,
         score_threshold: np.ndarray,
         nms_threshold: np.ndarray,
@@ -47,7 +49,8 @@ class Backend(Protocol):
         """Run one batch. May be called by several threads at once.
 
         Args:
-            images: [B, H, W, 3] RGB canvas of `input_dtype`, grey levels 0-255.
+            images: [B, H, W, 3] RGB canvas of `input_dtype`, grey levels 0-255, or `preprocess.Frames` if it resizes.
+                The TensorRT backend takes arrays on the GPU, too.
             image_sizes: [B, 2] int32, the valid height and width inside the canvas.
             score_threshold, nms_threshold: [1] float32.
 
@@ -57,11 +60,16 @@ class Backend(Protocol):
 
 
 def open_backend(path: Path, *, providers: Sequence[str] | None, threads: int | None) -> Backend:
-    """Load a model file with the engine that its suffix names.
+    """Load a model file with the inference engine that its suffix names.
+
+    Args:
+        path: a `.onnx` file for ONNX Runtime, or an `.engine` with its manifest for TensorRT.
+        providers, threads: for ONNX Runtime; TensorRT uses the current GPU, and no CPU threads.
 
     Raises:
         ModelError: no engine for this suffix, or the file cannot be loaded.
         DependencyError: the engine's package is not installed.
+        ArgumentError: providers are given for a TensorRT engine.
     """
     suffix = path.suffix.lower()
     if suffix == ".onnx":
@@ -69,8 +77,12 @@ def open_backend(path: Path, *, providers: Sequence[str] | None, threads: int | 
 
         return OnnxRuntimeBackend(path, providers=providers, threads=threads)
     if suffix == ".engine":
-        raise ModelError(
-            f"{path} is a TensorRT engine, and this version of maskrt has no TensorRT backend yet. "
-            "Run the ONNX file that the engine was built from."
-        )
-    raise ModelError(f"{path}: expected a model file that ends in .onnx (or .engine), got {path.name!r}.")
+        from maskrt.runtime.tensorrt_backend import TensorRtBackend
+
+        if providers is not None:
+            raise ArgumentError(
+                f"providers choose among ONNX Runtime's devices, but {path} is a TensorRT engine, which runs on the "
+                "GPU that it was built for. Leave them out."
+            )
+        return TensorRtBackend(path)
+    raise ModelError(f"{path}: expected a model file that ends in .onnx or .engine, got {path.name!r}.")

@@ -1,6 +1,6 @@
 """Overlays: instances drawn over their image for people to look at."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -43,7 +43,7 @@ class _Plate(NamedTuple):
         return max(width, 0) * max(height, 0)
 
 
-def draw_instances(image: np.ndarray, instances: Instances) -> np.ndarray:
+def draw_instances(image: np.ndarray, instances: Instances, colors: Sequence[int] | None = None) -> np.ndarray:
     """Draw instances over a copy of their image.
 
     Each instance has its own colour: a translucent mask with a crisp outline (a rectangle for models without
@@ -53,25 +53,38 @@ def draw_instances(image: np.ndarray, instances: Instances) -> np.ndarray:
     Args:
         image: [H, W, 3] uint8 RGB, the image that was segmented.
         instances: of that image.
+        colors: numbers of their colours, around and around, so that an object can keep its colour from picture to
+            picture. None: 0, 1, 2, ...
 
     Returns:
         [H, W, 3] uint8 RGB.
     """
     canvas = np.ascontiguousarray(image).copy()
+    palette = [_PALETTE[number % len(_PALETTE)] for number in (range(len(instances)) if colors is None else colors)]
     style = _style_for(instances.image_size)
     sizes = np.prod(instances.boxes[:, 2:] - instances.boxes[:, :2], axis=1)
     order = np.argsort(-sizes, kind="stable")
-    if instances.mask_probabilities is not None:
+    if instances.has_masks:
         for i, crop in zip(order, instances[order].crops(), strict=True):
-            _draw_mask(canvas, *crop, _PALETTE[i % len(_PALETTE)], style)
+            _draw_mask(canvas, *crop, palette[i], style)
     else:
         for i in order:
-            _draw_box(canvas, instances.boxes[i], _PALETTE[i % len(_PALETTE)], style)
+            _draw_box(canvas, instances.boxes[i], palette[i], style)
 
     plates: list[_Plate] = []
     for i, (name, score, box) in enumerate(zip(instances.names, instances.scores, instances.boxes, strict=True)):
-        plates.append(_draw_label(canvas, f"{name} {score:.0%}", box, _PALETTE[i % len(_PALETTE)], style, plates))
+        plates.append(_draw_label(canvas, f"{name} {score:.0%}", box, palette[i], style, plates))
     return canvas
+
+
+def draw_caption(image: np.ndarray, text: str) -> None:
+    """Write a line of text on a dark plate in the upper left corner of an image [H, W, 3] uint8 RGB, in place."""
+    style = _style_for((image.shape[0], image.shape[1]))
+    (width, height), descent = cv2.getTextSize(text, _FONT, style.font_scale, style.font_line)
+    padding = style.padding
+    cv2.rectangle(image, (0, 0), (width + 2 * padding, height + descent + 2 * padding), (20, 20, 20), cv2.FILLED)
+    white = (255, 255, 255)
+    cv2.putText(image, text, (padding, padding + height), _FONT, style.font_scale, white, style.font_line, cv2.LINE_AA)
 
 
 def _style_for(image_size: tuple[int, int]) -> _Style:

@@ -21,5 +21,9 @@ class ImageError(MaskrtError):
     """An image file is missing, damaged, too large, or not an image."""
 
 
+class VideoError(MaskrtError):
+    """A video, stream or camera cannot be opened, read or written, or has stopped."""
+
+
 class DependencyError(MaskrtError, ImportError):
     """An optional package that this operation needs is not installed."""

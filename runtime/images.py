@@ -1,10 +1,12 @@
 """Reading image files as RGB arrays, and checking arrays given in their place."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from maskrt.runtime.device_arrays import is_device_array
 from maskrt.runtime.errors import ArgumentError, ImageError
 from maskrt.runtime.image_header import HeaderError, read_header
 
@@ -63,19 +65,23 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
-def check_image(image: object) -> np.ndarray:
+def check_image(image: Any, *, on_gpu: bool = False) -> np.ndarray:
     """Return `image` if it is an array that can be segmented.
+
+    Args:
+        on_gpu: an array on the GPU will do, too. (Its type is checked where it is used.)
 
     Raises:
         ArgumentError: not a uint8 array [H, W, 3], or without pixels.
     """
     expected = "Expected an RGB image as a uint8 array of shape [height, width, 3]"
-    if not isinstance(image, np.ndarray):
+    is_array = isinstance(image, np.ndarray)
+    if not is_array and not (on_gpu and is_device_array(image)):
         raise ArgumentError(f"{expected}, or the path of an image file, but got {type(image).__name__}.")
-    if image.ndim != 3 or image.shape[2] != 3:
+    if len(image.shape) != 3 or image.shape[2] != 3:
         raise ArgumentError(f"{expected}, but got shape {list(image.shape)}.")
-    if image.dtype != np.uint8:
+    if is_array and image.dtype != np.uint8:
         raise ArgumentError(f"{expected}, but got {image.dtype}; grey levels run from 0 to 255.")
-    if image.size == 0:
+    if 0 in image.shape:
         raise ArgumentError(f"{expected}, but got an image without pixels: {list(image.shape)}.")
     return image

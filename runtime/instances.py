@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from maskrt.runtime.errors import ArgumentError
+from maskrt.runtime.mask_runs import crop, runs_from_counts
 from maskrt.runtime.paste import paste_counts, paste_crops
-from maskrt.runtime.rle import RLE, compress_counts
+from maskrt.runtime.rle import RLE, compress_counts, decompress_counts
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -24,9 +25,11 @@ class Instances:
         scores: [N] float32, 0 to 1.
         labels: [N] int32, index into `class_names`; 0, the background, does not occur.
         mask_probabilities: [N, M, M] float32 of the inside of each box (M = 28 for Mask R-CNN); None for a
-            model without masks.
+            model without masks, and where `mask_rles` has them.
         class_names: all names the model knows, index = label.
         image_size: (height, width) of the original image.
+        mask_rles: N masks in pixels of the original image, of instances joined from tiles, which no single grid
+            of probabilities describes; None otherwise.
     """
 
     boxes: np.ndarray
@@ -35,6 +38,7 @@ class Instances:
     mask_probabilities: np.ndarray | None
     class_names: tuple[str, ...]
     image_size: tuple[int, int]
+    mask_rles: tuple[RLE, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -44,7 +48,7 @@ class Instances:
             if not -len(self) <= index < len(self):
                 raise IndexError(f"Index {index} is out of range: there are {len(self)} instances.")
             index = [int(index)]
-        masks = self.mask_probabilities
+        masks, rles = self.mask_probabilities, self.mask_rles
         return Instances(
             self.boxes[index],
             self.scores[index],
@@ -52,6 +56,7 @@ class Instances:
             None if masks is None else masks[index],
             self.class_names,
             self.image_size,
+            None if rles is None else tuple(rles[i] for i in np.arange(len(self))[index]),
         )
 
     def __iter__(self) -> Iterator["Instances"]:
@@ -67,6 +72,11 @@ class Instances:
         """The class name of each instance."""
         return [self.class_names[label] for label in self.labels]
 
+    @property
+    def has_masks(self) -> bool:
+        """False for a model without a mask branch."""
+        return self.mask_probabilities is not None or self.mask_rles is not None
+
     def rle(self) -> list[RLE]:
         """Each mask at probability 0.5 in COCO's compressed run-length encoding.
 
@@ -79,6 +89,8 @@ class Instances:
         Raises:
             ArgumentError: the model has no masks.
         """
+        if self.mask_rles is not None:
+            return [{"size": rle["size"].copy(), "counts": rle["counts"]} for rle in self.mask_rles]
         size = [int(side) for side in self.image_size]
         return [
             {"size": size.copy(), "counts": text}
@@ -96,8 +108,8 @@ class Instances:
             ArgumentError: the model has no masks.
         """
         masks = np.zeros((len(self), *self.image_size), dtype=bool)
-        for mask, (left, top, crop) in zip(masks, self.crops(), strict=True):
-            mask[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
+        for mask, (left, top, inside) in zip(masks, self.crops(), strict=True):
+            mask[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
         return masks
 
     def crops(self) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -110,6 +122,8 @@ class Instances:
         Raises:
             ArgumentError: the model has no masks.
         """
+        if self.mask_rles is not None:
+            return (crop(runs_from_counts(decompress_counts(rle["counts"])), rle["size"][0]) for rle in self.mask_rles)
         return paste_crops(self.boxes, self._masks(), self.image_size)
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
@@ -128,7 +142,7 @@ class Instances:
             {"image_id": image_id, "category_id": label, "bbox": box, "score": score}
             for label, box, score in zip(self.labels.tolist(), boxes.tolist(), self.scores.tolist(), strict=True)
         ]
-        if self.mask_probabilities is not None:
+        if self.has_masks:
             for record, rle in zip(records, self.rle(), strict=True):
                 record["segmentation"] = rle
         return records

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from maskrt.runtime.errors import ModelError
-from maskrt.runtime.metadata import ModelMetadata, parse_metadata
+from maskrt.runtime.metadata import ModelMetadata, load_json, parse_metadata
 
 FORMAT = 1
 """Version of the manifest's layout; a reader refuses a larger one."""
@@ -49,6 +49,7 @@ class BuildInputs:
         precision: "fp32", "fp16", "int8" or "fp8", as the ONNX file says.
         workspace_mib: the most scratch memory that a layer may use, in MiB.
         profile: the canvases.
+        version_compatible: built for TensorRT's lean runtime; False in manifests that do not say.
     """
 
     maskrt_version: str
@@ -62,6 +63,7 @@ class BuildInputs:
     precision: str
     workspace_mib: int
     profile: Profile
+    version_compatible: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,8 @@ def read_manifest(engine: Path) -> Manifest:
     if len(data) > _MAX_BYTES:
         raise ModelError(f"{path} is not a manifest: it is larger than {_MAX_BYTES:,} bytes.")
     try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
+        content = load_json(data)
+    except ValueError:
         raise _damaged(path, "it is not JSON") from None
     return _from_json(content, path)
 
@@ -274,7 +276,7 @@ def _from_json(content: Any, path: Path) -> Manifest:
         raise _damaged(path, "its checksum does not fit its content")
     try:
         return _manifest(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _damaged(path, f"its fields are not those of a manifest ({error})") from None
 
 

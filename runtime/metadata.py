@@ -43,6 +43,21 @@ class ModelMetadata:
     precision: str
 
 
+def load_json(text: str | bytes) -> Any:
+    """Parse JSON that may be damaged.
+
+    Raises:
+        ValueError: not JSON, nested without end, or with text that is half a surrogate pair, which JSON can spell
+            but nothing can print or write.
+    """
+    try:
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return value
+
+
 def parse_metadata(properties: Mapping[str, str], source: str) -> ModelMetadata:
     """Check and convert the metadata of a model file.
 
@@ -59,7 +74,7 @@ def parse_metadata(properties: Mapping[str, str], source: str) -> ModelMetadata:
     for key, text in properties.items():
         if key.startswith("maskrt."):
             try:
-                values[key.removeprefix("maskrt.")] = json.loads(text)
+                values[key.removeprefix("maskrt.")] = load_json(text)
             except ValueError:
                 raise ModelError(f"{source} is damaged: its metadata entry {key} is not JSON.") from None
     file_format = values["format"]
@@ -87,6 +102,12 @@ def parse_metadata(properties: Mapping[str, str], source: str) -> ModelMetadata:
             raise ModelError(f"{source} is damaged: its metadata entry maskrt.{key} is {value}, not 1 to {_MAX_COUNT}.")
         return value
 
+    def take_fraction(key: str) -> float:
+        value = take(key, float, int)
+        if not 0 <= value <= 1:
+            raise ModelError(f"{source} is damaged: its metadata entry maskrt.{key} is {value}, not 0 to 1.")
+        return float(value)
+
     class_names = take("class_names", list)
     if len(class_names) < 2 or not all(isinstance(name, str) for name in class_names):
         raise ModelError(f"{source} is damaged: maskrt.class_names should be the background and class names.")
@@ -97,8 +118,8 @@ def parse_metadata(properties: Mapping[str, str], source: str) -> ModelMetadata:
         min_size=take_count("min_size"),
         max_size=take_count("max_size"),
         size_divisor=take_count("size_divisor"),
-        score_threshold=float(take("score_threshold", float, int)),
-        nms_threshold=float(take("nms_threshold", float, int)),
+        score_threshold=take_fraction("score_threshold"),
+        nms_threshold=take_fraction("nms_threshold"),
         detections_per_image=take_count("detections_per_image"),
         weights_sha256=take("weights_sha256", str),
         precision=take("precision", str),

@@ -10,6 +10,9 @@ the COCO runs. Cost and memory grow with (M + 2) x box width, not with the box a
 Exactness: coordinates and weights follow torch's float32 arithmetic, and each solved crossing is checked by
 evaluating the float32 interpolation in the rows on both sides of it. Only pixels whose pasted value differs
 from 0.5 by less than 1e-6 may differ from torchvision's.
+
+Threads do not help: the operations are sized for the cache, and handing Python's lock over between two threads takes as
+long as one of them (`evaluation/bench_cores.py`). Pasting overlaps with the model instead (`pipeline.py`).
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, a line per image elsewhere."""
+"""A progress bar on a terminal, lines elsewhere."""
 
 import time
 from typing import TextIO
@@ -10,25 +10,28 @@ class Progress:
     """Shows how far a run over many images has come.
 
     Args:
-        total: the number of images.
+        total: the number of images; None if nobody knows.
         stream: where to write, usually `sys.stderr`. On a terminal a bar is redrawn in place; in a file or
-            pipe every image gets a line.
+            pipe the images get lines.
+        unit: what to call them.
     """
 
-    def __init__(self, total: int, stream: TextIO) -> None:
+    def __init__(self, total: int | None, stream: TextIO, unit: str = "images") -> None:
         self._total = total
         self._stream = stream
+        self._unit = unit
         self._on_terminal = stream.isatty()
         self._done = 0
         self._start = time.perf_counter()
 
-    def step(self, message: str) -> None:
-        """One more image is done; `message` says how, in a file or pipe."""
+    def step(self, message: str | None) -> None:
+        """One more image is done; `message` says how, in a file or pipe. None: no line for this one."""
         self._done += 1
         if self._on_terminal:
             self._draw_bar()
-        else:
-            self._stream.write(f"[{self._done}/{self._total}] {message}\n")
+        elif message is not None:
+            count = self._done if self._total is None else f"{self._done}/{self._total}"
+            self._stream.write(f"[{count}] {message}\n")
             self._stream.flush()
 
     def fail(self, message: str) -> None:
@@ -44,11 +47,17 @@ class Progress:
             self._stream.flush()
 
     def _draw_bar(self) -> None:
-        filled = _WIDTH * self._done // self._total
         rate = self._done / max(time.perf_counter() - self._start, 1e-9)
-        left = (self._total - self._done) / rate
-        self._stream.write(
-            f"\r\033[K{'━' * filled}{'─' * (_WIDTH - filled)} {self._done}/{self._total}  "
-            f"{rate:.1f} images/s  {left:.0f} s left"
-        )
+        if self._total is None:
+            bar, left = str(self._done), ""
+        else:
+            filled = _WIDTH * min(self._done, self._total) // self._total
+            bar = f"{'━' * filled}{'─' * (_WIDTH - filled)} {self._done}/{self._total}"
+            left = f"  {max(self._total - self._done, 0) / rate:.0f} s left"
+        self._stream.write(f"\r\033[K{bar}  {rate:.1f} {self._unit}/s{left}")
         self._stream.flush()
+
+
+def count(number: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

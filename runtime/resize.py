@@ -67,7 +67,8 @@ def resize_float32(image: np.ndarray, size: tuple[int, int], out: np.ndarray) ->
 
 
 def resize_uint8(image: np.ndarray, size: tuple[int, int], out: np.ndarray) -> None:
-    """Resize with OpenCV's fixed-point arithmetic: within one grey level of `resize_float32`, and faster.
+    """Resize with OpenCV's fixed-point arithmetic: within one grey level of `resize_float32`, faster, and on as many
+    threads as `cv2.setNumThreads` allows.
 
     Args:
         image: [H, W, 3] uint8.

@@ -1,20 +1,23 @@
 """Images in, instances out."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 
 from maskrt.runtime.backend import Detections, open_backend
-from maskrt.runtime.errors import ArgumentError, ModelError
+from maskrt.runtime.device_arrays import is_device_array
+from maskrt.runtime.errors import ArgumentError, MaskrtError, ModelError
 from maskrt.runtime.images import check_image, read_image
 from maskrt.runtime.instances import Instances
 from maskrt.runtime.metadata import ModelMetadata
+from maskrt.runtime.pipeline import Outcome, run_pipeline
 from maskrt.runtime.preprocess import Batch, make_batch, resize_boxes
+from maskrt.runtime.stages import BatchStages, ImageLike, Job, in_batches
+from maskrt.runtime.stopwatch import Stopwatch
 from maskrt.runtime.thresholds import round_down_to_float32
-
-ImageLike = np.ndarray | str | Path
 
 
 class Segmenter:
@@ -25,14 +28,15 @@ class Segmenter:
         print(instances)                              # Instances(3 in 640x427 px: 2 person, 1 dog)
         instances[instances.scores > 0.8].rle()
 
-    `predict` is `preprocess`, `infer` and `postprocess` one after the other; a pipeline may call them itself,
-    from several threads.
+    `predict` is `preprocess`, `infer` and `postprocess` one after the other; `stream` does them at the same time on
+    successive images. All of them may be called from several threads.
 
     Args:
-        path: a model file: `.onnx` runs in ONNX Runtime.
+        path: a model file: `.onnx` runs in ONNX Runtime, `.engine` in TensorRT on the current GPU.
         providers: ONNX Runtime execution providers, first choice first, e.g. `["CPUExecutionProvider"]`.
             None: CUDA if the installed ONNX Runtime has it, else the CPU.
-        threads: CPU threads of the inference engine. None: one per core.
+        threads: CPU threads of the inference engine. None: one per core. (The threads in which OpenCV resizes are
+            set for the whole process, with `cv2.setNumThreads`.)
 
     Raises:
         ModelError: the file is missing, damaged, not a maskrt model, or from a newer maskrt.
@@ -96,7 +100,8 @@ class Segmenter:
 
         Args:
             images: a uint8 RGB array [H, W, 3], the path of an image file, or a sequence of these. Sizes may
-                differ: as in torchvision, smaller images of a batch are padded to the largest.
+                differ: as in torchvision, smaller images of a batch are padded to the largest. TensorRT engines take
+                arrays on the GPU, too (torch, CuPy, PyCUDA, ...), and read them there.
             score_threshold: only instances with a higher score, 0 to 1. None: the source model's.
             nms_threshold: of two boxes of a class that overlap by more than this IoU, 0 to 1, only the better
                 one stays. None: the source model's.
@@ -109,21 +114,73 @@ class Segmenter:
             ImageError: an image file cannot be read.
             ModelError: the inference engine failed.
         """
-        single = isinstance(images, (np.ndarray, str, Path))
+        single = isinstance(images, (np.ndarray, str, Path)) or is_device_array(images)
         if not single and not isinstance(images, Sequence):
             check_image(images)  # says what was expected
         batch_images: Sequence[ImageLike] = [images] if single else images  # type: ignore[list-item, assignment]
         if not batch_images:
             return []
-        arrays = [read_image(image) if isinstance(image, (str, Path)) else check_image(image) for image in batch_images]
-        batch = self.preprocess(arrays)
+        batch = self.preprocess([self.read(image) for image in batch_images])
         detections = self.infer(batch, score_threshold=score_threshold, nms_threshold=nms_threshold)
         results = self.postprocess(detections, batch)
         return results[0] if single else results
 
+    def stream(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        batch_size: int = 1,
+        score_threshold: float | None = None,
+        nms_threshold: float | None = None,
+    ) -> Iterator[Instances | MaskrtError]:
+        """Find the instances in any number of images, at the speed of the slowest step.
+
+            for path, found in zip(paths, segmenter.stream(paths)):
+                print(path, found)
+
+        While the model runs on one batch, the next is read and resized and the last one is finished, each in a thread
+        of its own. `images` is iterated in such a thread too, a few batches ahead of the results and never further.
+        The threads end with the iteration, also when it is broken off (then once `images` has given the one that is
+        being waited for).
+
+        Args:
+            images: as for `predict`, any number of them; may be a generator.
+            batch_size: how many images the model sees at once.
+            score_threshold, nms_threshold: as for `predict`.
+
+        Yields:
+            For each image, in order, what `predict` returns; or, where `predict` would raise a `MaskrtError` because
+            of this image, that error. The other images of its batch are not affected.
+
+        Raises:
+            ArgumentError: a threshold outside of 0 to 1, a batch size below 1, or a single path; at once.
+            Exception: what iterating `images` raises, after the results of all images before it.
+            PipelineError: a step ended in an error that maskrt does not raise; its `__cause__` says in which.
+        """
+        if isinstance(images, (str, Path)):
+            raise ArgumentError(f"stream expects several images, as in stream([{str(images)!r}]), but got one.")
+        if batch_size < 1:
+            raise ArgumentError(f"batch_size should be at least 1, but is {batch_size}.")
+        stages = BatchStages(
+            self,
+            score_threshold=_threshold("score_threshold", score_threshold, self.metadata.score_threshold),
+            nms_threshold=_threshold("nms_threshold", nms_threshold, self.metadata.nms_threshold),
+            stopwatch=Stopwatch(),
+        ).stages()
+        return _results(run_pipeline(in_batches(map(Job, images), batch_size), stages))
+
+    def read(self, image: ImageLike) -> np.ndarray:
+        """Read an image file, or check an array: what `preprocess` takes. Same errors as `predict`."""
+        if isinstance(image, (str, Path)):
+            return read_image(image)
+        return check_image(image, on_gpu=self._backend.resizes)
+
     def preprocess(self, images: Sequence[np.ndarray]) -> Batch:
-        """Resize uint8 RGB images [H, W, 3] and lay them on one canvas. The first stage of `predict`."""
-        return make_batch(images, self.metadata, self.input_dtype)
+        """Resize uint8 RGB images [H, W, 3] and lay them on one canvas. The first stage of `predict`.
+
+        TensorRT engines resize on the GPU, with the same result: there this stage only says how the images will lie.
+        """
+        return make_batch(images, self.metadata, self.input_dtype, resize=not self._backend.resizes)
 
     def infer(
         self, batch: Batch, *, score_threshold: float | None = None, nms_threshold: float | None = None
@@ -134,7 +191,10 @@ class Segmenter:
         # Scores are compared in float32 by torchvision. IoUs are float32 there too, but compared with the
         # float64 threshold, which the largest float32 below it reproduces.
         return self._backend.run(
-            batch.canvas, batch.image_sizes, np.array([score], dtype=np.float32), np.array([round_down_to_float32(nms)])
+            batch.frames if self._backend.resizes else batch.canvas,
+            batch.image_sizes,
+            np.array([score], dtype=np.float32),
+            np.array([round_down_to_float32(nms)]),
         )
 
     def postprocess(self, detections: Detections, batch: Batch) -> list[Instances]:
@@ -165,6 +225,15 @@ class Segmenter:
                 )
             )
         return results
+
+
+def _results(outcomes: Generator[Outcome[list[Job]]]) -> Iterator[Instances | MaskrtError]:
+    with closing(outcomes):
+        for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.failure()
+            for job in outcome.item:
+                yield job.result
 
 
 def _threshold(name: str, value: float | None, default: float) -> float:

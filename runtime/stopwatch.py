@@ -1,13 +1,13 @@
-"""Where the time of a run goes."""
+"""Where the time of a run goes, and how fast it is."""
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Adds up the wall time of named stages."""
+    """Adds up the wall time of named stages, each of which may run in a thread of its own."""
 
     def __init__(self) -> None:
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -21,8 +21,16 @@ class Stopwatch:
         finally:
             self._seconds[name] += time.perf_counter() - start
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """The wall time of each stage, in order of first use."""
+        return dict(self._seconds)
+
     def table(self, images: int) -> str:
-        """A line per stage, in order of first use: milliseconds per image and share of the sum."""
+        """A line per stage, in order of first use: milliseconds per image and share of the sum.
+
+        Stages that overlap add up to more than the run took.
+        """
         total = sum(self._seconds.values())
         lines = [f"{'stage':<12} {'ms/image':>9} {'share':>6}"]
         lines += [
@@ -30,3 +38,16 @@ class Stopwatch:
             for name, seconds in self._seconds.items()
         ]
         return "\n".join(lines)
+
+
+class FrameRate:
+    """How many frames a second are done, over the last `window` of them."""
+
+    def __init__(self, window: int = 30) -> None:
+        self._times: deque[float] = deque(maxlen=window + 1)
+
+    def tick(self) -> float:
+        """One more is done: the rate now, in frames per second; 0 before there are two."""
+        self._times.append(time.perf_counter())
+        duration = self._times[-1] - self._times[0]
+        return (len(self._times) - 1) / duration if duration > 0 else 0.0

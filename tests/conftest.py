@@ -6,11 +6,15 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from maskrt.plugins import build, libraries
+
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,6 +31,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """A function that gives a folder of a name, filled by one of the processes of a parallel run for all of them."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def folder(name: str, fill: Callable[[Path], object]) -> Path:
+        path, done = root / f"once-{name}", root / f"once-{name}.done"
+        with FileLock(root / f"once-{name}.lock"):
+            if not done.exists():
+                path.mkdir(exist_ok=True)
+                fill(path)
+                done.touch()
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
 def shapes_model():
     """The trained demo model in FP32 PyTorch."""
     from maskrt.shapes.model import shapes_model
@@ -35,19 +58,23 @@ def shapes_model():
 
 
 @pytest.fixture(scope="session")
-def shapes_onnx(shapes_model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shapes_onnx(shapes_model, once: Once) -> Path:
     """The demo model as a maskrt ONNX file with uint8 input."""
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed, which exporting needs")
     from maskrt.export import export_onnx
 
-    return export_onnx(shapes_model, tmp_path_factory.mktemp("shapes") / "shapes.onnx")
+    return once("shapes", lambda folder: export_onnx(shapes_model, folder / "shapes.onnx")) / "shapes.onnx"
 
 
 @pytest.fixture(scope="session")
-def shapes_float32_onnx(shapes_model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shapes_float32_onnx(shapes_model, once: Once) -> Path:
     """The demo model as a maskrt ONNX file with float32 input, which does not round resized pixels."""
     from maskrt.export import export_onnx
 
-    return export_onnx(shapes_model, tmp_path_factory.mktemp("shapes") / "shapes32.onnx", input_type="float32")
+    def export(folder: Path) -> None:
+        export_onnx(shapes_model, folder / "shapes.onnx", input_type="float32")
+
+    return once("shapes-float32", export) / "shapes.onnx"
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +87,7 @@ def photographs() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def drawn_model(photographs: dict[str, np.ndarray]) -> Callable[[str], object]:
+def drawn_model(photographs: dict[str, np.ndarray]) -> Callable[..., Any]:
     """Makes a torchvision model by name with weights that spread detections over classes and scores."""
     import torch
     from torchvision.models import detection
@@ -76,10 +103,24 @@ def drawn_model(photographs: dict[str, np.ndarray]) -> Callable[[str], object]:
 
 
 @pytest.fixture(scope="session")
-def plugin_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drawn_float32_onnx(drawn_model: Callable[..., Any], once: Once) -> Callable[[str], Path]:
+    """Exports a torchvision model of a name, with the weights of `drawn_model`, with float32 input."""
+    from maskrt.export import export_onnx
+
+    def export(name: str) -> Path:
+        def fill(folder: Path) -> None:
+            export_onnx(drawn_model(name), folder / f"{name}.onnx", input_type="float32")
+
+        return once(name, fill) / f"{name}.onnx"
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def plugin_directory(once: Once) -> Path:
     """A folder with all plugin libraries: the one that the environment names, or a build for all architectures."""
     if libraries.DIRECTORY_VARIABLE in os.environ:
         return libraries.directory()
     if shutil.which("nvcc", path=f"{os.environ['PATH']}:/usr/local/cuda/bin") is None:
         pytest.skip("nvcc is not installed")
-    return build.build(tmp_path_factory.mktemp("plugins"))
+    return once("plugins", build.build)

@@ -17,13 +17,6 @@ def test_demo_model_by_default_and_it_says_that_it_matches(tmp_path, capsys):
     assert Segmenter(output).class_names[1] == "disk"
 
 
-def test_class_names_from_a_file(tmp_path):
-    (tmp_path / "names.txt").write_text("\n".join(f"größe {i}" for i in range(8)), encoding="utf-8")
-    output = tmp_path / "model.onnx"
-    assert main(["--output", str(output), "--class-names", str(tmp_path / "names.txt")]) == 0
-    assert Segmenter(output).class_names[8] == "größe 7"
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -44,15 +37,18 @@ def test_mistakes_get_a_sentence(arguments, message, capsys, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_factory_in_the_current_folder(tmp_path):
+def test_factory_in_the_current_folder_and_class_names_from_a_file(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from maskrt.shapes.model import build_model\n"
         "import torch\n\n\ndef make():\n    torch.manual_seed(0)\n    return build_model()\n"
     )
+    (tmp_path / "names.txt").write_text("\n".join(f"größe {i}" for i in range(8)), encoding="utf-8")
     command = [sys.executable, "-m", "maskrt.export", "mine:make", "--output", "mine.onnx"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [*command, "--class-names", "names.txt"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / "mine.onnx").is_file()
+    assert Segmenter(tmp_path / "mine.onnx").class_names[8] == "größe 7"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from maskrt.evaluation.match import Detections, match_detections
+from maskrt.evaluation.torch_results import torch_results
 from maskrt.export import export_onnx
 from maskrt.runtime import Instances, Segmenter
 from maskrt.shapes.dataset import ground_truth
 from maskrt.shapes.scenes import generate_scene
-from maskrt.shapes.score import score, torch_results
+from maskrt.shapes.score import score
 
 BOX, SCORE, MASK_IOU = 0.05, 1e-4, 0.995
 
@@ -135,9 +136,9 @@ def test_thresholds_of_a_call_equal_a_model_built_with_them(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2"])
-def test_resnet50_on_photographs(name, drawn_model, photographs, tmp_path):
+def test_resnet50_on_photographs(name, drawn_model, drawn_float32_onnx, photographs):
     model = drawn_model(name)
-    segmenter = Segmenter(export_onnx(model, tmp_path / "model.onnx", input_type="float32"))
+    segmenter = Segmenter(drawn_float32_onnx(name))
     images = list(photographs.values())
     labels: set[int] = set()
     lost = []

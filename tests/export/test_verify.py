@@ -3,6 +3,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from maskrt.calibration.model_file import remove_seal
 from maskrt.export.verify import MismatchError, verify_onnx
 
 
@@ -23,6 +24,7 @@ def _largest_weight(proto: onnx.ModelProto, op_type: str) -> onnx.TensorProto:
 @pytest.mark.parametrize("op_type", ["Conv", "Gemm"])
 def test_one_wrong_weight_tensor_is_found(shapes_model, shapes_onnx, tmp_path, op_type):
     proto = onnx.load(shapes_onnx)
+    remove_seal(proto)
     tensor = _largest_weight(proto, op_type)
     values = numpy_helper.to_array(tensor) * np.float32(1.05)
     tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
@@ -33,6 +35,7 @@ def test_one_wrong_weight_tensor_is_found(shapes_model, shapes_onnx, tmp_path, o
 
 def test_a_flipped_alignment_flag_is_found(shapes_model, shapes_onnx, tmp_path):
     proto = onnx.load(shapes_onnx)
+    remove_seal(proto)
     for node in proto.graph.node:
         for attribute in node.attribute:
             if attribute.name == "coordinate_transformation_mode" and node.domain == "maskrt":

@@ -1,8 +1,14 @@
-"""Fixtures of the runtime tests: fresh random numbers, and a model small enough to build in a test."""
+"""Fixtures of the runtime tests: fresh random numbers, a model small enough to build in a test, and a fake GPU."""
 
+import dataclasses
+import hashlib
+import importlib.util
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -116,3 +122,164 @@ def build_model(input_type: int, with_masks: bool, metadata: dict[str, Any]) -> 
         {f"maskrt.{key}": json.dumps(value) for key, value in properties.items() if value is not None},
     )
     return model
+
+
+def load_fake(name: str) -> ModuleType:
+    """A module of the folder `fakes`."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "fakes" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def fake_cuda() -> ModuleType:
+    """The module fakes/fake_cuda.py."""
+    load_fake("fake_machine")
+    return load_fake("fake_cuda")
+
+
+@pytest.fixture
+def machine(fake_cuda: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A fake machine with one GPU of compute capability 8.9, and no TensorRT; see fakes/fake_cuda.py."""
+    machine = fake_cuda.Machine()
+    for name in ("cuda", "cuda.bindings"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", machine.module())
+    for name in ("tensorrt", "tensorrt_lean", "tensorrt_dispatch", "tensorrt_rtx"):
+        monkeypatch.setitem(sys.modules, name, None)
+    return machine
+
+
+@pytest.fixture
+def install(machine: Any, fake_cuda: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`install("tensorrt_rtx", "1.7.1.116")` puts a fake TensorRT, and the plugins for it, on the fake machine."""
+    from maskrt.plugins.loader import PluginLibrary
+    from maskrt.runtime import tensorrt_engine, tensorrt_images
+    from maskrt.runtime.preprocess import Frames
+
+    fake_tensorrt = load_fake("fake_tensorrt")
+
+    def load_plugins(trt: Any) -> None:
+        machine.log.append(("load plugins", trt.__name__, trt.get_plugin_registry()))
+
+    device = fake_cuda.cudaMemoryType.cudaMemoryTypeDevice
+
+    def resize_pad(frames: Any, sizes: Any, canvas: Any, stream: int) -> None:
+        def view(array: Any) -> np.ndarray:
+            size = int(np.prod(array.shape)) * array.dtype.itemsize
+            return machine.read(array.address, size, device).view(array.dtype).reshape(array.shape)
+
+        def work() -> None:
+            view(canvas)[...] = Frames([view(frame) for frame in frames], sizes, canvas.shape, canvas.dtype).canvas
+
+        machine.log.append(("resize", view(canvas)))
+        machine.queue(stream, fake_cuda.Operation("resize", work))
+
+    def put(name: str = "tensorrt", version: str = "10.13.3.9") -> Any:
+        trt = fake_tensorrt.make_module(name, version, machine, fake_cuda.Misuse, fake_cuda.Operation, device)
+        trt.__spec__ = ModuleSpec(name, None)
+        monkeypatch.setitem(sys.modules, name, trt)
+        library = PluginLibrary(Path("libmaskrt_plugins.so"), "0.1.0", "10.14.1", 13000, "89-real")
+        monkeypatch.setattr(tensorrt_engine, "plugin_library", lambda: library)
+        monkeypatch.setattr(tensorrt_engine, "load_plugins", load_plugins)
+        monkeypatch.setattr(tensorrt_images, "resize_pad", resize_pad)
+        return trt
+
+    return put
+
+
+@pytest.fixture
+def write_engine(machine: Any, tmp_path: Path) -> Callable[..., Path]:
+    """`write_engine(onnx, tensorrt_version=...)` -> an engine file, with its manifest, that the fake TensorRT runs.
+
+    Its content is not an engine's; the fake machine knows which ONNX file it stands for. The keywords are fields of
+    `BuildInputs`.
+    """
+    from maskrt.runtime.manifest import BuildInputs, Manifest, Profile, manifest_path
+    from maskrt.runtime.onnx_file import read_metadata_properties
+
+    def write(onnx_file: Path, name: str = "model.engine", **build: Any) -> Path:
+        properties = read_metadata_properties(onnx_file)
+        model = {key.removeprefix("maskrt."): json.loads(value) for key, value in properties.items()}
+        inputs = BuildInputs(
+            maskrt_version="0.1.0",
+            onnx_file=onnx_file.name,
+            onnx_sha256="00",
+            target="rtx4090",
+            compute_capability="8.9",
+            flavor="tensorrt",
+            tensorrt_version="10.13.3.9",
+            plugin_version="0.1.0",
+            precision="fp32",
+            workspace_mib=4096,
+            profile=Profile((1, 32, 32), (1, 64, 128), (8, 512, 512)),
+        )
+        content = f"engine of {onnx_file} {build}".encode()
+        manifest = Manifest(
+            len(content),
+            hashlib.sha256(content).hexdigest(),
+            dataclasses.replace(inputs, **build),
+            (),
+            (),
+            {"BatchedNMS": 2, "MultilevelRoIAlign": 2},
+            model,
+        )
+        path = tmp_path / name
+        path.write_bytes(content)
+        manifest_path(path).write_text(manifest.to_json(), encoding="utf-8")
+        machine.engines[content] = onnx_file.read_bytes()
+        return path
+
+    return write
+
+
+@pytest.fixture
+def engine_file(
+    write_model: Callable[..., Path], write_engine: Callable[..., Path], install: Callable[..., Any]
+) -> Path:
+    """An engine of the tiny model, on a machine with the TensorRT for it."""
+    install()
+    return write_engine(write_model())
+
+
+@pytest.fixture
+def make_clip(tmp_path: Path) -> Callable[..., Path]:
+    """`make_clip("clip.mp4", times=..., size=(height, width), ...)` -> a video of noise, made with PyAV.
+
+    `times` are those of its frames, in units of `time_base` seconds. The upper left quarter of every frame is red.
+    `rotation`: degrees counter-clockwise, in the metadata. Keywords beyond these are options of the container.
+    """
+    from fractions import Fraction
+
+    import av
+
+    def make(
+        name: str = "clip.mp4",
+        times: Iterable[int] = range(12),
+        *,
+        time_base: Fraction = Fraction(1, 25),
+        size: tuple[int, int] = (64, 96),
+        rotation: int = 0,
+        **options: str,
+    ) -> Path:
+        rng = np.random.default_rng(0)
+        with av.open(tmp_path / name, "w", options=options) as container:
+            stream = container.add_stream("h264", rate=25)
+            stream.height, stream.width = size
+            stream.codec_context.time_base = time_base
+            stream.codec_context.gop_size = 4
+            if rotation:
+                stream.set_display_rotation(rotation)
+            for time in times:
+                image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+                image[: size[0] // 2, : size[1] // 2] = (255, 0, 0)
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame.pts, frame.time_base = time, time_base
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return tmp_path / name
+
+    return make

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maskrt.runtime import Instances
-from maskrt.runtime.draw import draw_instances
+from maskrt.runtime.draw import draw_caption, draw_instances
 
 
 def instances_in(height: int, width: int, boxes: list[list[float]], name: str = "disk") -> Instances:
@@ -82,3 +82,24 @@ def test_any_image_size(size: tuple[int, int], with_masks: bool) -> None:
 def test_no_instances_gives_the_image(rng: np.random.Generator) -> None:
     image = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
     np.testing.assert_array_equal(draw_instances(image, instances_in(30, 40, [])), image)
+
+
+def test_an_object_keeps_its_colour() -> None:
+    image = np.zeros((300, 400, 3), dtype=np.uint8)
+    boxes = [[20.0, 100.0, 120.0, 200.0], [250.0, 100.0, 350.0, 200.0]]
+    both = draw_instances(image, instances_in(300, 400, boxes))
+    for colors, same in (([1], True), ([17], True), ([0], False)):
+        alone = draw_instances(image, instances_in(300, 400, boxes[1:]), colors)
+        assert (alone[150, 300] == both[150, 300]).all() == same
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 400), (1080, 1920), (8, 8), (1, 1)])
+def test_caption_in_the_upper_left_corner(height: int, width: int) -> None:
+    image = np.full((height, width, 3), 128, dtype=np.uint8)
+    draw_caption(image, "12.5 frames/s")
+    assert (image[0, 0] < 60).all()
+    assert (image[height // 2 + 4 :] == 128).all()
+    if width > 100:
+        corner = image[: height // 8, : width // 2]
+        assert (corner == 255).all(axis=2).any()  # letters
+        assert (image[:, width * 3 // 4 :] == 128).all()

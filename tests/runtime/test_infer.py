@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -13,8 +14,11 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from maskrt.runtime import infer, read_image
+from maskrt.runtime import Instances, ModelError, Segmenter, draw_instances, infer_images, read_image, segmenter
 from maskrt.runtime.infer import main
+from maskrt.runtime.pipeline import PipelineError
+from maskrt.runtime.preprocess import Batch
+from maskrt.runtime.tiles import predict_tiled
 
 WriteModel = Callable[..., Path]
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,7 +168,7 @@ def test_nothing_can_be_done(
         ["--nms-threshold", "nan"],
         ["--batch-size", "0"],
     ]
-    + [["--threads", "-1"], ["--unknown"]],
+    + [["--threads", "-1"], ["--unknown"], ["--tile", "800"], ["--tile", "0x9"]],
 )
 def test_bad_options(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
@@ -176,14 +180,14 @@ def test_bad_options(option: list[str], capsys: pytest.CaptureFixture[str]) -> N
 def test_an_image_that_fails_in_the_model_does_not_stop_the_rest(
     write_model: WriteModel, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preprocess = infer.Segmenter.preprocess
+    preprocess = Segmenter.preprocess
 
-    def fail_on_tall_images(self: infer.Segmenter, images: list[np.ndarray]) -> object:
+    def fail_on_tall_images(self: Segmenter, images: list[np.ndarray]) -> object:
         if images[0].shape[0] == 200:
             raise MemoryError
         return preprocess(self, images)
 
-    monkeypatch.setattr(infer.Segmenter, "preprocess", fail_on_tall_images)
+    monkeypatch.setattr(Segmenter, "preprocess", fail_on_tall_images)
     output = tmp_path / "out"
     arguments = [str(write_model()), str(photos / "a.jpg"), str(photos / "more"), str(photos / "z.png")]
     assert main([*arguments, "--output", str(output)]) == 1
@@ -209,19 +213,92 @@ def test_interrupt_keeps_what_is_finished(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A SIGINT while the second image is read and the third waits: the main thread is anywhere then."""
+
     def interrupted_read(path: Path) -> np.ndarray:
         if path.name == "z.png":
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
         return read_image(path)
 
-    monkeypatch.setattr(infer, "read_image", interrupted_read)
+    monkeypatch.setattr(segmenter, "read_image", interrupted_read)
     output = tmp_path / "out"
     arguments = [str(write_model()), str(photos / "a.jpg"), str(photos / "z.png"), str(photos / "more")]
     assert main([*arguments, "--output", str(output)]) == 130
     data = load(output)
-    assert [Path(image["file_name"]).name for image in data["images"]] == ["a.jpg"]
-    assert len(data["annotations"]) == 2
-    assert "Interrupted: 2 images were not reached." in capsys.readouterr().out
+    names = [Path(image["file_name"]).name for image in data["images"]]
+    assert names in ([], ["a.jpg"])
+    assert len(data["annotations"]) == 2 * len(names)
+    assert [path.name for path in (output / "overlays").iterdir()] == names
+    assert f"Interrupted: {3 - len(names)} images were not reached." in capsys.readouterr().out
+
+
+def test_a_stage_that_dies_takes_one_image_with_it(
+    write_model: WriteModel,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever it raises: the image is reported, and the rest goes on."""
+
+    def dying_draw(image: np.ndarray, instances: Instances) -> np.ndarray:
+        if image.shape[0] == 200:
+            raise SystemExit(0)
+        return draw_instances(image, instances)
+
+    monkeypatch.setattr(infer_images, "draw_instances", dying_draw)
+    output = tmp_path / "out"
+    arguments = [str(write_model()), str(photos / "a.jpg"), str(photos / "more"), str(photos / "z.png")]
+    assert main([*arguments, "--output", str(output)]) == 1
+    assert [Path(image["file_name"]).name for image in load(output)["images"]] == ["a.jpg", "z.png"]
+    captured = capsys.readouterr()
+    assert "more/a.jpg: The draw stage failed: SystemExit 0" in captured.err
+    assert "2 images, 4 instances, 1 failed." in captured.out
+
+
+def test_a_pipeline_that_cannot_go_on(
+    write_model: WriteModel,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> Iterator[object]:
+        raise PipelineError("The thread of the infer stage was ended: SystemExit")
+        yield
+
+    monkeypatch.setattr(infer_images, "run_pipeline", broken)
+    assert main([str(write_model()), str(photos / "a.jpg"), "--output", str(tmp_path / "out")]) == 1
+    assert "maskrt-infer: The thread of the infer stage was ended: SystemExit" in capsys.readouterr().err
+    assert load(tmp_path / "out")["images"] == []
+
+
+def test_one_bad_image_does_not_lose_its_batch(
+    write_model: WriteModel, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = Segmenter.infer
+
+    def fail_on_tall_images(self: Segmenter, batch: Batch, **options: float) -> object:
+        if (200, 150) in batch.original_sizes:
+            raise ModelError("out of device memory.")
+        return segment(self, batch, **options)
+
+    monkeypatch.setattr(Segmenter, "infer", fail_on_tall_images)
+    output = tmp_path / "out"
+    arguments = [str(write_model()), str(photos / "a.jpg"), str(photos / "more"), str(photos / "z.png")]
+    assert main([*arguments, "--output", str(output), "--batch-size", "8"]) == 1
+    assert [Path(image["file_name"]).name for image in load(output)["images"]] == ["a.jpg", "z.png"]
+
+
+def test_tiles(write_model: WriteModel, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(write_model()), str(photos / "more" / "a.jpg"), "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--tile", "80x90", "--batch-size", "3"]) == 0
+    tall = read_image(photos / "more" / "a.jpg")
+    expected = predict_tiled(Segmenter(tmp_path / "model.onnx"), tall, tile_size=(80, 90))
+    assert len(load(tmp_path / "out")["annotations"]) == len(expected) > 2
+    assert main([*arguments, "--tile", "8x8"]) == 1
+    assert "A tile should be at least 64x64 pixels" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["-m", "maskrt.runtime.infer"], [str(ROOT / "runtime" / "infer.py")]])
@@ -247,5 +324,5 @@ def test_ctrl_c_in_a_real_process(write_model: WriteModel, photos: Path, tmp_pat
     assert 3 <= len(data["images"]) < 3000
     assert len(data["annotations"]) == 2 * len(data["images"])
     overlays = list((output / "overlays").iterdir())
-    assert len(data["images"]) <= len(overlays) <= len(data["images"]) + 1
+    assert len(overlays) == len(data["images"])
     assert not [overlay for overlay in overlays if overlay.suffix == ".tmp"]

@@ -174,6 +174,7 @@ def test_no_engine_and_no_manifest(engine: Path, tmp_path: Path) -> None:
         (b"", "it is not JSON"),
         (b"\xff\xfe", "it is not JSON"),
         (b"[" * 100_000, "it is not JSON"),
+        (b'{"format": "\\ud800"}', "it is not JSON"),
         (b"[]", "not the manifest of an engine"),
         (b'{"format": "1"}', "not the manifest of an engine"),
         (b'{"format": 1}', "checksum"),
@@ -194,7 +195,8 @@ def test_manifest_of_a_newer_maskrt(engine: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"build": {}}, {"inputs": 3}, {"model": None}, {"engine_bytes": "many"}, {"outputs": [{"name": "boxes"}]}],
+    [{"build": {}}, {"inputs": 3}, {"model": None}, {"engine_bytes": "many"}, {"outputs": [{"name": "boxes"}]}]
+    + [{"engine_bytes": float("inf")}, {"plugin_layers": {"BatchedNMS": float("inf")}}],
 )
 def test_fields_that_are_not_a_manifests(engine: Path, changes: dict[str, Any]) -> None:
     rewrite(engine, **changes)

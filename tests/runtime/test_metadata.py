@@ -72,6 +72,9 @@ def test_missing_entry(key: str) -> None:
         ("class_names", [1, 2]),
         ("class_names", "disk"),
         ("score_threshold", "0.5"),
+        ("score_threshold", float("nan")),
+        ("nms_threshold", 1.5),
+        ("nms_threshold", 10**400),
         ("precision", 16),
     ],
 )
@@ -80,6 +83,8 @@ def test_wrong_value(key: str, value: Any) -> None:
         parse_metadata(properties(**{key: value}), "m.onnx")
 
 
-def test_entry_that_is_not_json() -> None:
+@pytest.mark.parametrize("text", ["0.1.0", "[" * 100_000, '["\\ud800"]', "9" * 5000])
+def test_entry_that_is_not_json(text: str) -> None:
+    """The third is half a surrogate pair: Python reads it, but nothing can print it or write it to a file."""
     with pytest.raises(ModelError, match=r"damaged.*maskrt.version is not JSON"):
-        parse_metadata({**properties(), "maskrt.version": "0.1.0"}, "m.onnx")
+        parse_metadata({**properties(), "maskrt.version": text}, "m.onnx")
