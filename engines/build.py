@@ -82,6 +82,7 @@ def build_engine(
     maximum: Canvas | None = None,
     workspace_mib: int | None = None,
     timing_cache: str | os.PathLike[str] | None = None,
+    version_compatible: bool = False,
     stream: TextIO | None = None,
 ) -> BuildResult:
     """Build an engine, or find it where the same inputs gave it before.
@@ -98,6 +99,7 @@ def build_engine(
         workspace_mib: the most scratch memory that a layer may use, in MiB; by default, the target's.
         timing_cache: where TensorRT remembers which kernels are fastest; by default, beside the engine. TensorRT-RTX
             has none: it chooses its kernels on the device.
+        version_compatible: restrict TensorRT to what its lean runtime runs, so that the device needs no more than that.
         stream: where warnings and progress go; by default, `sys.stderr`.
 
     Raises:
@@ -117,6 +119,8 @@ def build_engine(
     tool = choose_flavor(chosen, model.metadata.precision, flavor, gpu)
     if timing_cache is not None and tool is not TENSORRT:
         raise ArgumentError(f"{tool.title} times no kernels while it builds: drop --timing-cache.")
+    if version_compatible and tool is not TENSORRT:
+        raise ArgumentError(f"{tool.title} has no lean runtime: drop --version-compatible.")
     engine = default_output(model.path, chosen.name) if output is None else Path(output)
     check_writable(engine)
 
@@ -133,6 +137,7 @@ def build_engine(
         precision=model.metadata.precision,
         workspace_mib=workspace_mib or chosen.workspace_mib,
         profile=profile,
+        version_compatible=version_compatible,
     )
     existing = _find_existing(engine, inputs, stream)
     if existing is not None:

@@ -50,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
         "--workspace", type=int, metavar="MIB", help="scratch memory of a layer (default: the target's)"
     )
     parser.add_argument(
+        "--version-compatible", action="store_true", help="for TensorRT's lean and dispatch runtimes (TensorRT only)"
+    )
+    parser.add_argument(
         "--timing-cache", type=Path, metavar="FILE", help="TensorRT's timing cache (default: beside the engine)"
     )
     return parser
@@ -69,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         maximum=None if arguments.max is None else parse_canvas(arguments.max),
         workspace_mib=arguments.workspace,
         timing_cache=arguments.timing_cache,
+        version_compatible=arguments.version_compatible,
     )
     print(describe(result))
     return 0

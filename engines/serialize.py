@@ -66,6 +66,11 @@ def serialize_network(
     def configure(builder: Any, network: Any) -> Any:
         config = create_config(builder, network)
         config.clear_flag(trt.BuilderFlag.TF32)
+        if flavor is not TENSORRT:  # the runtime brings the memory, which a CUDA graph needs
+            config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
+        if inputs.version_compatible:  # for the lean runtime, which is not to be packed into the engine
+            config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+            config.set_flag(trt.BuilderFlag.EXCLUDE_LEAN_RUNTIME)
         return config
 
     return memoryview(EngineBytesFromNetwork(parsed, configure, save_timing_cache=save_timing_cache)())

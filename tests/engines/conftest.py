@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
-from maskrt.plugins import libraries
+import maskrt
+from maskrt.plugins import abi, libraries
+from maskrt.runtime.manifest import BuildInputs, Manifest, Profile, manifest_path
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -70,3 +77,63 @@ def save_skeleton(path: Path, **metadata: str) -> None:
     values.update(metadata)
     onnx.helper.set_model_props(model, {f"maskrt.{key}": value for key, value in values.items()})
     onnx.save(model, path)
+
+
+@pytest.fixture(scope="session")
+def write_engine() -> Callable[..., Path]:
+    """`write_engine(folder, onnx, target="l4")`: a file that passes for an engine until TensorRT reads it."""
+    return save_engine
+
+
+def save_engine(folder: Path, onnx_file: Path, **changes: Any) -> Path:
+    """An engine file of random bytes, with a manifest that fits it."""
+    engine = folder / "model.rtx4090.engine"
+    content = np.random.default_rng(0).bytes(100_000)
+    build = BuildInputs(
+        maskrt_version=maskrt.__version__,
+        onnx_file=onnx_file.name,
+        onnx_sha256=hashlib.sha256(onnx_file.read_bytes()).hexdigest(),
+        target="rtx4090",
+        compute_capability="8.9",
+        flavor="tensorrt-rtx",
+        tensorrt_version="1.7.1.116",
+        plugin_version=maskrt.__version__,
+        precision="fp16",
+        workspace_mib=1024,
+        profile=Profile((1, 256, 256), (1, 256, 448), (4, 448, 448)),
+    )
+    manifest = Manifest(
+        engine_bytes=len(content),
+        engine_sha256=hashlib.sha256(content).hexdigest(),
+        build=dataclasses.replace(build, **changes),
+        inputs=(),
+        outputs=(),
+        plugin_layers={},
+        model={},
+    )
+    engine.write_bytes(content)
+    manifest_path(engine).write_text(manifest.to_json())
+    return engine
+
+
+@pytest.fixture
+def fake_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """`fake_plugins(**facts)`: makes maskrt find a plugin library that says these things of itself."""
+
+    def make(**facts: Any) -> Path:
+        folder = tmp_path / "plugins"
+        described = {"version": maskrt.__version__, "tensorrt_headers": "10.14.1", "cuda": 13000, **facts}
+        text = json.dumps(json.dumps({"architectures": "89-real 120-virtual", **described}))
+        for name in (libraries.AUTOLOAD, libraries.RTX_SHIM):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(name.encode())
+        (tmp_path / "fake.c").write_text(
+            f"int maskrt_abi_version(void) {{ return {abi.ABI_VERSION}; }}"
+            f"const char* maskrt_plugins_version(void) {{ return {text}; }}"
+        )
+        command = ["gcc", "-shared", "-fPIC", str(tmp_path / "fake.c"), "-o", str(folder / libraries.PLUGINS)]
+        subprocess.run(command, check=True)
+        monkeypatch.setenv(libraries.DIRECTORY_VARIABLE, str(folder))
+        return folder
+
+    return make

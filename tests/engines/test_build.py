@@ -206,8 +206,9 @@ def test_the_path_of_full_tensorrt(plugin_directory: Path, shapes_onnx: Path, tm
     """TensorRT-RTX's module stands in for `tensorrt` 10.5: local functions dropped, Polygraphy's other configuration,
     timing cache. What only the real one shows is its parser and its kernels."""
     engine = tmp_path / "a.engine"
+    options = ["--target=l4", "--flavor=tensorrt", "--version-compatible", f"--output={engine}"]
     result = subprocess.run(
-        [sys.executable, "-c", STAND_IN, str(shapes_onnx), "--target=l4", "--flavor=tensorrt", f"--output={engine}"],
+        [sys.executable, "-c", STAND_IN, str(shapes_onnx), *options],
         env={**os.environ, libraries.DIRECTORY_VARIABLE: str(plugin_directory)},
         capture_output=True,
         text=True,
@@ -218,6 +219,7 @@ def test_the_path_of_full_tensorrt(plugin_directory: Path, shapes_onnx: Path, tm
     manifest = read_manifest(engine)
     check_engine_file(engine, manifest)
     assert (manifest.build.flavor, manifest.build.tensorrt_version) == ("tensorrt", "10.5.0.18")
+    assert manifest.build.version_compatible
     assert manifest.plugin_layers == PLUGIN_LAYERS
     assert (tmp_path / "tensorrt-10.5.0.18-8.9.timing").is_file()
 
@@ -234,10 +236,11 @@ sys.exit(cli.main(sys.argv[1:]))
 
 
 @pytest.mark.slow
-def test_resnet50_at_full_size(maskrt_engine: Command, tmp_path: Path, drawn_model: Callable[[str], Any]) -> None:
-    from maskrt.export import export_onnx
-
-    onnx = export_onnx(drawn_model("maskrcnn_resnet50_fpn"), tmp_path / "r50.onnx")
+def test_resnet50_at_full_size(
+    maskrt_engine: Command, tmp_path: Path, drawn_float32_onnx: Callable[[str], Path]
+) -> None:
+    onnx = tmp_path / "r50.onnx"
+    onnx.symlink_to(drawn_float32_onnx("maskrcnn_resnet50_fpn"))
     profile = Profile((1, 320, 320), (1, 800, 1344), (8, 1344, 1344))
     for target, capability in CAPABILITIES.items():
         result = maskrt_engine(onnx, "--target", target, *profile_options(profile))
@@ -248,7 +251,7 @@ def test_resnet50_at_full_size(maskrt_engine: Command, tmp_path: Path, drawn_mod
         check_engine_file(engine, manifest)
         assert manifest.plugin_layers == PLUGIN_LAYERS
         assert (manifest.build.compute_capability, manifest.build.profile) == (capability, profile)
-        assert tensor_shapes(manifest)["images"] == ("uint8", (1, 320, 320, 3), (8, 1344, 1344, 3))
+        assert tensor_shapes(manifest)["images"] == ("float32", (1, 320, 320, 3), (8, 1344, 1344, 3))
         assert tensor_shapes(manifest)["masks"] == ("float32", (1, 100, 28, 28), (8, 100, 28, 28))
         engine.unlink()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from maskrt.calibration.model_file import remove_seal
 from maskrt.engines import cli
 from maskrt.engines.build import default_output
 
@@ -44,6 +45,7 @@ def test_options_for_tensorrt_rtx(capsys: pytest.CaptureFixture[str], skeleton_o
     pytest.importorskip("tensorrt_rtx")
     options = (skeleton_onnx, "--target=rtx4090", "--flavor=tensorrt-rtx")
     assert "times no kernels while it builds" in refused(capsys, *options, "--timing-cache=x")
+    assert "has no lean runtime" in refused(capsys, *options, "--version-compatible")
     assert "it is a folder" in refused(capsys, *options, f"--output={tmp_path}")
     assert "there is no folder" in refused(capsys, *options, f"--output={tmp_path / 'missing' / 'a.engine'}")
 
@@ -103,6 +105,7 @@ def test_no_function_is_expanded_in_silence(maskrt_engine: Command, shapes_onnx:
     """A node that names a plugin nobody has is parsed as its function; that is an error, not a slow engine."""
     pytest.importorskip("tensorrt_rtx")
     model = onnx.load(shapes_onnx)
+    remove_seal(model)
     node = next(node for node in model.graph.node if node.op_type == "BatchedNMS")
     next(a for a in node.attribute if a.name == "plugin_namespace").s = b"somebody else's"
     onnx.save(model, tmp_path / "m.onnx")

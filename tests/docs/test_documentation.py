@@ -1,0 +1,372 @@
+"""README.md and docs/ cannot go stale: every block of shell and Python in them is executed, or says why it is not.
+
+A block that cannot be executed has a comment right before it, with one of the reasons in `REASONS`:
+
+    <!-- not run: needs a GPU -->
+
+Such a block is still checked: the options of its maskrt commands and its make targets exist, and what its Python
+imports is there. It shows up as a skipped test with its reason. The others are executed in order, each in a process of
+its own, in a folder that looks like the checkout and has the demo model (`model.onnx`, `out/model.onnx`), `street.jpg`,
+`extra.jpg` and the folder `photos/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import cv2
+import numpy as np
+import pytest
+
+from maskrt.plugins import libraries
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted((ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+
+REASONS = (r"needs a GPU", r"needs the internet", r"needs your own files", r"long \(.+\)")
+EXECUTED = ("sh", "python")
+NOT_CODE = ("text", "json", "pbtxt", "c", "cpp")
+HELP = (
+    "Mend the block, or put one of these lines right before it:\n"
+    + "\n".join(f"  <!-- not run: {reason} -->" for reason in (*REASONS[:-1], "long (which test runs it instead)"))
+    + "\ntests/docs/test_documentation.py says what the block may use."
+)
+
+
+class Block(NamedTuple):
+    """A fenced block: document, line of its fence, language, text, and why it is not run (None: it is)."""
+
+    document: Path
+    line: int
+    language: str
+    text: str
+    reason: str | None
+
+    @property
+    def place(self) -> str:
+        return f"{self.document.name}:{self.line}"
+
+
+def blocks_of(document: Path) -> Iterator[Block]:
+    """The fenced blocks of a document, in order."""
+    reason, fence, lines = None, None, list[str]()
+    for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), start=1):
+        if fence is None and (opening := re.fullmatch(r"```(\S*)\s*", line)):
+            fence, lines = (number, opening[1]), []
+        elif fence is not None and line.strip() == "```":
+            yield Block(document, *fence, "\n".join(lines) + "\n", reason)
+            fence = reason = None
+        elif fence is not None:
+            lines.append(line)
+        elif mark := re.fullmatch(r"<!-- not run: (.*?) -->", line.strip()):
+            reason = mark[1]
+        elif line.strip():
+            reason = None
+    assert fence is None, f"{document.name}:{fence[0]}: this block has no end."
+
+
+def check_form(block: Block) -> None:
+    """That the block's language and reason are known."""
+    known = ", ".join((*EXECUTED, *NOT_CODE))
+    assert block.language in (*EXECUTED, *NOT_CODE), (
+        f"{block.place}: a block of {block.language or 'no language'}; it has to be one of {known}. Shell is `sh`."
+    )
+    if block.reason is not None:
+        fits = any(re.fullmatch(reason, block.reason) for reason in REASONS)
+        assert fits, f"{block.place}: {block.reason!r} is not a reason for not running a block.\n{HELP}"
+
+
+class _Parsed(BaseException):
+    """The command's options were understood. Not an Exception, so that no command catches it."""
+
+
+def command_scripts() -> dict[str, tuple[str, str]]:
+    """Module and function of each console command, from pyproject.toml."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.findall(r'^(maskrt-\S+) = "(.+):(.+)"$', text, re.MULTILINE)
+    return {name: (module, function) for name, module, function in found}
+
+
+def simple_commands(text: str) -> Iterator[list[str]]:
+    """The words of each simple command of a shell block, without assignments before it, redirections kept."""
+    lexer = shlex.shlex(text.replace("\\\n", " ").replace("\n", "\n;"), posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    words: list[str] = []
+    for word in [*lexer, ";"]:
+        if set(word) <= set(";|&()"):
+            while words and re.fullmatch(r"\w+=.*", words[0]):
+                words.pop(0)
+            if words:
+                yield words
+            words = []
+        else:
+            words.append(word)
+
+
+def check_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a maskrt command or a make target exists, with these options; other programs are not looked at."""
+    name, *arguments = words
+    if name == "make":
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        for argument in arguments:
+            variable, assigned, _ = argument.partition("=")
+            if assigned:
+                assert re.search(rf"\$\({variable}\)", makefile), f"The Makefile does not use {variable}."
+            else:
+                assert re.search(rf"^{re.escape(argument)}:", makefile, re.MULTILINE), f"There is no `make {argument}`."
+    elif name.startswith("maskrt-"):
+        scripts = command_scripts()
+        assert name in scripts, f"There is no command {name} in pyproject.toml."
+        module, function = scripts[name]
+        _parse_only(getattr(importlib.import_module(module), function), words, monkeypatch)
+    elif name in ("python", "python3") and arguments[:1] == ["-m"] and arguments[1].startswith("maskrt."):
+        with monkeypatch.context() as patch:
+            patch.delitem(sys.modules, arguments[1], raising=False)  # runpy warns of a module that is imported already
+            run = partial(runpy.run_module, arguments[1], run_name="__main__", alter_sys=True)
+            _parse_only(run, arguments[1:], monkeypatch)
+
+
+def _parse_only(run: Callable[[], object], words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(self: argparse.ArgumentParser, *arguments: object) -> NoReturn:
+        parse(self, *arguments)  # type: ignore[call-overload]
+        raise _Parsed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+        patch.setattr(sys, "argv", words)
+        with pytest.raises((_Parsed, SystemExit)) as ended:
+            run()
+    assert ended.type is _Parsed, f"`{shlex.join(words)}` is not understood: the usage above says what is."
+
+
+def check_imports(text: str) -> None:
+    """That the block is Python, and that what it imports of maskrt is there."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("maskrt"):
+            module = importlib.import_module(node.module or "")
+            for alias in node.names:
+                assert hasattr(module, alias.name), f"{node.module} has no {alias.name}."
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("maskrt"):
+                    importlib.import_module(alias.name)
+
+
+def check_marked(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can be said of a block without running it."""
+    try:
+        if block.language == "python":
+            check_imports(block.text)
+        else:
+            for words in simple_commands(block.text):
+                check_command(words, monkeypatch)
+    except (AssertionError, ImportError, SyntaxError, ValueError) as error:
+        raise AssertionError(f"{block.place}: {error}") from None
+
+
+def run_block(block: Block, folder: Path, environment: dict[str, str]) -> None:
+    """Executes a block; it has to end with 0."""
+    command = ["bash", "-euo", "pipefail", "-c"] if block.language == "sh" else [sys.executable, "-c"]
+    result = subprocess.run(
+        [*command, block.text],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert result.returncode == 0, (
+        f"{block.place}: this block ended with {result.returncode}.\n{block.text}\nIt said:\n{result.stdout}\n{HELP}"
+    )
+
+
+def make_checkout(folder: Path) -> None:
+    """Fills a folder with links to what the checkout has, a virtual environment that is this one, and its commands."""
+    made = {"build", "dist", "out"}
+    for entry in ROOT.iterdir():
+        if not entry.name.startswith(".") and entry.name not in made:
+            (folder / entry.name).symlink_to(entry)
+    binaries = folder / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    commands = {"python": [sys.executable]}
+    for name, (module, function) in command_scripts().items():
+        code = f"import sys; from {module} import {function}; sys.exit({function}())"
+        commands[name] = [sys.executable, "-c", code]
+    for name, words in commands.items():
+        (binaries / name).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        (binaries / name).chmod(0o755)
+    (folder / ".venv" / ".ready").touch()
+
+
+@pytest.fixture
+def workplace(shapes_onnx: Path, photographs: dict[str, np.ndarray], tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A folder to run blocks in, and their environment."""
+    make_checkout(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "out").mkdir()
+    for name in ("model.onnx", "out/model.onnx"):
+        (tmp_path / name).symlink_to(shapes_onnx)
+    for name, photograph in (("street", "coffee"), ("extra", "chelsea"), ("photos/a", "astronaut")):
+        small = cv2.resize(photographs[photograph], (240, 160), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(tmp_path / f"{name}.jpg"), small[:, :, ::-1])
+    path = f"{tmp_path / '.venv' / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return tmp_path, {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+ALL_BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
+
+
+@pytest.mark.parametrize("block", ALL_BLOCKS, ids=lambda block: block.place)
+def test_block_is_of_a_known_form(block: Block) -> None:
+    check_form(block)
+
+
+MARKED = [block for block in ALL_BLOCKS if block.reason is not None and block.language in EXECUTED]
+
+
+@pytest.mark.parametrize("block", MARKED, ids=lambda block: block.place)
+def test_marked_block_asks_for_what_exists(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_marked(block, monkeypatch)
+    pytest.skip(f"{block.place} is checked, but not run: {block.reason}")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_options_named_in_the_text_exist(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    scripts = command_scripts()
+    for name, rest in re.findall(r"`(maskrt-[a-z]+)\b([^`]*)`", text):
+        assert name in scripts, f"{document.name}: there is no command {name} in pyproject.toml."
+        module, function = scripts[name]
+        with pytest.raises(SystemExit):
+            getattr(importlib.import_module(module), function)(["--help"])
+        known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+        unknown = set(re.findall(r"--[a-z-]+", rest)) - known
+        assert not unknown, f"{document.name}: {name} has no {', '.join(unknown)}."
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_other_block_runs(
+    document: Path,
+    workplace: tuple[Path, dict[str, str]],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, environment = workplace
+    blocks = [b for b in ALL_BLOCKS if b.document == document and b.language in EXECUTED and b.reason is None]
+    if any("engine" in block.text for block in blocks):
+        pytest.importorskip("tensorrt_rtx")
+        environment[libraries.DIRECTORY_VARIABLE] = str(request.getfixturevalue("plugin_directory"))
+    for block in blocks:
+        run_block(block, folder, environment)
+
+
+# The tests of the tests: documents with a fault each.
+
+
+def block(text: str, language: str = "sh", reason: str | None = None) -> Block:
+    return Block(Path("faulty.md"), 3, language, text, reason)
+
+
+def test_blocks_and_their_marks_are_found(tmp_path: Path) -> None:
+    document = tmp_path / "a.md"
+    document.write_text(
+        "# A\n<!-- not run: needs a GPU -->\n\n```sh\none\n```\n\n```python\ntwo\n```\n"
+        "<!-- not run: needs a GPU -->\ntext between\n```sh\nthree\n\nfour\n```\n"
+    )
+    found = [(b.line, b.language, b.text, b.reason) for b in blocks_of(document)]
+    assert found == [
+        (4, "sh", "one\n", "needs a GPU"),
+        (8, "python", "two\n", None),
+        (13, "sh", "three\n\nfour\n", None),
+    ]
+    document.write_text("```sh\nnever closed\n")
+    with pytest.raises(AssertionError, match=r"a\.md:1: this block has no end"):
+        list(blocks_of(document))
+
+
+def test_form_is_refused() -> None:
+    with pytest.raises(AssertionError, match=r"faulty\.md:3: a block of bash; .* Shell is `sh`"):
+        check_form(block("true\n", "bash"))
+    with pytest.raises(AssertionError, match=r"faulty\.md:3: 'no time' is not a reason[\s\S]*not run: needs a GPU"):
+        check_form(block("true\n", reason="no time"))
+    with pytest.raises(AssertionError, match="not a reason"):
+        check_form(block("true\n", reason="long"))
+    check_form(block("true\n", reason="long (CI runs it)"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("maskrt-export model --output m.onnx --colour red", "is not understood"),
+        ("cd x && maskrt-infer --output o", "is not understood"),
+        ("X=1 maskrt-imagine model.onnx", "There is no command maskrt-imagine"),
+        ("make demos", "There is no `make demos`"),
+        ("make engine TARGETS=l4", "The Makefile does not use TARGETS"),
+        ("python -m maskrt.plugins.build --fast", "is not understood"),
+        ("python -m maskrt.plugins.bild", "No module named"),
+        ("maskrt-infer 'unclosed", "No closing quotation"),
+    ],
+)
+def test_marked_shell_that_asks_for_what_does_not_exist(
+    text: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(AssertionError, match=rf"^faulty\.md:3: [\s\S]*{message}"):
+        check_marked(block(text, reason="needs a GPU"), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("from maskrt.runtime import Segmentor\n", "maskrt.runtime has no Segmentor"),
+        ("import maskrt.runtimes\n", "No module named"),
+        ("print(\n", "was never closed"),
+    ],
+)
+def test_marked_python_that_asks_for_what_does_not_exist(
+    text: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(AssertionError, match=rf"^faulty\.md:3: [\s\S]*{message}"):
+        check_marked(block(text, "python", "needs a GPU"), monkeypatch)
+
+
+def test_marked_block_that_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "cd x  # there\nA=1 maskrt-infer m.onnx \\\n  a.jpg --output o | tee log; make infer IMAGES=x && ls -l\n"
+    assert list(simple_commands(text)) == [
+        ["cd", "x"],
+        ["maskrt-infer", "m.onnx", "a.jpg", "--output", "o"],
+        ["tee", "log"],
+        ["make", "infer", "IMAGES=x"],
+        ["ls", "-l"],
+    ]
+    check_marked(block(text, reason="needs a GPU"), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"), [("true\nfalse\ntrue\n", "sh"), ("false | true\n", "sh"), ("raise ValueError\n", "python")]
+)
+def test_block_that_fails(text: str, language: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"faulty\.md:3: this block ended with 1[\s\S]*Mend the block, or put"):
+        run_block(block(text, language), tmp_path, dict(os.environ))
+
+
+def test_make_runs_in_a_block(workplace: tuple[Path, dict[str, str]]) -> None:
+    """With the checkout's Makefile, this process's Python, and the model that is there already."""
+    text = "make infer IMAGES=photos INFER_OPTIONS=--no-overlays\ntest -s out/infer/results.json\n"
+    run_block(block(text), *workplace)
