@@ -9,15 +9,20 @@ IMAGES   ?= $(OUT)/demo/images
 TARGET   ?= rtx4090
 PRECISION ?= int8
 CALIBRATION ?= $(OUT)/calibration/annotations.json
+FILES    ?= $(ONNX) $(OUT)/model.fp16.onnx $(OUT)/model.int8.onnx
+SCENES   ?= 20
 
 RUN := $(VENV)/bin/python
 # Large tensors come and go at every training step: keeping their memory makes a step a third faster.
 HUGE_PAGES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4000000000:glibc.malloc.trim_threshold=10000000000
 READY := $(VENV)/.ready
 PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+REPORT := $(OUT)/report
+REPORT_MODELS := $(foreach precision,fp32 fp16 int8,$(REPORT)/model.$(precision).onnx)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo export infer quantize plugins engine engines package gpu-check bench train-shapes test lint clean
+.PHONY: help install demo export infer quantize plugins engine engines package gpu-check compare evaluate bench report \
+	train-shapes test test-long lint clean
 
 help:  ## this list
 	@echo "maskrt: PyTorch Mask R-CNN to ONNX and TensorRT"
@@ -30,7 +35,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable ".[cpu,export,quantize,engines,rtx,video,shapes,dev]"
+		--editable ".[cpu,export,quantize,evaluate,report,engines,rtx,video,shapes,dev]"
 	@touch $@
 
 demo: $(READY)  ## export the demo model, find shapes in pictures, draw them: out/demo/
@@ -68,16 +73,44 @@ package: engine  ## engine, plugins and runtime in one archive for the device of
 gpu-check:  ## on a GPU machine, with its own packages: compile, GPU tests, kernel benchmarks → out/gpu-check/
 	PYTHONPATH=src $(PYTHON) -m maskrt.plugins.gpu_check
 
-bench: $(READY)  ## CPU benchmarks against torchvision and pycocotools, as ratios
-	$(RUN) -m maskrt.evaluation.bench_preprocess
-	$(RUN) -m maskrt.evaluation.bench_paste
-	$(RUN) -m maskrt.evaluation.bench_pipeline
+$(OUT)/model.fp16.onnx $(OUT)/model.int8.onnx: $(OUT)/model.%.onnx: $(ONNX) $(CALIBRATION)
+	$(RUN) -m maskrt.calibration $(ONNX) --precision $* --images $(CALIBRATION) --output $@
+
+compare: $(READY) $(FILES)  ## FILES against PyTorch: tensors, detections, a verdict for each
+	$(RUN) -m maskrt.evaluation.compare $(FILES) --model $(MODEL) --output $(OUT)/compare $(COMPARE_OPTIONS)
+
+evaluate: $(READY) $(FILES)  ## COCO AP of FILES and of PyTorch on DATASET
+	$(RUN) -m maskrt.evaluation.evaluate $(FILES) --pytorch --model $(MODEL) $(if $(DATASET),--dataset $(DATASET)) \
+		--output $(OUT)/evaluate $(EVALUATE_OPTIONS)
+
+bench: $(READY) $(ONNX)  ## latency, throughput and memory of ONNX beside torchvision, by stage → out/bench.json
+	$(RUN) -m maskrt.evaluation.bench $(ONNX) --against torchvision --model $(MODEL) --operations \
+		--output $(OUT)/bench.json $(BENCH_OPTIONS)
+
+# The input is float32 here, so that the rounding of resized pixels is not taken for a difference of the models.
+$(REPORT)/model.fp32.onnx: $(READY)
+	@mkdir -p $(REPORT)
+	$(RUN) -m maskrt.export $(MODEL) --input-type float32 --output $@
+
+$(REPORT)/model.fp16.onnx $(REPORT)/model.int8.onnx: $(REPORT)/model.%.onnx: $(REPORT)/model.fp32.onnx $(CALIBRATION)
+	$(RUN) -m maskrt.calibration $< --precision $* --images $(CALIBRATION) --output $@
+
+report: $(READY) $(REPORT_MODELS)  ## PyTorch, FP32, FP16, INT8 side by side on SCENES scenes → out/report/index.html
+	$(RUN) -m maskrt.evaluation.compare $(REPORT_MODELS) --model $(MODEL) --count 4 --output $(REPORT)/compare || [ $$? -eq 1 ]
+	$(RUN) -m maskrt.evaluation.evaluate $(REPORT_MODELS) --pytorch --model $(MODEL) --limit $(SCENES) \
+		--output $(REPORT)/evaluate
+	$(RUN) -m maskrt.evaluation.bench $(REPORT_MODELS) --against torchvision --model $(MODEL) \
+		--pictures 4 --warm-up 4 --repeats 10 --output $(REPORT)/bench.json
+	$(RUN) -m maskrt.evaluation.report $(REPORT) --output $(REPORT)/index.html
 
 train-shapes: $(READY)  ## train the demo model again (about an hour and a half on two cores)
 	GLIBC_TUNABLES=$(HUGE_PAGES) $(RUN) -m maskrt.shapes.train
 
 test: $(READY)  ## all tests that this machine can run
 	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_OPTIONS)
+
+test-long: $(READY)  ## the long forms of the tests: 22,000 damaged files, 1,000 images, AP on 200 scenes (an hour)
+	OMP_NUM_THREADS=1 MASKRT_LONG_TESTS=1 $(RUN) -m pytest --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_OPTIONS)
 
 lint: $(READY)  ## ruff and mypy
 	$(RUN) -m ruff check .

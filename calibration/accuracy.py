@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from maskrt.calibration.coco_dataset import CocoDataset, category_ids
-from maskrt.evaluation.coco import average_precision
-from maskrt.runtime import Segmenter
-from maskrt.runtime.progress import Progress
+from maskrt.evaluation.coco import box_and_mask_ap
+from maskrt.evaluation.coco_dataset import CocoDataset, category_ids
+from maskrt.evaluation.predict import FilePredictor, predict_images
 
 
 @dataclass(frozen=True)
@@ -36,24 +35,9 @@ def measure_accuracy(path: Path, dataset: CocoDataset, stream: TextIO) -> Accura
     Raises:
         MaskrtError: the model or an image cannot be read, or the data set does not fit the model.
     """
-    segmenter = Segmenter(path)
-    categories = category_ids(dataset, segmenter.class_names)
-    results = []
-    has_masks = False
-    progress = Progress(len(dataset.files), stream)
-    try:
-        for number, file in dataset.files.items():
-            instances = segmenter.predict(file)
-            has_masks = instances.mask_probabilities is not None
-            for record in instances.to_coco(number):
-                category = categories[record["category_id"]]
-                if category is not None:
-                    results.append({**record, "category_id": category})
-            if stream.isatty():
-                progress.step("")
-    finally:
-        progress.close()
-    return Accuracy(
-        average_precision(dataset.truth, results, "bbox")["AP"],
-        average_precision(dataset.truth, results, "segm")["AP"] if has_masks else None,
-    )
+    predictor = FilePredictor(path)
+    categories = category_ids(dataset, predictor.class_names)
+    images = predict_images(predictor, dataset.files, categories, stream)
+    results = [record for image in images for record in image.records]
+    box, mask = box_and_mask_ap(dataset.truth, results)
+    return Accuracy(box.overall["AP"] or 0.0, None if mask is None else mask.overall["AP"])

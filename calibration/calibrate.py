@@ -131,5 +131,6 @@ def _session_with_outputs(model: onnx.ModelProto, tensors: Collection[str]) -> A
     augmented.graph.output.extend(known[name] for name in tensors if name not in outputs)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "50")  # see runtime/onnx_backend.py
     options.enable_cpu_mem_arena = False  # the arena keeps what the tensors of earlier images needed
     return onnxruntime.InferenceSession(augmented.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -12,7 +12,7 @@ from typing import TextIO
 import cv2
 import numpy as np
 
-from maskrt.calibration.coco_dataset import read_coco
+from maskrt.evaluation.coco_dataset import read_coco
 from maskrt.runtime import read_image
 from maskrt.runtime.errors import ArgumentError, ImageError
 from maskrt.runtime.inputs import find_images

@@ -12,14 +12,14 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from maskrt.runtime.errors import MaskrtError, ModelError
 from maskrt.runtime.metadata import ModelMetadata, parse_metadata
-from maskrt.runtime.onnx_file import read_metadata_properties
+from maskrt.runtime.onnx_file import SEAL, read_metadata_properties
 
 DOMAIN = "maskrt"
 """Domain of the operators that become TensorRT plugins."""
 
 
 def load_exported(path: Path) -> tuple[onnx.ModelProto, ModelMetadata]:
-    """The FP32 model in `path` and what it says about itself.
+    """The FP32 model in `path` and what it says about itself; its seal is taken off.
 
     Raises:
         ModelError: the file is missing, damaged, not exported by maskrt, or of lower precision already.
@@ -34,6 +34,7 @@ def load_exported(path: Path) -> tuple[onnx.ModelProto, ModelMetadata]:
         model = onnx.load(path)
     except (DecodeError, ValueError) as error:
         raise ModelError(f"{path} is damaged: {error}. Export it again with `maskrt-export`.") from None
+    remove_seal(model)
     if not custom_operators(model):
         raise ModelError(f"{path} is damaged: it has no RoIAlign and NMS. Export it again with `maskrt-export`.")
     return model, metadata
@@ -55,6 +56,12 @@ def check_same_interface(original: onnx.ModelProto, converted: onnx.ModelProto) 
     assert custom_operators(converted) == custom_operators(original), "custom operators were lost"
     assert list(converted.functions) == list(original.functions), "functions changed"
     onnx.checker.check_model(converted, full_check=True)
+
+
+def remove_seal(model: onnx.ModelProto) -> None:
+    """Takes the seal off a model that is to be changed; see `maskrt.runtime.onnx_file`."""
+    properties = {entry.key: entry.value for entry in model.metadata_props if entry.key != SEAL}
+    onnx.helper.set_model_props(model, properties)
 
 
 def set_metadata(model: onnx.ModelProto, **values: object) -> None:

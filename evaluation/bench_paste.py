@@ -1,13 +1,12 @@
 """Mask pasting and COCO encoding: maskrt's runtime against torchvision and pycocotools.
 
-    python -m maskrt.evaluation.bench_paste
-
-Both sides turn the same boxes and 28x28 masks of 100 detections into the same COCO RLE strings. They are
-timed in turns in one run; the figure is the ratio.
+Both sides turn the same boxes and 28x28 masks of 100 detections into the same COCO RLE strings.
 """
 
-import argparse
+from __future__ import annotations
+
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,10 +14,24 @@ import torch
 from pycocotools import mask as coco_mask
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from maskrt.evaluation.timing import ratio, seconds_in_turns
+from maskrt.evaluation.bench_operation import compare_operation
 from maskrt.runtime import Instances
 
-IMAGE_SIZES = {"1080p": (1080, 1920), "4K": (2160, 3840)}
+_IMAGE_SIZES = ((1080, 1920), (2160, 3840))
+_DETECTIONS = 100
+
+
+def measure_paste(repeats: int) -> list[dict[str, Any]]:
+    """Records as `compare_operation` makes them, with `differing`: the number of strings that are not the same."""
+    records = []
+    for size in _IMAGE_SIZES:
+        instances = make_instances(_DETECTIONS, size, np.random.default_rng(0))
+        ours = [rle["counts"] for rle in instances.rle()]
+        differing = sum(a != b for a, b in zip(ours, paste_and_encode(instances), strict=True))
+        reference = "torchvision + pycocotools", partial(paste_and_encode, instances)
+        record = compare_operation(f"paste and encode {_DETECTIONS} masks", size, reference, instances.rle, repeats)
+        records.append({**record, "differing": differing})
+    return records
 
 
 def make_instances(number: int, image_size: tuple[int, int], rng: np.random.Generator) -> Instances:
@@ -49,6 +62,7 @@ def paste_and_encode(instances: Instances) -> list[str]:
 
     One instance at a time, which is faster than all at once: 100 canvases at 4K are 3.3 GB.
     """
+    assert instances.mask_probabilities is not None
     texts = []
     masks = torch.from_numpy(instances.mask_probabilities)[:, None]
     for mask, box in zip(masks, torch.from_numpy(instances.boxes), strict=True):
@@ -56,30 +70,3 @@ def paste_and_encode(instances: Instances) -> list[str]:
         binary = np.asfortranarray((pasted > 0.5).numpy().view(np.uint8))
         texts.append(coco_mask.encode(binary)["counts"].decode())
     return texts
-
-
-def main() -> None:
-    """Print medians of both sides and the ratio with its spread."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--detections", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1, help="of torch and OpenCV (default: 1)")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    cv2.setNumThreads(options.threads)
-
-    print(f"paste + RLE of {options.detections} detections, {options.repeats} repeats, {options.threads} thread(s)")
-    print(f"{'image':<6} {'torchvision + pycocotools':>26} {'maskrt':>10}  ratio (least to most)")
-    for name, image_size in IMAGE_SIZES.items():
-        instances = make_instances(options.detections, image_size, np.random.default_rng(0))
-        ours = [rle["counts"] for rle in instances.rle()]
-        differing = sum(a != b for a, b in zip(ours, paste_and_encode(instances), strict=True))
-        times = seconds_in_turns((partial(paste_and_encode, instances), instances.rle), options.repeats)
-        slow, fast = 1000 * np.median(times, axis=0)
-        print(
-            f"{name:<6} {slow:>23.1f} ms {fast:>7.1f} ms  {ratio(*times.T)}; {differing} of {len(ours)} strings differ"
-        )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,71 +1,82 @@
-"""The whole pipeline on the CPU: maskrt's runtime against torchvision in eager mode.
+"""The whole pipeline, from image files to encoded masks: every side on the same batches, in turns."""
 
-    python -m maskrt.evaluation.bench_pipeline --model maskrcnn_resnet50_fpn
+from __future__ import annotations
 
-Both sides take a photograph as a uint8 RGB array and give boxes, scores, labels and boolean masks of the photograph's
-size. They are timed in turns in one run, on the same number of threads; the figure is the ratio. The weights are drawn
-so that every image has all the detections it may have, the most work for both.
-"""
-
-import argparse
-import tempfile
-from functools import partial
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-import cv2
-import numpy as np
-import torch
-
-from maskrt.evaluation.drawn_weights import draw_weights
-from maskrt.evaluation.timing import ratio, seconds_in_turns
-from maskrt.export import export_onnx
-from maskrt.export.sources import BUILDERS
-from maskrt.runtime import Segmenter
-from maskrt.shapes.backgrounds import photograph
+from maskrt.evaluation.bench_memory import peak_memory
+from maskrt.evaluation.bench_sides import STAGES, Side
+from maskrt.evaluation.timing import percentiles, ratio, stage_seconds_in_turns
+from maskrt.runtime.errors import MaskrtError
 
 
-@torch.inference_mode()
-def run_torchvision(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
-    """Boolean masks `[N,H,W]` of torchvision's own inference on `[H,W,3]` uint8 RGB."""
-    (output,) = model([torch.from_numpy(image).permute(2, 0, 1).float() / 255])
-    return (output["masks"][:, 0] > 0.5).numpy()
+def measure_pipeline(
+    openers: Sequence[Callable[[], Side]],
+    sides: Sequence[Side],
+    batches: Sequence[Sequence[Path]],
+    repeats: int,
+    warm_up: int,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Time and memory of each side.
 
+    Args:
+        openers: make the sides again, in the process that measures memory; in the order of `sides`.
+        sides: the first one that works is the reference of the speed-ups.
+        batches: of image files, of one size.
+        repeats, warm_up: turns with and without a stopwatch; see `timing.stage_seconds_in_turns`.
 
-def run_maskrt(segmenter: Segmenter, image: np.ndarray) -> np.ndarray:
-    """The same of the runtime."""
-    return segmenter.predict(image).masks()
+    Returns:
+        A record for each side that works: `name`, `precision`, `backend`, `batch`; `detections_per_image`;
+        `seconds` of a batch (`median`, `p90`, `p99` of each stage and of the `total`); `images_per_second` (the batch
+        over the median total); `overlapped_images_per_second` (as many batches, the stages of one beside those of
+        others; None for PyTorch); `speedup` (`reference`, `median`, `least`, `most`, turn by turn); `peak_memory` in
+        bytes (see `bench_memory.PeakMemory`). And `{"name", "batch", "reason"}` for each side that cannot run such a
+        batch, for example an engine built for smaller ones.
+    """
+    batch = len(batches[0])
+    working, failed = [], []
+    for opener, side in zip(openers, sides, strict=True):
+        try:
+            found = [len(instances) for files in batches for instances in side.run(files)]
+            memory = peak_memory(opener, batches)
+        except (MaskrtError, MemoryError) as error:
+            failed.append({"name": side.name, "batch": batch, "reason": str(error)})
+        else:
+            working.append((side, sum(found) / len(found), memory))
+    if not working:
+        return [], failed
 
-
-def main() -> None:
-    """Print medians of both sides and the ratio with its spread."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--model", choices=[n for n in BUILDERS if n.startswith("mask")], default="maskrcnn_resnet50_fpn"
-    )
-    parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), default=(800, 1333))
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    cv2.setNumThreads(options.threads)
-
-    height, width = options.size
-    image = cv2.resize(np.ascontiguousarray(photograph("china.jpg")), (width, height), interpolation=cv2.INTER_CUBIC)
-    model = BUILDERS[options.model](weights=None, weights_backbone=None)
-    draw_weights(model, [torch.from_numpy(image).permute(2, 0, 1).float() / 255])
-    with tempfile.TemporaryDirectory() as folder:
-        path = export_onnx(model, Path(folder) / "model.onnx")
-        segmenter = Segmenter(path, threads=options.threads)
-        found = len(run_torchvision(model, image)), len(run_maskrt(segmenter, image))
-        times = seconds_in_turns(
-            (partial(run_torchvision, model, image), partial(run_maskrt, segmenter, image)), options.repeats
+    seconds = stage_seconds_in_turns([side.stages for side, _, _ in working], batches, repeats, warm_up)
+    totals = seconds.sum(axis=2)
+    records = []
+    for i, (side, detections, memory) in enumerate(working):
+        of_stages = {stage: percentiles(seconds[:, i, number]) for number, stage in enumerate(STAGES)}
+        of_stages["total"] = percentiles(totals[:, i])
+        records.append(
+            {
+                "name": side.name,
+                "precision": side.precision,
+                "backend": side.backend,
+                "batch": batch,
+                "detections_per_image": detections,
+                "seconds": of_stages,
+                "images_per_second": batch / of_stages["total"]["median"],
+                "overlapped_images_per_second": _overlapped(side, batches, repeats),
+                "speedup": {"reference": working[0][0].name, **ratio(totals[:, 0], totals[:, i])._asdict()},
+                "peak_memory": dict(memory),
+            }
         )
-    slow, fast = np.median(times, axis=0)
-    print(f"{options.model}, {height}x{width}, batch 1, {options.threads} threads, {options.repeats} repeats")
-    print(f"torchvision eager  {1 / slow:.3f} images/s, {found[0]} detections")
-    print(f"maskrt             {1 / fast:.3f} images/s, {found[1]} detections")
-    print(f"ratio              {ratio(*times.T)}")
+    return records, failed
 
 
-if __name__ == "__main__":
-    main()
+def _overlapped(side: Side, batches: Sequence[Sequence[Path]], turns: int) -> float | None:
+    """Images per second of a side that can work on several batches at once, over as many batches as turns."""
+    if side.stream is None:
+        return None
+    files = [file for turn in range(turns) for file in batches[turn % len(batches)]]
+    start = time.perf_counter()
+    side.stream(files, len(batches[0]))
+    return len(files) / (time.perf_counter() - start)

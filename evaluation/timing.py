@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,16 +24,43 @@ def seconds_in_turns(functions: Sequence[Callable[[], object]], repeats: int) ->
     Returns:
         [repeats, number of functions] float64 wall time in seconds of each call but the first ones.
     """
-    seconds = np.empty((repeats + 1, len(functions)))
-    for row in seconds:
-        for i, function in enumerate(functions):
-            start = time.perf_counter()
-            function()
-            row[i] = time.perf_counter() - start
-    return seconds[1:]
+    stages = [[lambda _, call=function: call()] for function in functions]
+    return stage_seconds_in_turns(stages, [None], repeats, warm_up=1)[..., 0]
+
+
+def stage_seconds_in_turns(
+    sides: Sequence[Sequence[Callable[[Any], Any]]], inputs: Sequence[Any], repeats: int, warm_up: int
+) -> np.ndarray:
+    """Run each side on the same input, then all on the next input, and so on, around and around.
+
+    Args:
+        sides: of each, its stages in order, the same number for all. The first stage takes an input, each other one
+            what the one before returned.
+        inputs: at least one.
+        repeats: turns that are measured.
+        warm_up: turns before them that are not: lazy initialisation, caches, compilation.
+
+    Returns:
+        [repeats, sides, stages] float64 wall time in seconds.
+    """
+    seconds = np.empty((warm_up + repeats, len(sides), len(sides[0])))
+    for turn, of_turn in enumerate(seconds):
+        for stages, of_side in zip(sides, of_turn, strict=True):
+            value = inputs[turn % len(inputs)]
+            for number, stage in enumerate(stages):
+                start = time.perf_counter()
+                value = stage(value)
+                of_side[number] = time.perf_counter() - start
+    return seconds[warm_up:]
 
 
 def ratio(slow: np.ndarray, fast: np.ndarray) -> Ratio:
-    """The ratio of two columns of `seconds_in_turns`, turn by turn."""
+    """The ratio of two columns of seconds, turn by turn."""
     ratios = slow / fast
     return Ratio(float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
+
+
+def percentiles(seconds: np.ndarray) -> dict[str, float]:
+    """`median`, `p90` and `p99` of wall times; between two of them by linear interpolation."""
+    median, p90, p99 = np.percentile(seconds, (50, 90, 99))
+    return {"median": float(median), "p90": float(p90), "p99": float(p99)}

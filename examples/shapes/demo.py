@@ -11,13 +11,14 @@ import cv2
 import numpy as np
 
 from maskrt.evaluation.coco import average_precision
+from maskrt.evaluation.torch_results import torch_results
 from maskrt.export.onnx_file import export_onnx
 from maskrt.export.verify import verify_onnx
 from maskrt.runtime import MaskrtError, Segmenter, infer
 from maskrt.shapes.backgrounds import photograph
 from maskrt.shapes.dataset import ground_truth
 from maskrt.shapes.model import shapes_model
-from maskrt.shapes.score import held_out_images, torch_results
+from maskrt.shapes.score import held_out_images
 
 _SCENES = 24
 _PHOTOGRAPHS = ("coins", "coffee")
@@ -58,7 +59,7 @@ def run(output: Path) -> None:
         started = time.perf_counter()
         results = [record for image, image_id in held_out_images(_SCENES) for record in predict(image, image_id)]
         milliseconds = (time.perf_counter() - started) / _SCENES * 1000
-        box, mask = (average_precision(truth, results, kind)["AP"] for kind in ("bbox", "segm"))
+        box, mask = (average_precision(truth, results, kind).overall["AP"] for kind in ("bbox", "segm"))
         print(f"   {name:9} {box:8.4f} {mask:9.4f} {milliseconds:10.0f}")
     print(f"\nmodel     {onnx_path}\noverlays  {output / 'overlays'}\nresults   {output / 'instances.json'}")
 

@@ -11,6 +11,8 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
+from maskrt.calibration.quantization import Precision
+
 
 @pytest.fixture(scope="session")
 def make_graph() -> Callable[..., onnx.ModelProto]:
@@ -48,9 +50,21 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def int8_onnx(shapes_onnx: Path, scene_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def int8_onnx(shapes_onnx: Path, scene_folder: Path, once: Callable[..., Path]) -> Path:
     """The demo model in INT8, calibrated with ten scenes."""
+    return _quantized(shapes_onnx, scene_folder, once, "int8")
+
+
+@pytest.fixture(scope="session")
+def fp8_onnx(shapes_onnx: Path, scene_folder: Path, once: Callable[..., Path]) -> Path:
+    """The demo model in FP8, calibrated with ten scenes."""
+    return _quantized(shapes_onnx, scene_folder, once, "fp8")
+
+
+def _quantized(shapes_onnx: Path, scene_folder: Path, once: Callable[..., Path], precision: Precision) -> Path:
     from maskrt.calibration import CalibrationOptions, quantize
 
-    output = tmp_path_factory.mktemp("int8") / "shapes.int8.onnx"
-    return quantize(shapes_onnx, output, "int8", CalibrationOptions(scene_folder)).path
+    name = f"shapes.{precision}.onnx"
+    return (
+        once(precision, lambda f: quantize(shapes_onnx, f / name, precision, CalibrationOptions(scene_folder))) / name
+    )

@@ -14,13 +14,11 @@ needs_rtx = pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None,
 
 
 @pytest.fixture(scope="module")
-def files(shapes_onnx, scene_folder, int8_onnx, tmp_path_factory):
-    from maskrt.calibration import CalibrationOptions, quantize
+def files(shapes_onnx, int8_onnx, fp8_onnx, tmp_path_factory):
+    from maskrt.calibration import quantize
 
-    folder = tmp_path_factory.mktemp("precisions")
-    fp16 = quantize(shapes_onnx, folder / "fp16.onnx", "fp16").path
-    fp8 = quantize(shapes_onnx, folder / "fp8.onnx", "fp8", CalibrationOptions(scene_folder)).path
-    return {"fp16": fp16, "int8": int8_onnx, "fp8": fp8}
+    fp16 = quantize(shapes_onnx, tmp_path_factory.mktemp("precisions") / "fp16.onnx", "fp16").path
+    return {"fp16": fp16, "int8": int8_onnx, "fp8": fp8_onnx}
 
 
 def build(onnx, target, engine, plugins=None):

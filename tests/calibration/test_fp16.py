@@ -8,6 +8,7 @@ from maskrt.calibration.fp16 import convert_to_fp16
 from maskrt.calibration.model_file import custom_operators, load_exported
 from maskrt.evaluation.match import Detections, match_detections
 from maskrt.runtime import ModelError, Segmenter
+from maskrt.runtime.onnx_file import SEAL, read_metadata_properties
 from maskrt.shapes.scenes import generate_scene
 
 
@@ -130,6 +131,16 @@ def test_a_constant_that_the_box_arithmetic_reads_too_stays_fp32_there(make_grap
 def test_a_weight_that_fp16_cannot_hold(make_graph):
     with pytest.raises(ModelError, match=r"the weight w reaches 7e\+04, which FP16 cannot hold"):
         convert_to_fp16(make_graph(GRAPH, **constants(largest=70000.0)))
+
+
+def test_the_converted_file_has_a_seal_of_its_own(shapes_onnx, fp16_file):
+    seals = [
+        [entry.value for entry in onnx.load(path).metadata_props if entry.key == SEAL]
+        for path in (shapes_onnx, fp16_file)
+    ]
+    assert [len(seal) for seal in seals] == [1, 1]
+    assert seals[0] != seals[1]
+    assert SEAL not in read_metadata_properties(fp16_file)  # which checks it
 
 
 def test_an_fp16_file_is_not_converted_again(fp16_file):

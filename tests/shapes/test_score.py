@@ -1,8 +1,9 @@
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from maskrt.evaluation.torch_results import torch_results
 from maskrt.shapes.scenes import generate_scene
-from maskrt.shapes.score import score, torch_results
+from maskrt.shapes.score import score
 
 
 def _perfect(image: np.ndarray, image_id: int) -> list[dict]:

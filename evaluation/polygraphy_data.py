@@ -1,0 +1,66 @@
+"""Images for NVIDIA's Polygraphy: a data loader script for `polygraphy run` and `polygraphy debug`.
+
+    export MASKRT_MODEL=model.onnx MASKRT_IMAGES=photos/
+    polygraphy run model.onnx --onnxrt --data-loader-script polygraphy_data.py
+    polygraphy run model.onnx --onnxrt --trt --plugins libmaskrt_plugins.so --data-loader-script polygraphy_data.py
+    polygraphy debug repeat --until=1 --check \\
+        polygraphy run model.onnx --onnxrt --data-loader-script polygraphy_data.py --onnx-outputs conv2d_23
+
+`--onnx-outputs` takes ONNX tensors, which `maskrt-compare` names. Polygraphy passes a script no arguments,
+hence the environment: `MASKRT_MODEL` is the model file, whose metadata say sizes and thresholds; `MASKRT_IMAGES` is an
+image, a folder, or a glob (default: scenes of the demo); `MASKRT_COUNT` is how many images at the most (default: 4).
+Each image is one iteration with batch size 1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from maskrt.runtime import read_image
+from maskrt.runtime.errors import ArgumentError
+from maskrt.runtime.inputs import find_images
+from maskrt.runtime.metadata import parse_metadata
+from maskrt.runtime.onnx_file import read_metadata_properties
+from maskrt.runtime.preprocess import make_batch
+from maskrt.runtime.thresholds import round_down_to_float32
+
+
+def load_data() -> Iterator[dict[str, np.ndarray]]:
+    """Yields the inputs of the model for each image; see `maskrt.export.graph.InferenceGraph`.
+
+    Raises:
+        MaskrtError: the environment names no model, or what it names cannot be read.
+    """
+    path = Path(os.environ.get("MASKRT_MODEL", ""))
+    if "MASKRT_MODEL" not in os.environ:
+        raise ArgumentError("Set MASKRT_MODEL to the ONNX file that Polygraphy runs.")
+    metadata = parse_metadata(read_metadata_properties(path), str(path))
+    graph = onnx.load(path, load_external_data=False).graph
+    (images,) = (value for value in graph.input if value.name == "images")
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(images.type.tensor_type.elem_type))
+    for image in _images(int(os.environ.get("MASKRT_COUNT", "4"))):
+        batch = make_batch([image], metadata, dtype)
+        yield {
+            "images": batch.canvas,
+            "image_sizes": batch.image_sizes,
+            "score_threshold": np.array([metadata.score_threshold], np.float32),
+            "nms_threshold": np.array([round_down_to_float32(metadata.nms_threshold)]),
+        }
+
+
+def _images(count: int) -> Iterator[np.ndarray]:
+    source = os.environ.get("MASKRT_IMAGES")
+    if source is None:
+        from maskrt.shapes.scenes import generate_scene
+
+        yield from (generate_scene(number, "test").image for number in range(count))
+        return
+    files, problems = find_images([source])
+    if problems:
+        raise ArgumentError(problems[0])
+    yield from map(read_image, files[:count])

@@ -1,0 +1,67 @@
+"""Command-line options that name the PyTorch model, the same as those of `maskrt-export`."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maskrt.runtime.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from torchvision.models.detection import FasterRCNN as TorchModel
+
+DEMO_MODEL = "maskrt.shapes.model:shapes_model"
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """The PyTorch model in evaluation mode, and the name of each label; None where it does not name its classes."""
+
+    source: str
+    model: TorchModel
+    class_names: tuple[str, ...] | None
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that `load_source` reads."""
+    group = parser.add_argument_group("the PyTorch model, as for maskrt-export")
+    group.add_argument(
+        "--model",
+        metavar="SOURCE",
+        default=DEMO_MODEL,
+        help="a torchvision model name, or package.module:factory (default: the demo model)",
+    )
+    group.add_argument("--weights", metavar="NAME", help="torchvision's own weights, for example COCO_V1")
+    group.add_argument("--checkpoint", type=Path, metavar="FILE", help=".pth or .safetensors with the state dict")
+    group.add_argument("--num-classes", type=int, metavar="N", help="with the background (default: the checkpoint's)")
+    group.add_argument("--class-names", type=Path, metavar="FILE", help="one name a line, without the background")
+
+
+def load_source(options: argparse.Namespace) -> SourceModel:
+    """Builds the model that the options of `add_source_options` name.
+
+    Raises:
+        MaskrtError: it cannot be built, or its class names do not fit.
+    """
+    from torchvision.models.detection import FasterRCNN
+
+    from maskrt.export.cli import read_class_names
+    from maskrt.export.sources import load_model
+    from maskrt.export.support import check_supported
+
+    model, names = load_model(
+        options.model, weights=options.weights, checkpoint=options.checkpoint, num_classes=options.num_classes
+    )
+    check_supported(model)
+    assert isinstance(model, FasterRCNN)  # checked with a message
+    if options.class_names is not None:
+        names = read_class_names(options.class_names)
+    names = names or list(getattr(model, "class_names", []))
+    count: int = model.roi_heads.box_predictor.cls_score.out_features
+    if names and len(names) != count:
+        raise ArgumentError(
+            f"{options.model} has {count - 1} classes besides the background, but {len(names) - 1} class names."
+        )
+    return SourceModel(options.model, model, tuple(names) or None)
