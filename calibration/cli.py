@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskrt.runtime.errors import ArgumentError, DependencyError, MaskrtError
+from maskrt.runtime.command import fraction, number, positive, run_command
+from maskrt.runtime.errors import ArgumentError
 
 BUDGET_MISSED = 1
 """Exit code where a budget was given and no choice of layers meets it; the best file is written all the same."""
@@ -29,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
 
     images = parser.add_argument_group("calibration (int8 and fp8)")
     images.add_argument("--images", type=Path, metavar="PATH", help="a folder, a COCO JSON file, or a video")
-    images.add_argument("--count", type=_positive, default=64, metavar="N", help="images used (default: %(default)s)")
+    images.add_argument("--count", type=positive, default=64, metavar="N", help="images used (default: %(default)s)")
     images.add_argument("--seed", type=int, default=0, help="of their choice (default: %(default)s)")
     images.add_argument(
         "--method",
@@ -45,34 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     accuracy = parser.add_argument_group("accuracy")
     accuracy.add_argument("--eval", type=Path, metavar="JSON", help="COCO data set: measures AP before and after")
     accuracy.add_argument(
-        "--max-ap-drop", type=_budget, metavar="D", help="keep layers in fp16 until AP falls by D at the most"
+        "--max-ap-drop", type=fraction, metavar="D", help="keep layers in fp16 until AP falls by D at the most"
     )
     accuracy.add_argument("--layers", type=Path, metavar="JSON", help="the choice of layers of an earlier run")
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return int(text)
-
-
-def _number(text: str, low: float, high: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = low - 1
-    if not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"expected a number from {low:g} to {high:g}, got {text}")
-    return value
-
-
 def _percentile(text: str) -> float:
-    return _number(text, 90, 100)
-
-
-def _budget(text: str) -> float:
-    return _number(text, 0, 1)
+    return number(text, 90, 100)
 
 
 def _check_targets(names: Sequence[str], precision: str) -> None:
@@ -97,10 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Quantizes; returns the exit code. Raises MaskrtError where something the user gave does not work."""
     if arguments.target:
         _check_targets(arguments.target, arguments.precision)
-    try:
-        from maskrt.calibration.quantization import CalibrationOptions, choice_path, quantize
-    except ImportError as error:
-        raise DependencyError(f"quantizing needs {error.name}: `pip install maskrt[quantize,cpu]`") from error
+    from maskrt.calibration.quantization import CalibrationOptions, choice_path, quantize
+
     model: Path = arguments.model
     output = arguments.output or model.with_name(f"{model.stem}.{arguments.precision}.onnx")
     calibration = None
@@ -144,14 +123,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, 1 for a missed budget, 2 where something the user gave does not work."""
-    try:
-        return run(_parser().parse_args(argv))
-    except MaskrtError as error:
-        print(f"maskrt-quantize: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("maskrt-quantize: interrupted; no file was written", file=sys.stderr)
-        return 130
+    return run_command(
+        "maskrt-quantize",
+        lambda: run(_parser().parse_args(argv)),
+        interrupted="no file was written",
+        install="maskrt[quantize,cpu]",
+    )
 
 
 if __name__ == "__main__":

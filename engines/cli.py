@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,8 @@ from maskrt.engines.onnx_model import read_onnx_model
 from maskrt.engines.profile import parse_canvas
 from maskrt.engines.summary import describe
 from maskrt.engines.targets import LOCAL, check_precision, find_target, target_names
-from maskrt.runtime.errors import ArgumentError, DependencyError, MaskrtError
+from maskrt.runtime.command import INTERRUPTED, run_command
+from maskrt.runtime.errors import ArgumentError, DependencyError
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,7 +103,7 @@ def _build_all(arguments: argparse.Namespace) -> int:
         if folder is not None:
             output = folder / output.name
         status = subprocess.run([*command, f"--output={output}"], check=False).returncode
-        if status == 128 + signal.SIGINT:
+        if status == INTERRUPTED:
             raise KeyboardInterrupt
         (failed if status else built).append(name)
     for line in skipped:
@@ -116,14 +116,9 @@ def _build_all(arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 where something the user gave does not work."""
-    try:
-        return run(_parser().parse_args(argv))
-    except MaskrtError as error:
-        print(f"maskrt-engine: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("maskrt-engine: interrupted; no half-written engine is left", file=sys.stderr)
-        return 128 + signal.SIGINT
+    return run_command(
+        "maskrt-engine", lambda: run(_parser().parse_args(argv)), interrupted="no half-written engine is left"
+    )
 
 
 if __name__ == "__main__":

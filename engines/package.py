@@ -14,7 +14,6 @@ import gzip
 import hashlib
 import io
 import os
-import signal
 import sys
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,8 @@ from maskrt.engines.package_contents import Contents, engine_contents, onnx_cont
 from maskrt.engines.package_readme import readme
 from maskrt.engines.package_requirements import requirements
 from maskrt.engines.package_wheel import runtime_wheel
-from maskrt.runtime.errors import ArgumentError, MaskrtError
+from maskrt.runtime.command import run_command
+from maskrt.runtime.errors import ArgumentError
 
 SUFFIX = ".tar.gz"
 CHECKSUMS = "SHA256SUMS"
@@ -143,18 +143,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def run(options: argparse.Namespace) -> int:
+    """Makes the package and says what is in it.
+
+    Raises:
+        MaskrtError: something the user gave does not work.
+    """
+    print(describe(make_package(options.model, options.output, onnx=options.onnx)))
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 where something the user gave does not work."""
-    arguments = _parser().parse_args(argv)
-    try:
-        print(describe(make_package(arguments.model, arguments.output, onnx=arguments.onnx)))
-    except MaskrtError as error:
-        print(f"maskrt-package: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("maskrt-package: interrupted; no half-written package is left", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 0
+    return run_command(
+        "maskrt-package", lambda: run(_parser().parse_args(argv)), interrupted="no half-written package is left"
+    )
 
 
 if __name__ == "__main__":

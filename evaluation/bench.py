@@ -43,10 +43,10 @@ from maskrt.evaluation.bench_pipeline import measure_pipeline
 from maskrt.evaluation.bench_sides import Side, limit_opencv_threads, open_segmenter
 from maskrt.evaluation.bench_table import operations_table, pipeline_table
 from maskrt.evaluation.environment import describe_environment
-from maskrt.evaluation.options import positive
 from maskrt.evaluation.source_model import add_source_options
 from maskrt.runtime.coco_json import write_in_one_step
-from maskrt.runtime.errors import ArgumentError, DependencyError, MaskrtError
+from maskrt.runtime.command import positive, run_command
+from maskrt.runtime.errors import ArgumentError, DependencyError
 
 FORMAT = 1
 OPERATION_REPEATS = 7
@@ -55,22 +55,18 @@ OPERATION_REPEATS = 7
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    options = _parse(arguments)
+    return run_command("bench", lambda: _measure_and_write(_parse(arguments)), interrupted="no result was written")
+
+
+def _measure_and_write(options: argparse.Namespace) -> int:
     try:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         result = run(options)
         write_in_one_step(options.output, json.dumps(result, indent=1, ensure_ascii=False).encode())
-    except MaskrtError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
     except OSError as error:
-        print(
-            f"bench: {error.filename or options.output} cannot be written: {error.strerror or error}", file=sys.stderr
-        )
-        return 2
-    except KeyboardInterrupt:
-        print("bench: interrupted; no result was written", file=sys.stderr)
-        return 130
+        raise ArgumentError(
+            f"{error.filename or options.output} cannot be written: {error.strerror or error}"
+        ) from None
     print(f"\nresults: {options.output}")
     return 1 if result["failed"] else 0
 

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from maskrt.evaluation.bench_paste import make_instances
-from maskrt.evaluation.options import positive
 from maskrt.evaluation.timing import Ratio, ratio, seconds_in_turns
+from maskrt.runtime.command import positive
 from maskrt.runtime.resize import resize_float32, resize_uint8
 
 IMAGE_SIZES = {"1080p": (1080, 1920), "4K": (2160, 3840)}

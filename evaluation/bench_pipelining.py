@@ -24,9 +24,9 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from maskrt.evaluation.options import positive
 from maskrt.evaluation.timing import ratio
 from maskrt.runtime import MaskrtError, Segmenter, read_image
+from maskrt.runtime.command import positive
 from maskrt.runtime.errors import ArgumentError
 from maskrt.runtime.infer_images import ImageRun
 from maskrt.runtime.inputs import find_images

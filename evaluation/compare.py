@@ -63,10 +63,10 @@ from maskrt.engines.gpu import local_gpu
 from maskrt.evaluation.compare_budget import DEFAULT_BUDGETS, Budget, read_budgets
 from maskrt.evaluation.compare_table import table
 from maskrt.evaluation.environment import describe_environment
-from maskrt.evaluation.options import fraction, positive
 from maskrt.evaluation.source_model import SourceModel, add_source_options, load_source
 from maskrt.runtime import read_image
 from maskrt.runtime.coco_json import write_in_one_step
+from maskrt.runtime.command import fraction, positive, run_command
 from maskrt.runtime.errors import ArgumentError, MaskrtError
 from maskrt.runtime.inputs import find_images
 from maskrt.runtime.progress import Progress
@@ -74,7 +74,7 @@ from maskrt.runtime.progress import Progress
 if TYPE_CHECKING:
     from maskrt.evaluation.compare_candidate import Candidate
 
-FAILED, USAGE = 1, 2
+FAILED = 1
 
 
 def compare(
@@ -258,17 +258,12 @@ def run(options: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `maskrt-compare`; returns the exit code."""
-    try:
-        return run(_parser().parse_args(argv))
-    except MaskrtError as error:
-        print(f"maskrt-compare: {error}", file=sys.stderr)
-        return USAGE
-    except ImportError as error:
-        print(f"maskrt-compare: comparing needs {error.name}: `pip install maskrt[evaluate,cpu]`", file=sys.stderr)
-        return USAGE
-    except KeyboardInterrupt:
-        print("maskrt-compare: interrupted; nothing was written", file=sys.stderr)
-        return 130
+    return run_command(
+        "maskrt-compare",
+        lambda: run(_parser().parse_args(argv)),
+        interrupted="nothing was written",
+        install="maskrt[evaluate,cpu]",
+    )
 
 
 if __name__ == "__main__":

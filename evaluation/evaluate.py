@@ -43,11 +43,11 @@ from maskrt.evaluation.coco import STATISTICS, AveragePrecision, box_and_mask_ap
 from maskrt.evaluation.coco_dataset import CocoDataset, category_ids, common_categories, read_ground_truth
 from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.evaluate_log import ResultsLog
-from maskrt.evaluation.options import fraction, positive
 from maskrt.evaluation.predict import FilePredictor, Predictor, TorchPredictor, predict_images
 from maskrt.evaluation.source_model import add_source_options, load_source
 from maskrt.runtime.coco_json import write_in_one_step
-from maskrt.runtime.errors import ArgumentError, MaskrtError
+from maskrt.runtime.command import fraction, positive, run_command
+from maskrt.runtime.errors import ArgumentError
 from maskrt.runtime.manifest import sha256_of
 
 
@@ -191,8 +191,8 @@ def _predictors(options: argparse.Namespace) -> dict[str, Predictor]:
     return predictors
 
 
-def run(options: argparse.Namespace) -> None:
-    """Evaluates, writes evaluate.json, prints the table.
+def run(options: argparse.Namespace) -> int:
+    """Evaluates, writes evaluate.json, prints the table; returns the exit code.
 
     Raises:
         MaskrtError: something the user gave does not work.
@@ -233,22 +233,17 @@ def run(options: argparse.Namespace) -> None:
         raise ArgumentError(f"cannot write to {options.output}: {error.strerror or error}") from None
     print(table(result))
     print(f"\n{path}")
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `maskrt-evaluate`; returns the exit code."""
-    try:
-        run(_parser().parse_args(argv))
-    except MaskrtError as error:
-        print(f"maskrt-evaluate: {error}", file=sys.stderr)
-        return 2
-    except ImportError as error:
-        print(f"maskrt-evaluate: --pytorch needs {error.name}: `pip install maskrt[export]`", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("maskrt-evaluate: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return run_command(
+        "maskrt-evaluate",
+        lambda: run(_parser().parse_args(argv)),
+        interrupted="the same command goes on from here",
+        install="maskrt[evaluate,cpu]",
+    )
 
 
 if __name__ == "__main__":

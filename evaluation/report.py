@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskrt.evaluation.environment import describe_environment
-from maskrt.evaluation.options import positive
 from maskrt.evaluation.report_document import Document, Section
 from maskrt.evaluation.report_gallery import gallery
 from maskrt.evaluation.report_inputs import Results, read_results
@@ -22,7 +21,8 @@ from maskrt.evaluation.report_render import to_html, to_markdown
 from maskrt.evaluation.report_sections import accuracy, differences, origin, speed
 from maskrt.evaluation.report_summary import summary
 from maskrt.runtime.coco_json import write_in_one_step
-from maskrt.runtime.errors import ArgumentError, MaskrtError
+from maskrt.runtime.command import positive, run_command
+from maskrt.runtime.errors import ArgumentError
 
 
 def make_report(results: Results, pictures: int) -> Document:
@@ -60,22 +60,21 @@ def _title(models: Sequence[Model]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 0, or 2 where nothing was written."""
-    options = _parse(arguments)
+    return run_command("report", lambda: _write(_parse(arguments)), interrupted="nothing was written")
+
+
+def _write(options: argparse.Namespace) -> int:
+    if options.output.suffix != ".html":
+        raise ArgumentError(f"--output should end in .html, but is {options.output}.")
+    document = make_report(read_results(options.results), options.pictures)
+    pages = {options.output: to_html(document), options.output.with_suffix(".md"): to_markdown(document)}
     try:
-        if options.output.suffix != ".html":
-            raise ArgumentError(f"--output should end in .html, but is {options.output}.")
-        document = make_report(read_results(options.results), options.pictures)
-        pages = {options.output: to_html(document), options.output.with_suffix(".md"): to_markdown(document)}
         options.output.parent.mkdir(parents=True, exist_ok=True)
         for path, text in pages.items():
             write_in_one_step(path, text.encode(errors="replace"))  # JSON may hold half of a character
             print(f"{path}: {path.stat().st_size / 1e3:.0f} KB")
-    except MaskrtError as error:
-        print(f"report: {error}", file=sys.stderr)
-        return 2
     except OSError as error:
-        print(f"report: {options.output} cannot be written: {error.strerror or error}.", file=sys.stderr)
-        return 2
+        raise ArgumentError(f"{options.output} cannot be written: {error.strerror or error}.") from None
     return 0
 
 

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from maskrt.runtime.errors import DependencyError, MaskrtError
+from maskrt.runtime.command import run_command
+from maskrt.runtime.errors import MaskrtError
 
 DEMO_MODEL = "maskrt.shapes.model:shapes_model"
 
@@ -50,14 +51,12 @@ def read_class_names(path: Path) -> list[str]:
     return names if names[:1] == ["__background__"] else ["__background__", *names]
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Exports and verifies; raises MaskrtError where something the user gave does not work."""
-    try:
-        from maskrt.export.onnx_file import export_onnx
-        from maskrt.export.sources import load_model
-        from maskrt.export.verify import verify_onnx
-    except ImportError as error:
-        raise DependencyError(f"exporting needs {error.name}: `pip install maskrt[export]`") from error
+def run(arguments: argparse.Namespace) -> int:
+    """Exports and verifies; returns the exit code. Raises MaskrtError where something the user gave does not work."""
+    from maskrt.export.onnx_file import export_onnx
+    from maskrt.export.sources import load_model
+    from maskrt.export.verify import verify_onnx
+
     output: Path = arguments.output
     if not output.parent.is_dir():
         raise MaskrtError(f"cannot write {output}: there is no folder {output.parent}")
@@ -79,19 +78,17 @@ def run(arguments: argparse.Namespace) -> None:
     print("Comparing with PyTorch", flush=True)
     print(f"  {verify_onnx(model, output)}")
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, equal to the PyTorch model")
+    return 0
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 where something the user gave does not work."""
-    try:
-        run(_parser().parse_args(argv))
-    except MaskrtError as error:
-        print(f"maskrt-export: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("maskrt-export: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return run_command(
+        "maskrt-export",
+        lambda: run(_parser().parse_args(argv)),
+        interrupted="no file was written",
+        install="maskrt[export]",
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ Exit code: 0 all images and frames done, 1 some failed, 2 nothing could be done 
 """
 
 import argparse
-import math
 import re
 import sys
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ if __package__ in (None, ""):  # run as a file, maybe without an installation
 import cv2
 
 from maskrt.runtime.coco_json import write_in_one_step
+from maskrt.runtime.command import INTERRUPTED, fraction, positive, run_command
 from maskrt.runtime.errors import ArgumentError, MaskrtError
 from maskrt.runtime.infer_images import ImageRun
 from maskrt.runtime.infer_video import VideoRun
@@ -37,34 +37,37 @@ from maskrt.runtime.video import VideoReader, file_stem, import_av, is_stream, i
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `maskrt-infer`; returns the exit code."""
-    options = _parse(arguments)
+    # Interrupted before the first image or after the last; in between, a run ends by itself.
+    return run_command("maskrt-infer", lambda: run(_parse(arguments)), interrupted="what was finished is written")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Works through all images and videos; returns the exit code.
+
+    Raises:
+        MaskrtError: nothing can be done with what the user gave.
+    """
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our own messages say it better
     if options.threads is not None:
         cv2.setNumThreads(options.threads)
-    try:
-        images, videos, problems = _find_inputs(options.images)
-        for problem in problems:
-            print(problem, file=sys.stderr)
-        if not images and not videos:
-            raise ArgumentError("There is nothing to do: no image was found.")
-        if videos:
-            import_av()  # whether it is there, before anything is done
-        segmenter = Segmenter(options.model, threads=options.threads)
-        _make_writable(options.output)
-        codes = [1] if problems else []
-        if images:
-            if options.overlays:
-                _make_writable(options.output / "overlays")
-            codes.append(ImageRun(segmenter, images, options, failed=len(problems)).execute())
-        for source, name in zip(videos, unique_names([Path(file_stem(source)) for source in videos], ""), strict=True):
-            if 130 not in codes:
-                codes.append(_run_video(segmenter, source, options.output / name, options))
-        return max(codes)
-    except MaskrtError as error:
-        print(f"maskrt-infer: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:  # before the first image or after the last
-        return 130
+    images, videos, problems = _find_inputs(options.images)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not images and not videos:
+        raise ArgumentError("There is nothing to do: no image was found.")
+    if videos:
+        import_av()  # whether it is there, before anything is done
+    segmenter = Segmenter(options.model, threads=options.threads)
+    _make_writable(options.output)
+    codes = [1] if problems else []
+    if images:
+        if options.overlays:
+            _make_writable(options.output / "overlays")
+        codes.append(ImageRun(segmenter, images, options, failed=len(problems)).execute())
+    for source, name in zip(videos, unique_names([Path(file_stem(source)) for source in videos], ""), strict=True):
+        if INTERRUPTED not in codes:
+            codes.append(_run_video(segmenter, source, options.output / name, options))
+    return max(codes)
 
 
 def _find_inputs(arguments: Sequence[str]) -> tuple[list[Path], list[str], list[str]]:
@@ -112,17 +115,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "images", nargs="+", metavar="input", help="image, folder, quoted glob, video, URL, or camera:0"
     )
     parser.add_argument("--output", type=Path, default=Path("out/infer"), help="folder (default: %(default)s)")
+    parser.add_argument("--score-threshold", type=fraction, metavar="S", help="least score, 0-1 (default: the model's)")
     parser.add_argument(
-        "--score-threshold", type=_fraction, metavar="S", help="least score, 0-1 (default: the model's)"
+        "--nms-threshold", type=fraction, metavar="IOU", help="greatest overlap, 0-1 (default: the model's)"
     )
-    parser.add_argument(
-        "--nms-threshold", type=_fraction, metavar="IOU", help="greatest overlap, 0-1 (default: the model's)"
-    )
-    parser.add_argument("--batch-size", type=_positive, default=1, metavar="N", help="images per run (default: 1)")
+    parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="images per run (default: 1)")
     parser.add_argument(
         "--tile", type=_size, metavar="HEIGHTxWIDTH", help="go through large images in overlapping tiles of this size"
     )
-    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: all cores)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: all cores)")
     parser.add_argument(
         "--no-overlays", dest="overlays", action="store_false", help="write the JSON only, no pictures and no video"
     )
@@ -130,27 +131,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text}")
-    return value
-
-
 def _size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if not match or int(match[1]) < 1 or int(match[2]) < 1:
         raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH in pixels, as in 800x1333, got {text}")
     return int(match[1]), int(match[2])
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return int(text)
 
 
 if __name__ == "__main__":

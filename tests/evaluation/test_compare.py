@@ -254,4 +254,4 @@ def test_a_package_that_is_not_installed(
         monkeypatch.delitem(sys.modules, f"maskrt.evaluation.{name}")
     monkeypatch.setitem(sys.modules, "polygraphy", None)
     assert main([str(shapes_onnx), "--images", str(images[0])]) == 2
-    assert "comparing needs polygraphy: `pip install maskrt[evaluate,cpu]`" in capsys.readouterr().err
+    assert "this needs polygraphy: `pip install maskrt[evaluate,cpu]`" in capsys.readouterr().err

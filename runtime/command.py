@@ -1,0 +1,60 @@
+"""What the console commands share: numbers checked as they are read, and how a command ends."""
+
+import argparse
+import math
+import sys
+from collections.abc import Callable
+
+from maskrt.runtime.errors import MaskrtError
+
+USAGE = 2
+"""Exit code where something the user gave does not work."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+
+def run_command(name: str, run: Callable[[], int], *, interrupted: str, install: str = "maskrt") -> int:
+    """Run a command and return its exit code; what the user has to know is one line on standard error.
+
+    Args:
+        name: of the command, which begins each message.
+        run: does the work and returns the exit code where that goes well.
+        interrupted: what Ctrl-C leaves behind, for the message.
+        install: what brings the packages that the work needs, for `pip install`.
+    """
+    try:
+        return run()
+    except MaskrtError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return USAGE
+    except ImportError as error:
+        if (error.name or "").startswith("maskrt."):
+            raise  # a bug, not a package that is missing
+        print(f"{name}: this needs {error.name}: `pip install {install}`", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; {interrupted}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
+    return int(text)
+
+
+def number(text: str, low: float, high: float) -> float:
+    """A number from `low` to `high`."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"expected a number from {low:g} to {high:g}, got {text}")
+    return value
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to 1."""
+    return number(text, 0, 1)
