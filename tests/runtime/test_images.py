@@ -202,7 +202,7 @@ def test_mutated_files_are_errors_or_images(tmp_path: Path, rng: np.random.Gener
         else:
             assert image.dtype == np.uint8
             assert image.ndim == 3
-    assert 0 < refused < 100 or name == "a.png"  # nearly every change breaks a checksum of a PNG
+    assert refused > 0  # where formats have checksums, often all of them
 
 
 @pytest.mark.parametrize(
