@@ -7,8 +7,8 @@ Half-pixel centres, no antialiasing (`mode="bilinear", align_corners=False`), as
 import cv2
 import numpy as np
 
-# Rows interpolated at once: keeps the temporaries of a 4K image within a few MB.
-_ROWS_AT_ONCE = 32
+# Rows interpolated at once: their temporaries, a few MB for a 4K image, stay in the cache.
+_ROWS_AT_ONCE = 16
 
 
 def source_coordinates(pixels: np.ndarray, scale: np.ndarray | np.float32) -> np.ndarray:
@@ -51,7 +51,7 @@ def resize_float32(image: np.ndarray, size: tuple[int, int], out: np.ndarray) ->
     """
     top, bottom, weight_y = _taps(image.shape[0], size[0])
     left, right, weight_x = _taps(image.shape[1], size[1])
-    weight_x = weight_x[:, None]
+    weight_x = weight_x[:, None, None]
     for start in range(0, size[0], _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         weight = weight_y[rows, None, None]
@@ -59,11 +59,14 @@ def resize_float32(image: np.ndarray, size: tuple[int, int], out: np.ndarray) ->
         upper *= np.float32(1) - weight
         lower = image[bottom[rows]] * weight
         upper += lower
-        part = upper.take(left, axis=1)
+        # NumPy copies a column of many pixels far faster than as many single pixels of 12 bytes.
+        columns = cv2.transpose(upper)
+        part = columns.take(left, axis=0)
         part *= np.float32(1) - weight_x
-        second = upper.take(right, axis=1)
+        second = columns.take(right, axis=0)
         second *= weight_x
-        np.add(part, second, out=out[rows])
+        part += second
+        out[rows] = cv2.transpose(part)
 
 
 def resize_uint8(image: np.ndarray, size: tuple[int, int], out: np.ndarray) -> None:
