@@ -21,6 +21,7 @@ REPORT := $(OUT)/report
 REPORT_MODELS := $(foreach precision,fp32 fp16 int8,$(REPORT)/model.$(precision).onnx)
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help install demo export infer quantize plugins engine engines package gpu-check compare evaluate bench report \
 	train-shapes test test-long lint clean
 

@@ -37,7 +37,7 @@ def measure_accuracy(path: Path, dataset: CocoDataset, stream: TextIO) -> Accura
     """
     predictor = FilePredictor(path)
     categories = category_ids(dataset, predictor.class_names)
-    images = predict_images(predictor, dataset.files, categories, stream)
+    images = predict_images(predictor, dataset.files, categories, stream, dataset.sizes)
     results = [record for image in images for record in image.records]
     box, mask = box_and_mask_ap(dataset.truth, results)
     return Accuracy(box.overall["AP"] or 0.0, None if mask is None else mask.overall["AP"])

@@ -9,6 +9,7 @@ from typing import Any
 
 from maskrt.calibration.calibrate import Calibration
 from maskrt.calibration.model_file import write_file
+from maskrt.runtime.metadata import load_json
 
 _FORMAT = 1
 
@@ -26,7 +27,7 @@ def write_cache(path: Path, key: dict[str, Any], calibration: Calibration) -> No
 def read_cache(path: Path, key: dict[str, Any]) -> Calibration | None:
     """The calibration in a file, if there is one that was measured with the same."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load_json(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT or content["key"] != key:
             return None
         return Calibration(

@@ -6,13 +6,14 @@ RoI (an image has fewer than the model has room for) do not count.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, TextIO
 
 import numpy as np
 import onnx
 import onnxruntime
+from onnx import helper
 
 from maskrt.calibration.features import find_network
 from maskrt.calibration.images import LEAST_COUNT, SENSIBLE_COUNT, ImageSample
@@ -68,24 +69,12 @@ def calibrate(
     rois = find_network(model.graph).rois
     extra = list(dict.fromkeys([*tensors, *(rois[name] for name in tensors if name in rois)]))
     session = _session_with_outputs(model, extra)
-    (dtype,) = (
-        np.dtype(np.uint8 if value.type == "tensor(uint8)" else np.float32)
-        for value in session.get_inputs()
-        if value.name == "images"
-    )
     collector = ThresholdCollector(method, percentile)
     macs: dict[str, float] = dict.fromkeys((layer.group for layer in layers), 0.0)
     read = empty = 0
     progress = Progress(len(sample), stream)
     try:
-        for image in sample.read(stream):
-            batch = make_batch([image], metadata, dtype)
-            feed = {
-                "images": batch.canvas,
-                "image_sizes": batch.image_sizes,
-                "score_threshold": np.array([metadata.score_threshold], np.float32),
-                "nms_threshold": np.array([metadata.nms_threshold], np.float32),
-            }
+        for feed in model_inputs(model, metadata, sample, lambda problem: progress.fail(f"left out: {problem}")):
             found, *arrays = session.run(["num_detections", *extra], feed)
             values = dict(zip(extra, arrays, strict=True))
             for layer in layers:
@@ -110,6 +99,22 @@ def calibrate(
             f"calibrated with. Give images that show what it was trained on: {', '.join(metadata.class_names[1:6])}, …"
         )
     return Calibration(thresholds, {group: total / read for group, total in macs.items()}, read, empty)
+
+
+def model_inputs(
+    model: onnx.ModelProto, metadata: ModelMetadata, sample: ImageSample, left_out: Callable[[str], object]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields the model's inputs by name for each image; for one that cannot be read, `left_out` gets a sentence."""
+    (images,) = (value for value in model.graph.input if value.name == "images")
+    dtype = helper.tensor_dtype_to_np_dtype(images.type.tensor_type.elem_type)
+    for image in sample.read(left_out):
+        batch = make_batch([image], metadata, dtype)
+        yield {
+            "images": batch.canvas,
+            "image_sizes": batch.image_sizes,
+            "score_threshold": np.array([metadata.score_threshold], np.float32),
+            "nms_threshold": np.array([metadata.nms_threshold], np.float32),
+        }
 
 
 def _add(collector: ThresholdCollector, name: str, values: np.ndarray, rois: np.ndarray | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maskrt.runtime.errors import ArgumentError
+from maskrt.runtime.metadata import load_json
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,7 @@ class LayerChoice:
     @property
     def quantized_share(self) -> float:
         """The share of the multiply-accumulates that is quantized, 0–1."""
-        total = sum(self.macs.values())
-        return 1 - sum(self.macs[group] for group in self.kept) / total
+        return sum(macs for group, macs in self.macs.items() if group not in self.kept) / sum(self.macs.values())
 
     def table(self, precision: str) -> str:
         """A line per group: share of the multiply-accumulates, AP won back by keeping it, and its precision."""
@@ -64,7 +64,7 @@ def read_kept_groups(path: Path, groups: Sequence[str]) -> frozenset[str]:
         ArgumentError: it cannot be read, is not such a file, or names layers that the model lacks.
     """
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))["fp16_layers"]
+        kept = load_json(path.read_text(encoding="utf-8"))["fp16_layers"]
     except OSError as error:
         raise ArgumentError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (ValueError, KeyError, TypeError):

@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how ranges follow from values (default: %(default)s)",
     )
     images.add_argument(
-        "--percentile", type=_percentile, default=99.99, metavar="P", help="values inside (default: %(default)s)"
+        "--percentile", type=_percentile, metavar="P", help="values inside, for --method percentile (default: 99.99)"
     )
     images.add_argument("--cache", type=Path, metavar="FILE", help="the ranges found (default: beside the output)")
 
@@ -78,7 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Quantizes; returns the exit code. Raises MaskrtError where something the user gave does not work."""
     if arguments.target:
         _check_targets(arguments.target, arguments.precision)
-    from maskrt.calibration.quantization import CalibrationOptions, choice_path, quantize
+    if arguments.percentile is not None and arguments.method != "percentile":
+        raise ArgumentError(f"--percentile goes with --method percentile, but the method is {arguments.method}.")
+    from maskrt.calibration.quantization import DEFAULT_PERCENTILE, CalibrationOptions, choice_path, quantize
 
     model: Path = arguments.model
     output = arguments.output or model.with_name(f"{model.stem}.{arguments.precision}.onnx")
@@ -89,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
             count=arguments.count,
             seed=arguments.seed,
             method=arguments.method,
-            percentile=arguments.percentile,
+            percentile=arguments.percentile or DEFAULT_PERCENTILE,
             cache=arguments.cache,
         )
     result = quantize(
@@ -110,15 +112,19 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{output}: {size / 1e6:.1f} MB ({size / old_size:.0%} of {model.name})")
     if result.choice is not None:
         print(f"choice of layers: {choice_path(output)}")
-    if not result.budget_met and result.before is not None and result.after is not None:
-        print(
-            f"maskrt-quantize: no choice of layers keeps the loss of AP within {arguments.max_ap_drop:g}; the best one "
-            f"loses {result.before.drop_to(result.after):.4f} and was written. Calibrate with more or other images, "
-            "another --method, or use --precision fp16.",
-            file=sys.stderr,
-        )
-        return BUDGET_MISSED
-    return 0
+    if arguments.max_ap_drop is None or result.before is None or result.after is None:
+        return 0
+    loss = result.before.drop_to(result.after)
+    if result.budget_met:
+        print(f"The loss of AP, {loss:.4f}, is within {arguments.max_ap_drop:g}.")
+        return 0
+    print(
+        f"maskrt-quantize: no choice of layers keeps the loss of AP within {arguments.max_ap_drop:g}; the best one "
+        f"loses {loss:.4f} and was written. Calibrate with more or other images, another --method, or use --precision "
+        "fp16.",
+        file=sys.stderr,
+    )
+    return BUDGET_MISSED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(
         "maskrt-quantize",
         lambda: run(_parser().parse_args(argv)),
-        interrupted="no file was written",
+        interrupted="no model was written",
         install="maskrt[quantize,cpu]",
     )
 

@@ -55,7 +55,6 @@ def convert_to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
             nodes.append(_cast(output, f"{output}_fp32", TensorProto.FLOAT))
         for reader in leaving:
             reader.input[:] = [f"{output}_fp32" if name == output else name for name in reader.input]
-    nodes = [_copy(node) for node in nodes]
     del graph.node[:]
     graph.node.extend(nodes)
     for tensor in list(graph.initializer):
@@ -66,12 +65,6 @@ def convert_to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
         if value.name in network.tensors or halves.get(value.name) == value.name:
             value.type.tensor_type.elem_type = TensorProto.FLOAT16
     return model
-
-
-def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    return copy
 
 
 def _cast(source: str, target: str, to: int) -> onnx.NodeProto:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import cv2
 import numpy as np
@@ -16,8 +15,7 @@ from maskrt.evaluation.coco_dataset import read_coco
 from maskrt.runtime import read_image
 from maskrt.runtime.errors import ArgumentError, ImageError
 from maskrt.runtime.inputs import find_images
-
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
+from maskrt.runtime.video import is_video
 
 SENSIBLE_COUNT = 64
 """What the demo model's figures were measured with."""
@@ -61,16 +59,16 @@ class ImageSample:
             raise ImageError(f"{error.filename} cannot be read: {error.strerror or error}.") from None
         return digest.hexdigest()
 
-    def read(self, stream: TextIO) -> Iterator[np.ndarray]:
-        """Yields `[H,W,3]` uint8 RGB; images that cannot be read are named on `stream` and left out."""
+    def read(self, left_out: Callable[[str], object]) -> Iterator[np.ndarray]:
+        """Yields `[H,W,3]` uint8 RGB; for each image that cannot be read, `left_out` gets a sentence instead."""
         if self.frames is not None:
-            yield from _read_frames(self.files[0], self.frames)
+            yield from _read_frames(self.files[0], self.frames, left_out)
             return
         for file in self.files:
             try:
                 yield read_image(file)
             except ImageError as error:
-                stream.write(f"left out: {error}\n")
+                left_out(str(error))
 
 
 def choose_images(source: Path, count: int, seed: int) -> ImageSample:
@@ -86,7 +84,7 @@ def choose_images(source: Path, count: int, seed: int) -> ImageSample:
     """
     if not source.exists():
         raise ArgumentError(f"{source}: there is no such folder, COCO JSON file or video.")
-    if source.suffix.lower() in VIDEO_SUFFIXES:
+    if source.is_file() and is_video(source):
         total = _count_frames(source)
         _check_count(source, min(total, count), "frames")
         return ImageSample(source, (source,), tuple(sorted(_sample(total, count, seed))))
@@ -130,16 +128,17 @@ def _count_frames(path: Path) -> int:
     return total
 
 
-def _read_frames(path: Path, frames: tuple[int, ...]) -> Iterator[np.ndarray]:
+def _read_frames(path: Path, frames: tuple[int, ...], left_out: Callable[[str], object]) -> Iterator[np.ndarray]:
     video = _open_video(path)
     wanted = set(frames)
     try:
         for number in range(frames[-1] + 1):
-            if not video.grab():
-                return
+            grabbed = video.grab()
             if number in wanted:
-                decoded, image = video.retrieve()
-                if decoded:
+                image = video.retrieve()[1] if grabbed else None
+                if image is None:
+                    left_out(f"{path} is damaged: its frame {number} cannot be decoded.")
+                else:
                     yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     finally:
         video.release()

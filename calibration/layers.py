@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -76,11 +76,3 @@ def _layer(node: onnx.NodeProto, shape: tuple[int, ...]) -> Layer:
 def groups_of(layers: Iterable[Layer]) -> list[str]:
     """The groups, in the order in which the network runs them."""
     return list(dict.fromkeys(layer.group for layer in layers))
-
-
-def macs_by_group(layers: Iterable[Layer], shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
-    """Multiply-accumulates of each group for given shapes of the layers' inputs."""
-    macs: dict[str, int] = {}
-    for layer in layers:
-        macs[layer.group] = macs.get(layer.group, 0) + layer.macs(shapes[layer.input])
-    return macs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from maskrt.runtime.errors import MaskrtError, ModelError
+from maskrt.runtime.files import write_in_one_step
 from maskrt.runtime.metadata import ModelMetadata, parse_metadata
 from maskrt.runtime.onnx_file import SEAL, read_metadata_properties
 
@@ -71,31 +71,13 @@ def set_metadata(model: onnx.ModelProto, **values: object) -> None:
     onnx.helper.set_model_props(model, properties)
 
 
-def check_writable(path: Path) -> None:
-    """That a file can be written at `path`, before minutes of work end in an error.
-
-    Raises:
-        MaskrtError: its folder is missing or not writable, or `path` is a folder.
-    """
-    if path.is_dir():
-        raise MaskrtError(f"cannot write {path}: it is a folder; give --output the name of a file")
-    if not path.parent.is_dir():
-        raise MaskrtError(f"cannot write {path}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise MaskrtError(f"cannot write {path}: no permission to write in {path.parent}")
-
-
 def write_file(path: Path, data: bytes) -> None:
     """Writes a file so that at any moment it is the old one or the new one, whole.
 
     Raises:
         MaskrtError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
+        write_in_one_step(path, data)
     except OSError as error:
-        raise MaskrtError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+        raise MaskrtError(f"Cannot write {path}: {error.strerror or error}") from None

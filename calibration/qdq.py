@@ -7,7 +7,7 @@ that the rounding costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import ml_dtypes
@@ -81,11 +81,12 @@ def insert_qdq(
             addend = residual[node.name]
             node.input[addend.input_index] = pair(node.input[addend.input_index], thresholds[addend.tensor])
         nodes.append(node)
-    copies = [_copy(node) for node in nodes]
     del graph.node[:]
-    graph.node.extend(copies)
-    unused -= {name for node in graph.node for name in node.input}
-    _remove_initializers(graph, unused)
+    graph.node.extend(nodes)
+    unused -= {name for node in nodes for name in node.input}
+    left = [tensor for tensor in graph.initializer if tensor.name not in unused]
+    del graph.initializer[:]
+    graph.initializer.extend(left)
 
 
 def _fp16_scale(largest: np.ndarray, number_format: Format) -> np.ndarray:
@@ -118,16 +119,3 @@ def _quantize_weight(name: str, values: np.ndarray, axis: int, number_format: Fo
 
 def _node(operator: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
     return helper.make_node(operator, inputs, [output], name=f"node_{output}", **attributes)
-
-
-def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    return copy
-
-
-def _remove_initializers(graph: onnx.GraphProto, names: Collection[str]) -> None:
-    kept = [tensor for tensor in graph.initializer if tensor.name not in names]
-    copies = [TensorProto.FromString(tensor.SerializeToString()) for tensor in kept]
-    del graph.initializer[:]
-    graph.initializer.extend(copies)

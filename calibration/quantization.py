@@ -18,18 +18,13 @@ from maskrt.calibration.calibrate import Calibration, calibrate
 from maskrt.calibration.choice import LayerChoice, read_kept_groups
 from maskrt.calibration.fp16 import convert_to_fp16
 from maskrt.calibration.images import SENSIBLE_COUNT, choose_images
-from maskrt.calibration.model_file import (
-    check_same_interface,
-    check_writable,
-    load_exported,
-    set_metadata,
-    write_file,
-)
+from maskrt.calibration.model_file import check_same_interface, load_exported, set_metadata, write_file
 from maskrt.calibration.recipe import Recipe
 from maskrt.calibration.search import search
 from maskrt.calibration.thresholds import Method
 from maskrt.evaluation.coco_dataset import CocoDataset, category_ids, read_ground_truth
 from maskrt.runtime.errors import ArgumentError
+from maskrt.runtime.files import check_writable
 from maskrt.runtime.manifest import sha256_of
 from maskrt.runtime.metadata import ModelMetadata
 from maskrt.runtime.onnx_file import sealed
@@ -113,21 +108,15 @@ def quantize(
         stream: for progress and remarks; by default, `sys.stderr`.
 
     Raises:
-        ArgumentError: the arguments do not fit each other, or the images do not do.
+        ArgumentError: the arguments do not fit each other, the images do not do, or there is no AP to lose.
         ModelError: the file is not a sound FP32 file that maskrt exported.
         MaskrtError: a file cannot be written. No file is left half-written.
     """
     stream = sys.stderr if stream is None else stream
     check_writable(output)
+    _check_arguments(precision, layers, evaluation, max_ap_drop)
     original, metadata = load_exported(model)
-    if output.exists() and output.samefile(model):
-        raise ArgumentError(f"The output {output} is the model itself; give the new file another name.")
-    if max_ap_drop is not None and evaluation is None:
-        raise ArgumentError("A budget (--max-ap-drop) needs a data set to measure AP with: --eval annotations.json.")
-    if max_ap_drop is not None and (layers is not None or precision == "fp16"):
-        raise ArgumentError(
-            "A budget (--max-ap-drop) chooses layers, so it goes neither with --layers nor with precision fp16."
-        )
+    _check_is_not(model, output)
     dataset = None if evaluation is None else read_ground_truth(evaluation)
     if dataset is not None:
         category_ids(dataset, metadata.class_names)
@@ -143,8 +132,12 @@ def quantize(
     before = after = None
     met = True
     if dataset is not None:
-        stream.write(f"Measuring AP of {model} on {len(dataset.files)} images\n")
-        before = measure_accuracy(model, dataset, stream)
+        before = _measure_original(model, dataset, stream)
+        if max_ap_drop is not None and before.box == 0:
+            raise ArgumentError(
+                f"{model} has a box AP of 0 on {evaluation}, so there is none to lose. Is it the right data set, and "
+                "the model trained?"
+            )
         measurement = _Measurement(recipe, found, dataset, before, stream)
         if max_ap_drop is not None:
             result = search(found.macs, measurement.drop, max_ap_drop)
@@ -160,6 +153,19 @@ def quantize(
     return QuantizationResult(output, choice, before, after, met)
 
 
+def _check_arguments(
+    precision: Precision, layers: Path | None, evaluation: Path | None, max_ap_drop: float | None
+) -> None:
+    if layers is not None and precision == "fp16":
+        raise ArgumentError("A choice of layers (--layers) is for int8 and fp8: in fp16 there is none.")
+    if max_ap_drop is not None and (layers is not None or precision == "fp16"):
+        raise ArgumentError(
+            "A budget (--max-ap-drop) chooses layers, so it goes neither with --layers nor with precision fp16."
+        )
+    if max_ap_drop is not None and evaluation is None:
+        raise ArgumentError("A budget (--max-ap-drop) needs a data set to measure AP with: --eval annotations.json.")
+
+
 def _convert(
     original: onnx.ModelProto, model: Path, output: Path, dataset: CocoDataset | None, stream: TextIO
 ) -> QuantizationResult:
@@ -167,11 +173,17 @@ def _convert(
     half = convert_to_fp16(original)
     set_metadata(half, precision="fp16")
     check_same_interface(original, half)
+    before = after = None
+    if dataset is not None:
+        before = _measure_original(model, dataset, stream)
+        after = _measure_candidate(half, dataset, stream)
     write_file(output, sealed(half.SerializeToString(deterministic=True)))
-    if dataset is None:
-        return QuantizationResult(output, None, None, None)
-    before, after = (measure_accuracy(path, dataset, stream) for path in (model, output))
     return QuantizationResult(output, None, before, after)
+
+
+def _check_is_not(model: Path, written: Path) -> None:
+    if written.exists() and written.samefile(model):
+        raise ArgumentError(f"{written} is the model itself; give the new file another name.")
 
 
 def _calibrate(
@@ -194,8 +206,11 @@ def _calibrate(
         "percentile": options.percentile if method == "percentile" else None,
     }
     path = options.cache or output.with_name(f"{model.stem}.{method}.calibration.json")
+    check_writable(path)
+    _check_is_not(model, path)
     known = read_cache(path, key)
-    if known is not None:
+    # Another version of maskrt may quantize other tensors.
+    if known is not None and known.macs.keys() == set(recipe.groups) and known.thresholds.keys() >= set(recipe.tensors):
         stream.write(f"Reusing the calibration {path}\n")
         return known
     stream.write(f"Calibrating with {len(sample)} images of {options.images} ({method})\n")
@@ -204,6 +219,18 @@ def _calibrate(
         stream.write(f"note: the model finds nothing in {found.empty_images} of {found.images} images\n")
     write_cache(path, key, found)
     return found
+
+
+def _measure_original(model: Path, dataset: CocoDataset, stream: TextIO) -> Accuracy:
+    stream.write(f"Measuring AP of {model} on {len(dataset.files)} images\n")
+    return measure_accuracy(model, dataset, stream)
+
+
+def _measure_candidate(model: onnx.ModelProto, dataset: CocoDataset, stream: TextIO) -> Accuracy:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "candidate.onnx"
+        path.write_bytes(model.SerializeToString())
+        return measure_accuracy(path, dataset, stream)
 
 
 class _Measurement:
@@ -222,10 +249,8 @@ class _Measurement:
     def accuracy(self, kept: frozenset[str]) -> Accuracy:
         """With the groups `kept` in FP16."""
         if kept not in self._known:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "candidate.onnx"
-                path.write_bytes(self._recipe.build(self._calibration.thresholds, kept).SerializeToString())
-                self._known[kept] = measure_accuracy(path, self._dataset, self._stream)
+            model = self._recipe.build(self._calibration.thresholds, kept)
+            self._known[kept] = _measure_candidate(model, self._dataset, self._stream)
             names = ", ".join(group for group in self._recipe.groups if group in kept) or "nothing"
             self._stream.write(f"{self._known[kept]} with {names} kept in fp16\n")
             self._stream.flush()

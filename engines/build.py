@@ -15,7 +15,7 @@ from typing import TextIO
 
 from maskrt import __version__
 from maskrt.engines.errors import EngineError
-from maskrt.engines.files import check_writable, write_together
+from maskrt.engines.files import write_together
 from maskrt.engines.flavors import AUTO, TENSORRT, Flavor, choose_flavor, import_tensorrt
 from maskrt.engines.gpu import local_gpu
 from maskrt.engines.network import layer_types, parse_network, plugin_layers, tensors
@@ -25,6 +25,7 @@ from maskrt.engines.progress import BuildProgress, builder_monitor
 from maskrt.engines.serialize import interruptible, polygraphy_exception, polygraphy_log, serialize_network
 from maskrt.engines.targets import LOCAL, check_precision, find_target
 from maskrt.runtime.errors import ArgumentError, ModelError
+from maskrt.runtime.files import check_writable
 from maskrt.runtime.manifest import (
     BuildInputs,
     Manifest,
@@ -32,6 +33,8 @@ from maskrt.runtime.manifest import (
     manifest_path,
     read_manifest,
 )
+
+_MAX_WORKSPACE_MIB = 1 << 20  # a TiB: more than any GPU has, and still a number of bytes that TensorRT takes
 
 
 @dataclass(frozen=True)
@@ -114,15 +117,15 @@ def build_engine(
     model = read_onnx_model(Path(onnx))
     check_precision(chosen, model.metadata.precision)
     profile = make_profile(model.metadata, chosen, minimum, optimum, maximum)
-    if workspace_mib is not None and workspace_mib < 1:
-        raise ArgumentError(f"The workspace must be at least 1 MiB, but is {workspace_mib}.")
+    if workspace_mib is not None and not 1 <= workspace_mib <= _MAX_WORKSPACE_MIB:
+        raise ArgumentError(f"The workspace must be 1 to {_MAX_WORKSPACE_MIB:,} MiB, but is {workspace_mib:,}.")
     tool = choose_flavor(chosen, model.metadata.precision, flavor, gpu)
-    if timing_cache is not None and tool is not TENSORRT:
-        raise ArgumentError(f"{tool.title} times no kernels while it builds: drop --timing-cache.")
-    if version_compatible and tool is not TENSORRT:
-        raise ArgumentError(f"{tool.title} has no lean runtime: drop --version-compatible.")
+    check_flavor_options(tool, timing_cache, version_compatible)
     engine = default_output(model.path, chosen.name) if output is None else Path(output)
     check_writable(engine)
+    check_writable(manifest_path(engine))
+    if engine.exists() and engine.samefile(model.path):
+        raise ArgumentError(f"The engine would overwrite its ONNX file {engine}: choose another --output.")
 
     trt = import_tensorrt(tool)
     inputs = BuildInputs(
@@ -145,6 +148,20 @@ def build_engine(
     name = f"tensorrt-{inputs.tensorrt_version}-{inputs.compute_capability}.timing"
     cache = Path(timing_cache) if timing_cache else engine.with_name(name)
     return _build(trt, tool, model, inputs, engine, cache, stream)
+
+
+def check_flavor_options(flavor: Flavor, timing_cache: str | os.PathLike[str] | None, version_compatible: bool) -> None:
+    """That what is asked for is not only TensorRT's where TensorRT-RTX builds.
+
+    Raises:
+        ArgumentError: it is.
+    """
+    if flavor is TENSORRT:
+        return
+    if timing_cache is not None:
+        raise ArgumentError(f"{flavor.title} times no kernels while it builds: drop --timing-cache.")
+    if version_compatible:
+        raise ArgumentError(f"{flavor.title} has no lean runtime: drop --version-compatible.")
 
 
 def _load_plugins(trt: ModuleType, compute_capability: str, stream: TextIO) -> str:

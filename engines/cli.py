@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskrt.engines.build import build_engine, default_output
+from maskrt.engines.build import build_engine, check_flavor_options, default_output
 from maskrt.engines.flavors import AUTO, FLAVORS, choose_flavor
 from maskrt.engines.gpu import local_gpu
 from maskrt.engines.onnx_model import read_onnx_model
@@ -83,8 +83,9 @@ def _build_all(arguments: argparse.Namespace) -> int:
     folder = arguments.output
     if folder is not None and not folder.is_dir():
         raise ArgumentError(f"With --all-targets, --output is a folder, but there is no folder {folder}.")
-    given = {name: getattr(arguments, name) for name in ("flavor", "min", "opt", "max", "workspace")}
-    options = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    given = {name: getattr(arguments, name) for name in ("flavor", "min", "opt", "max", "workspace", "timing_cache")}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None]
+    options += ["--version-compatible"] * arguments.version_compatible
     gpu = local_gpu()
     precision = read_onnx_model(arguments.model).metadata.precision
     built: list[str] = []
@@ -94,7 +95,8 @@ def _build_all(arguments: argparse.Namespace) -> int:
         try:
             target = find_target(name, gpu)
             check_precision(target, precision)
-            choose_flavor(target, precision, arguments.flavor, gpu)
+            flavor = choose_flavor(target, precision, arguments.flavor, gpu)
+            check_flavor_options(flavor, arguments.timing_cache, arguments.version_compatible)
         except (ArgumentError, DependencyError) as error:
             skipped.append(f"{name}: {error}")
             continue

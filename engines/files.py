@@ -1,4 +1,4 @@
-"""Writing files so that a full disk or an interrupt leaves the old files, or none, but never half a file."""
+"""Writing files that belong together so that a full disk or an interrupt leaves all the old ones, or none."""
 
 from __future__ import annotations
 
@@ -11,22 +11,6 @@ from pathlib import Path
 from maskrt.engines.errors import EngineError
 
 _BLOCK = 16 << 20
-
-
-def check_writable(path: Path) -> None:
-    """That a file can be written at `path`, before hours of work end in an error.
-
-    Raises:
-        EngineError: its folder does not exist or cannot be written to, or `path` is a folder.
-    """
-    if path.is_dir():
-        raise EngineError(f"Cannot write {path}: it is a folder. Give --output the name of a file.")
-    if not path.parent.is_dir():
-        raise EngineError(
-            f"Cannot write {path}: there is no folder {path.parent}. Make it, or choose another --output."
-        )
-    if not os.access(path.parent, os.W_OK):
-        raise EngineError(f"Cannot write {path}: no permission to write in {path.parent}. Choose another --output.")
 
 
 def write_together(files: Mapping[Path, bytes | memoryview]) -> None:

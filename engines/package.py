@@ -14,19 +14,21 @@ import gzip
 import hashlib
 import io
 import os
+import shlex
 import sys
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskrt.engines.files import check_writable, write_together
+from maskrt.engines.files import write_together
 from maskrt.engines.package_contents import Contents, engine_contents, onnx_contents
 from maskrt.engines.package_readme import readme
 from maskrt.engines.package_requirements import requirements
 from maskrt.engines.package_wheel import runtime_wheel
 from maskrt.runtime.command import run_command
 from maskrt.runtime.errors import ArgumentError
+from maskrt.runtime.files import check_writable
 
 SUFFIX = ".tar.gz"
 CHECKSUMS = "SHA256SUMS"
@@ -61,19 +63,19 @@ def make_package(
         onnx: the ONNX file that the engine was built from, to be packed as well: it runs where there is no GPU.
 
     Raises:
-        ArgumentError: the model is neither an .engine nor an .onnx file, or the archive's name does not end in .tar.gz.
+        ArgumentError: a file has not the ending that says what it is: .engine, .onnx, .tar.gz.
         ModelError: a file is missing, damaged, or does not belong to the others.
         EngineError: the plugin library is missing or does not fit the engine, or the archive cannot be written.
         DependencyError: maskrt is not installed.
     """
     model = Path(model)
+    if model.suffix not in (".engine", ".onnx"):
+        raise ArgumentError(f"{model}: expected a file that ends in .engine or .onnx.")
     output = default_output(model) if output is None else Path(output)
-    if not output.name.endswith(SUFFIX):
-        raise ArgumentError(f"The package {output} must end in {SUFFIX}.")
+    if not output.name.removesuffix(SUFFIX) or not output.name.endswith(SUFFIX):
+        raise ArgumentError(f"The package {output} must have a name and end in {SUFFIX}.")
     if model.suffix == ".engine":
         contents = engine_contents(model, None if onnx is None else Path(onnx))
-    elif model.suffix != ".onnx":
-        raise ArgumentError(f"{model}: expected a file that ends in .engine or .onnx.")
     elif onnx is not None:
         raise ArgumentError(f"--onnx goes with an engine, but {model} is an ONNX file already.")
     else:
@@ -122,7 +124,7 @@ def describe(package: Package) -> str:
         (
             f"{package.path}: {size / 1e6:.1f} MB",
             *(f"  {size / 1e6:8.2f} MB  {name}" for name, size in package.files.items()),
-            f"On the device: tar xf {package.path.name}, then as {folder}/README.md says.",
+            f"On the device: tar xf {shlex.quote(package.path.name)}, then as {folder}/README.md says.",
         )
     )
 

@@ -12,6 +12,7 @@ from maskrt.engines.package_requirements import is_jetson
 from maskrt.plugins import libraries
 from maskrt.plugins.libraries import PluginLibraryError
 from maskrt.plugins.loader import PluginLibrary, plugin_library
+from maskrt.runtime.errors import ArgumentError
 from maskrt.runtime.manifest import (
     Manifest,
     check_engine_file,
@@ -52,9 +53,12 @@ def engine_contents(engine: Path, onnx: Path | None) -> Contents:
     """An engine with its manifest and plugin libraries, and the ONNX file that it was built from where that is given.
 
     Raises:
+        ArgumentError: the ONNX file does not end in .onnx.
         ModelError: a file is missing, damaged, or does not belong to the others.
         EngineError: the plugin library is missing, or does not fit the engine or its device.
     """
+    if onnx is not None and onnx.suffix != ".onnx":
+        raise ArgumentError(f"--onnx {onnx}: expected a file that ends in .onnx, by which the runtime knows it.")
     manifest = read_manifest(engine)
     check_engine_file(engine, manifest)
     if onnx is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sysconfig
 from collections.abc import Sequence
 
@@ -30,7 +31,7 @@ def readme(models: Sequence[str], wheel: str, build: BuildInputs | None, cuda: i
         f"    python3 -m venv{system_packages} env && . env/bin/activate",
         "    pip install -r requirements.txt",
         f"    pip install ./{wheel}",
-        f"    maskrt-infer {models[0]} photos/ --output out",
+        f"    maskrt-infer {shlex.quote(models[0])} photos/ --output out",
     ]
     if build is not None:
         lines += ["", *_notes(models)]
@@ -56,5 +57,7 @@ def _needs(build: BuildInputs | None, cuda: int) -> list[str]:
 def _notes(models: Sequence[str]) -> list[str]:
     notes = ["`plugins/` is for trtexec, Triton and programs of your own; maskrt has the same libraries in its wheel."]
     if models[-1].endswith(".onnx"):
-        notes.append(f"Without a GPU, `maskrt-infer {models[-1]} photos/` gives the same instances on the CPU.")
+        notes.append(
+            f"Without a GPU, `maskrt-infer {shlex.quote(models[-1])} photos/` gives the same instances on the CPU."
+        )
     return notes

@@ -44,9 +44,9 @@ from maskrt.evaluation.bench_sides import Side, limit_opencv_threads, open_segme
 from maskrt.evaluation.bench_table import operations_table, pipeline_table
 from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.source_model import add_source_options
-from maskrt.runtime.coco_json import write_in_one_step
 from maskrt.runtime.command import positive, run_command
 from maskrt.runtime.errors import ArgumentError, DependencyError
+from maskrt.runtime.files import write_in_one_step
 
 FORMAT = 1
 OPERATION_REPEATS = 7

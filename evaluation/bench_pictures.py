@@ -65,5 +65,6 @@ def make_batches(files: Sequence[Path], batch: int) -> list[list[Path]]:
 
 
 def _write(path: Path, image: np.ndarray) -> Path:
-    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _JPEG_QUALITY)
+    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _JPEG_QUALITY):
+        raise ArgumentError(f"{path} cannot be written: free space, or set TMPDIR to a folder with room.")
     return path

@@ -25,8 +25,8 @@ import numpy as np
 import onnxruntime
 
 from maskrt.evaluation.timing import ratio
-from maskrt.runtime import MaskrtError, Segmenter, read_image
-from maskrt.runtime.command import positive
+from maskrt.runtime import Segmenter, read_image
+from maskrt.runtime.command import positive, run_command
 from maskrt.runtime.errors import ArgumentError
 from maskrt.runtime.infer_images import ImageRun
 from maskrt.runtime.inputs import find_images
@@ -42,22 +42,22 @@ class Turn(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the ratios with their spread; returns the exit code."""
-    options = _parse(arguments)
-    try:
-        files, _ = find_images([str(options.images)])
-        files = files[: options.limit]
-        if not files:
-            raise ArgumentError(f"{options.images}: there is no image in this folder.")
-        cv2.setNumThreads(options.threads)
-        engine = Stopwatch()
-        with _timed_sessions(engine):
-            segmenter = Segmenter(options.model, threads=options.threads)
-        overhead = measure_overhead(segmenter, files, engine)
-        serial, overlapped = measure_overlap(segmenter, files, options.turns)
-    except MaskrtError as error:
-        print(f"bench_pipelining: {error}", file=sys.stderr)
-        return 2
+    """Command line; returns the exit code."""
+    return run_command("bench_pipelining", lambda: _measure(_parse(arguments)), interrupted="nothing was printed")
+
+
+def _measure(options: argparse.Namespace) -> int:
+    """Print the ratios with their spread."""
+    files, problems = find_images([str(options.images)])
+    if problems:
+        raise ArgumentError(" ".join(problems))
+    files = files[: options.limit]
+    cv2.setNumThreads(options.threads)
+    engine = Stopwatch()
+    with _timed_sessions(engine):
+        segmenter = Segmenter(options.model, threads=options.threads)
+    overhead = measure_overhead(segmenter, files, engine)
+    serial, overlapped = measure_overlap(segmenter, files, options.turns)
     print(f"{options.model}, {len(files)} images, {options.turns} turns, {options.threads} thread(s) of ONNX Runtime")
     print(f"load of the machine: {os.getloadavg()[0]:.1f} processes on {os.cpu_count()} cores")
     _print_stages(serial, overlapped, len(files))

@@ -18,8 +18,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maskrt.runtime.coco_json import write_in_one_step
-from maskrt.runtime.errors import ArgumentError, ImageError, MaskrtError
+from maskrt.runtime.command import run_command
+from maskrt.runtime.errors import ArgumentError, ImageError
+from maskrt.runtime.files import write_in_one_step
 from maskrt.runtime.progress import Progress
 
 CLASSES = {
@@ -89,24 +90,24 @@ def convert(root: Path, split: str) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code: 0, or 2 where something the user gave does not work."""
+    """Command line; returns the exit code: 0, 2 where something the user gave does not work, 130 interrupted."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
     parser.add_argument("folder", type=Path, help="with gtFine/ and leftImg8bit/ in it")
     parser.add_argument("--split", default="val", help="(default: %(default)s)")
     parser.add_argument("--output", type=Path, metavar="JSON", help="(default: FOLDER/instances_gtFine_<split>.json)")
     options = parser.parse_args(argv)
     output = options.output or options.folder / f"instances_gtFine_{options.split}.json"
-    try:
+
+    def run() -> int:
         content = json.dumps(convert(options.folder, options.split)).encode()
-        write_in_one_step(output, content)
-    except MaskrtError as error:
-        print(f"cityscapes: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"cityscapes: cannot write {output}: {error.strerror or error}", file=sys.stderr)
-        return 2
-    print(f"{output}\nmaskrt-evaluate model.onnx --dataset {output} --images {options.folder}")
-    return 0
+        try:
+            write_in_one_step(output, content)
+        except OSError as error:
+            raise ArgumentError(f"cannot write {output}: {error.strerror or error}") from None
+        print(f"{output}\nmaskrt-evaluate model.onnx --dataset {output} --images {options.folder}")
+        return 0
+
+    return run_command("cityscapes", run, interrupted="nothing was written", install="maskrt[evaluate,cpu]")
 
 
 if __name__ == "__main__":

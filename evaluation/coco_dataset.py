@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from maskrt.evaluation.coco_annotations import problem_of
 from maskrt.runtime.errors import ArgumentError
 
 _SHOWN = 5
@@ -24,13 +25,24 @@ class CocoDataset:
         path: of the JSON file.
         truth: the COCO dictionary.
         files: image id → image file.
+        folder: that the names of the images are relative to.
         missing: how many images were left out because their files do not exist.
     """
 
     path: Path
     truth: dict[str, Any]
     files: dict[int, Path]
+    folder: Path
     missing: int = 0
+
+    @property
+    def sizes(self) -> dict[int, tuple[int, int]]:
+        """Image id → (height, width) that the annotations are for; without the images whose size is not given."""
+        return {
+            image["id"]: (image["height"], image["width"])
+            for image in self.truth["images"]
+            if "height" in image and "width" in image
+        }
 
     def restrict(self, images: Collection[int] | None = None, categories: Collection[int] | None = None) -> CocoDataset:
         """The data set with these images and categories alone; None: all of them."""
@@ -78,7 +90,7 @@ def read_coco(path: Path, images: Path | None = None) -> CocoDataset:
     for folder in [images] if images is not None else folders:
         # Not only the first: that one may be missing.
         if any((folder / name).is_file() for name in names.values()):
-            return CocoDataset(path, truth, {number: folder / name for number, name in names.items()})
+            return CocoDataset(path, truth, {number: folder / name for number, name in names.items()}, folder)
     first, tried = next(iter(names.values())), ", ".join(map(str, [images] if images is not None else folders))
     raise ArgumentError(f"{path} names the image {first}, but it and all others are in none of: {tried}.")
 
@@ -95,7 +107,8 @@ def read_ground_truth(path: Path, images: Path | None = None, *, skip_missing: b
         skip_missing: leave out images whose file does not exist, with their annotations.
 
     Raises:
-        ArgumentError: as for `read_coco`; an image is missing; there are no annotations, or one lacks what AP needs.
+        ArgumentError: as for `read_coco`; an image is missing; there are no annotations, or images, categories or
+            annotations are not as AP needs them.
     """
     dataset = read_coco(path, images)
     missing = {number: file for number, file in dataset.files.items() if not file.is_file()}
@@ -105,24 +118,37 @@ def read_ground_truth(path: Path, images: Path | None = None, *, skip_missing: b
             f"{_some([str(file) for file in missing.values()])}. With --skip-missing, maskrt-evaluate measures AP on "
             "the others alone."
         )
-    categories = {entry.get("id") for entry in dataset.truth.get("categories", [])}
-    checked = []
-    for number, annotation in enumerate(dataset.truth.get("annotations") or [], start=1):
-        label = f"{path} is damaged: its annotation {annotation.get('id', f'number {number}')}"
-        box = annotation.get("bbox")
-        if not isinstance(box, list) or len(box) != 4:
-            raise ArgumentError(f"{label} has no bbox [x, y, width, height].")
-        if annotation.get("image_id") not in dataset.files:
-            raise ArgumentError(f"{label} is of the image {annotation.get('image_id')!r}, which is not in the list.")
-        if annotation.get("category_id") not in categories:
-            raise ArgumentError(f"{label} is of the category {annotation.get('category_id')!r}, which is not defined.")
-        checked.append({"iscrowd": 0, "area": box[2] * box[3], **annotation, "id": number})
-    truth = {"categories": [], **dataset.truth, "annotations": checked}
-    dataset = dataclasses.replace(dataset, truth=truth, missing=len(missing))
+    dataset = dataclasses.replace(dataset, truth=_checked_truth(dataset), missing=len(missing))
     dataset = dataset.restrict(images=dataset.files.keys() - missing.keys())
     if not dataset.truth["annotations"]:
         raise ArgumentError(f"{path} has no annotations, so no AP can be measured with it.")
     return dataset
+
+
+def _checked_truth(dataset: CocoDataset) -> dict[str, Any]:
+    path, truth = dataset.path, dataset.truth
+    images = {image["id"]: image for image in truth["images"]}
+    if images.keys() != dataset.files.keys() or len(images) != len(truth["images"]):
+        raise ArgumentError(f"{path} is damaged: the ids of its images should be whole numbers, each of them once.")
+    categories = truth.get("categories") or []
+    try:
+        names = {entry["id"]: entry["name"] for entry in categories}
+    except (KeyError, TypeError):
+        names = {}
+    if len(names) != len(categories) or not all(isinstance(number, int) for number in names):
+        raise ArgumentError(f"{path} is damaged: each of its categories should have a name and a whole number as id.")
+    annotations = truth.get("annotations") or []
+    if not isinstance(annotations, list):
+        raise ArgumentError(f"{path} is damaged: its annotations are not a list.")
+    checked = []
+    for number, annotation in enumerate(annotations, start=1):
+        if problem := problem_of(annotation, images, names):
+            own = annotation.get("id") if isinstance(annotation, dict) else None
+            label = f"number {number}" if own is None else own
+            raise ArgumentError(f"{path} is damaged: its annotation {label} {problem}.")
+        _, _, width, height = annotation["bbox"]
+        checked.append({"iscrowd": 0, "area": width * height, **annotation, "id": number})
+    return {**truth, "categories": categories, "annotations": checked}
 
 
 def category_ids(dataset: CocoDataset, class_names: Sequence[str]) -> list[int | None]:
@@ -144,9 +170,10 @@ def category_ids(dataset: CocoDataset, class_names: Sequence[str]) -> list[int |
     if unknown:
         known = [name for name in class_names[1:] if name not in names.values() and name != "N/A"]
         both = len(used) - len(unknown)
+        others = f"the model has {_some(known)}, which the data set does not have; " if known else ""
         raise ArgumentError(
             f"The classes do not fit: {dataset.path} has annotations of {_some(unknown)}, which the model does not "
-            f"know; the model has {_some(known)}, which the data set does not have; {both} are the same. "
+            f"know; {others}{both} are the same. "
             + ("With --common-classes, AP is measured on these alone." if both else "Is it the right data set?")
         )
     known_ids = {name: number for number, name in names.items()}
@@ -168,4 +195,4 @@ def common_categories(dataset: CocoDataset, class_names: Sequence[str]) -> CocoD
 
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_SHOWN])
-    return (f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown) or "no other class"
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown

@@ -28,7 +28,8 @@ compare.json:
             "name": "backbone.fpn.layer_blocks.0.0",    module of the source model; "images", "proposals"
             "onnx": "conv2d_23",                tensor of the ONNX file, null for "images"
             "max_abs": …, "mean_abs": …, "max_rel": …, "mean_rel": …,   as Polygraphy defines them; null: not finite
-            "snr_db": 66.5,                     signal to noise, dB; 200: equal to the last bit, -200: of another shape
+            "snr_db": 66.5,                     signal to noise, dB; 200: equal to the last bit, -200: of another
+                                                shape, or not finite
             "found": 0.99 | null,               of "proposals" alone: share of them that the file proposes too
             "image": "00003.png",               on which snr_db was lowest
             "within_budget": true}, …],         [] for a TensorRT engine
@@ -60,14 +61,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from maskrt.engines.gpu import local_gpu
+from maskrt.evaluation.coco_dataset import read_coco
 from maskrt.evaluation.compare_budget import DEFAULT_BUDGETS, Budget, read_budgets
 from maskrt.evaluation.compare_table import table
 from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.source_model import SourceModel, add_source_options, load_source
 from maskrt.runtime import read_image
-from maskrt.runtime.coco_json import write_in_one_step
 from maskrt.runtime.command import fraction, positive, run_command
 from maskrt.runtime.errors import ArgumentError, MaskrtError
+from maskrt.runtime.files import write_in_one_step
 from maskrt.runtime.inputs import find_images
 from maskrt.runtime.progress import Progress
 
@@ -95,7 +97,7 @@ def compare(
         images: image files, at least one.
         budgets: by precision.
         score_threshold: detections of at least this score must be found again.
-        threads: CPU threads of ONNX Runtime; None: one per core.
+        threads: CPU threads of PyTorch and ONNX Runtime; None: one per core.
         stream: where the progress is shown.
 
     Returns:
@@ -104,8 +106,13 @@ def compare(
     Raises:
         MaskrtError: a model file or an image cannot be read, or no file can be compared here.
     """
-    from maskrt.evaluation.compare_candidate import Candidate, Reference
+    import torch
 
+    from maskrt.evaluation.compare_candidate import Candidate, Reference
+    from maskrt.export.onnx_file import weights_hash
+
+    if threads is not None:
+        torch.set_num_threads(threads)
     candidates: list[Candidate] = []
     not_compared = [] if any(map(_is_engine, files)) else [{"name": "TensorRT", "why": _NO_ENGINE}]
     for file, name in zip(files, _unique(files), strict=True):
@@ -118,6 +125,16 @@ def compare(
     if not candidates:
         raise ArgumentError(f"Nothing can be compared here: {not_compared[0]['why']}")
 
+    if len({image.is_absolute() for image in images}) > 1:
+        images = [image.absolute() for image in images]  # a common folder has to be of one kind
+    weights = weights_hash(source.model)
+    for candidate in candidates:
+        if candidate.segmenter.metadata.weights_sha256 != weights:
+            stream.write(
+                f"{candidate.name} was exported from other weights than those of {source.source}: are --model and "
+                "--checkpoint those of this file?\n"
+            )
+
     folder = Path(os.path.commonpath([image.parent for image in images]))
     compared: list[dict[str, Any]] = []
     progress = Progress(len(images), stream)
@@ -125,7 +142,7 @@ def compare(
         for image in images:
             reference = Reference(source, read_image(image))
             name = str(image.relative_to(folder))
-            found = {"PyTorch": (reference.records, source.class_names or candidates[0].segmenter.class_names)}
+            found = {"PyTorch": (reference.records, source.names_beside(candidates[0].segmenter.class_names))}
             for candidate in candidates:
                 found[candidate.name] = candidate.add(name, reference), candidate.segmenter.class_names
             instances = {side: _instances(*records) for side, records in found.items()}
@@ -220,7 +237,7 @@ def _choose_images(options: argparse.Namespace) -> list[Path]:
     if options.images is None:
         from maskrt.shapes.dataset import write_dataset
 
-        return sorted(write_dataset(options.output / "images", options.count).parent.glob("*.png"))
+        return list(read_coco(write_dataset(options.output / "images", options.count)).files.values())
     files, problems = find_images(options.images)
     if problems or not files:
         raise ArgumentError(problems[0] if problems else "There is no image to compare on.")
@@ -241,7 +258,7 @@ def run(options: argparse.Namespace) -> int:
         images = _choose_images(options)
         result = compare(
             source,
-            options.files,
+            list(dict.fromkeys(options.files)),
             images,
             budgets=budgets,
             score_threshold=options.score_threshold,

@@ -106,7 +106,7 @@ class Candidate:
             self._pasting_iou = iou if self._pasting_iou is None else min(iou, self._pasting_iou)
         records = instances.to_coco(0)
         our_names = self.segmenter.class_names
-        their_names = reference.source.class_names or our_names
+        their_names = reference.source.names_beside(our_names)
         self._class_names = _different_names(their_names, our_names)
         scale = batch.image_sizes[0, 0] / batch.original_sizes[0][0]
         detections = compare_detections(
@@ -217,10 +217,10 @@ class Candidate:
     def _network_reason(self, seen: TensorDifference) -> tuple[str, str]:
         begin = self._begin or seen
         behind = "" if begin.name == seen.name else f", and on from there at {seen.name}"
-        return begin.name, (
-            f"{begin.name} (ONNX tensor {begin.onnx}): signal to noise {begin.snr_db:.1f} dB, budget "
-            f"{self._budget.snr_db:g} dB{behind} (on {begin.image})"
-        )
+        noise = f"signal to noise {begin.snr_db:.1f} dB, budget {self._budget.snr_db:g} dB"
+        if begin.snr_db == -MAX_SNR:
+            noise = "of another shape than in the source model, or not finite"
+        return begin.name, f"{begin.name} (ONNX tensor {begin.onnx}): {noise}{behind} (on {begin.image})"
 
     def _detection_misses(self) -> Iterator[str]:
         found, budget = self._detections.to_json(), self._budget

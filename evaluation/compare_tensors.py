@@ -86,8 +86,8 @@ class ExposedFile:
         options.enable_cpu_mem_arena = False  # the arena keeps what the tensors of earlier images needed
         if threads is not None:
             options.intra_op_num_threads = threads
-        if metadata.precision == "fp8":
-            # As the runtime does: ONNX Runtime has no kernels for FP8 tensors moved across operators.
+        if metadata.precision in ("int8", "fp8"):
+            # As the runtime does (`runtime.onnx_backend`), which says why: otherwise other tensors would be compared.
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         exposed = expose(proto, [*(point.tensor for point in self.points), self._proposals])
         session = onnxruntime.InferenceSession(exposed.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -114,7 +114,8 @@ class ExposedFile:
             noise_alone: leave out the statistics that only a reader wants, which take most of the time.
         """
         ((reference_name, (theirs,)),) = reference
-        rois = {kind: np.asarray(theirs[kind]) for kind in FORCED}
+        # A source model that keeps more RoIs than the file has room for is compared on the best of them.
+        rois = {kind: np.asarray(theirs[kind])[: self._capacity[kind]] for kind in FORCED}
         forced = {name: _pad(rois[kind], self._capacity[kind]) for kind, name in FORCED.items()}
         with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
             candidate = Comparator.run([self._runner], data_loader=[{**_feed(batch), **self._thresholds, **forced}])
@@ -151,15 +152,17 @@ class ExposedFile:
         """
         left: OrderedDict[str, np.ndarray] = OrderedDict()
         right: OrderedDict[str, np.ndarray] = OrderedDict()
-        pairs, found = _pair_proposals(rois["proposals"], np.asarray(ours[self._proposals])[0])
+        pairs, found = _pair_proposals(np.asarray(theirs[PROPOSALS]), np.asarray(ours[self._proposals])[0])
         for point in self.points:
             if point.rows is not None and PROPOSALS not in left and len(rois["proposals"]):
                 left[PROPOSALS], right[PROPOSALS] = pairs
-            value = np.asarray(ours[point.tensor]).astype(np.float32, copy=False)
+            their_value = np.asarray(theirs[point.name])
+            our_value = np.asarray(ours[point.tensor]).astype(np.float32, copy=False)
             if point.rows is not None:
-                value = value[: len(rois[point.rows])]
-            if value.size:
-                left[point.name], right[point.name] = np.asarray(theirs[point.name]), value
+                count = len(rois[point.rows])
+                their_value, our_value = their_value[:count], our_value[:count]
+            if our_value.size:
+                left[point.name], right[point.name] = their_value, our_value
         return left, right, found
 
 

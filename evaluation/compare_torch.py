@@ -17,6 +17,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FrozenBatchNorm2d
 
 from maskrt.evaluation.compare_points import Point
+from maskrt.runtime.errors import ArgumentError
 
 
 @torch.inference_mode()
@@ -98,6 +99,11 @@ class _Recorder:
 
     def output(self, point: Point) -> np.ndarray:
         outputs = self._outputs[point.module]
+        if point.call >= len(outputs):
+            raise ArgumentError(
+                f"The file was not exported from this PyTorch model: it has {point.name}, which the model does not "
+                "run. Name the model that it was exported from, as for `maskrt-export`."
+            )
         return self._normalized.get(point.module, outputs[0]) if len(outputs) == 1 else outputs[point.call]
 
     def _keeper(self, name: str) -> Any:

@@ -3,7 +3,8 @@
     maskrt-evaluate model.onnx model.int8.onnx --dataset annotations/instances_val2017.json --images val2017/
 
 Every image's results are appended to a file as soon as they are there: after an interrupt, the same command goes on
-where it stopped. Results of another model, data set or threshold are not taken up.
+where it stopped. Results of another model, data set, folder of images, threshold or version of a package are not taken
+up.
 
 A data set fits a model whose classes include all that it has annotations of, told by name. Missing images are an error
 unless `--skip-missing` leaves them out. Crowd regions count as in COCO: what lies in them is neither right nor wrong.
@@ -45,10 +46,11 @@ from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.evaluate_log import ResultsLog
 from maskrt.evaluation.predict import FilePredictor, Predictor, TorchPredictor, predict_images
 from maskrt.evaluation.source_model import add_source_options, load_source
-from maskrt.runtime.coco_json import write_in_one_step
 from maskrt.runtime.command import fraction, positive, run_command
 from maskrt.runtime.errors import ArgumentError
+from maskrt.runtime.files import write_in_one_step
 from maskrt.runtime.manifest import sha256_of
+from maskrt.runtime.progress import count
 
 
 def evaluate_model(
@@ -76,16 +78,20 @@ def evaluate_model(
         "model": predictor.sha256,
         "backend": predictor.backend,
         "dataset": sha256_of(dataset.path),
+        "images": str(dataset.folder.resolve()),
         "categories": categories,
         "thresholds": list(predictor.thresholds),
+        "packages": describe_environment()["packages"],
     }
     with ResultsLog(output / f"{name}.results.jsonl", key) as log:
         left = {number: file for number, file in dataset.files.items() if number not in log.seconds}
         if log.started_anew:
             print(f"{name}: starting anew, since this differs: {', '.join(log.started_anew)}", file=stream)
-        elif 0 < len(left) < len(dataset.files):
+        elif not left:
+            print(f"{name}: all images were done before; without {log.path} they are done anew", file=stream)
+        elif len(left) < len(dataset.files):
             print(f"{name}: going on; {len(left)} of {len(dataset.files)} images are left", file=stream)
-        for result in predict_images(predictor, left, categories, stream):
+        for result in predict_images(predictor, left, categories, stream, dataset.sizes):
             log.append(result)
         results = [record for record in log.records() if record["image_id"] in dataset.files]
         seconds = [log.seconds[number] for number in dataset.files]
@@ -163,6 +169,8 @@ def _parser() -> argparse.ArgumentParser:
 def _open_dataset(options: argparse.Namespace) -> CocoDataset:
     path = options.dataset
     if path is None:
+        if options.images is not None:
+            raise ArgumentError("--images names the images of a --dataset, but none is given.")
         from maskrt.shapes.dataset import HELD_OUT_SCENES, write_dataset
 
         folder = options.output / "shapes"
@@ -173,6 +181,8 @@ def _open_dataset(options: argparse.Namespace) -> CocoDataset:
     dataset = read_ground_truth(path, options.images, skip_missing=options.skip_missing)
     if options.limit is not None:
         dataset = dataset.restrict(images=list(dataset.files)[: options.limit])
+        if not dataset.truth["annotations"]:
+            raise ArgumentError(f"The first {count(len(dataset.files), 'image')} of {path} have no annotations.")
     return dataset
 
 
@@ -181,7 +191,7 @@ def _predictors(options: argparse.Namespace) -> dict[str, Predictor]:
     thresholds = {"score_threshold": options.score_threshold, "nms_threshold": options.nms_threshold}
     predictors: dict[str, Predictor] = {}
     if options.pytorch:
-        predictors["PyTorch"] = TorchPredictor(load_source(options), **thresholds)
+        predictors["PyTorch"] = TorchPredictor(load_source(options), threads=options.threads, **thresholds)
     for file in options.files:
         if file.name in predictors:
             raise ArgumentError(f"Two files have the name {file.name}; give one of them another.")
@@ -207,11 +217,12 @@ def run(options: argparse.Namespace) -> int:
         for predictor in predictors.values():
             category_ids(dataset, predictor.class_names)  # before hours of work end in an error
         if lacking := without_masks(dataset.truth):
-            print(f"{lacking} annotations have no mask, so no mask AP is measured.", file=sys.stderr)
+            annotations = len(dataset.truth["annotations"])
+            print(f"{lacking} of {annotations} annotations have no mask: no mask AP is measured.", file=sys.stderr)
         files = {file.name: str(file) for file in options.files}
         models = []
         for name, predictor in predictors.items():
-            print(f"{name}: {len(dataset.files)} images, {predictor.backend}", file=sys.stderr)
+            print(f"{name}: {count(len(dataset.files), 'image')}, {predictor.backend}", file=sys.stderr)
             models.append({"file": files.get(name), **evaluate_model(predictor, name, dataset, options.output)})
         result = {
             "format": 1,

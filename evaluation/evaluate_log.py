@@ -7,11 +7,13 @@ that an interrupt cut short is dropped when the file is opened again.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from maskrt.evaluation.predict import ImageResult
+from maskrt.runtime.errors import ArgumentError
 
 _FORMAT = 1
 
@@ -24,31 +26,36 @@ class ResultsLog:
         key: what the results depend on, JSON values.
 
     Attributes:
+        path: the file.
         seconds: image id → seconds, of the images that are done.
         started_anew: which entries of the key differ from those of the results that were thrown away; empty if none
             were.
 
     Raises:
         OSError: the file cannot be read or written.
+        ArgumentError: another process writes to it.
     """
 
     def __init__(self, path: Path, key: dict[str, Any]) -> None:
-        self._path = path
+        self.path = path
         self.seconds: dict[int, float] = {}
         self.started_anew: list[str] = []
         header = {"format": _FORMAT, "key": key}
         lines = _whole_lines(path)
+        self._file = path.open("a+b")
+        self._lock()
         size, found = next(lines, (0, {}))
         if found == header:
             for end, content in lines:
+                if not content.keys() >= {"image_id", "seconds", "records"}:
+                    break
                 size = end
                 self.seconds[content["image_id"]] = content["seconds"]
         else:
-            size, old = 0, found.get("key", {})
-            self.started_anew = [name for name in {**key, **old} if old and key.get(name) != old.get(name)]
-        self._file = path.open("r+b" if size else "wb")
+            size, old = 0, found.get("key")
+            if isinstance(old, dict):
+                self.started_anew = [name for name in {**key, **old} if key.get(name) != old.get(name)]
         self._file.truncate(size)
-        self._file.seek(size)
         if not size:
             self._write(header)
 
@@ -65,8 +72,22 @@ class ResultsLog:
 
     def records(self) -> Iterator[dict[str, Any]]:
         """The COCO records of all images."""
-        for _, content in _whole_lines(self._path):
+        for _, content in _whole_lines(self.path):
             yield from content.get("records", [])
+
+    def _lock(self) -> None:
+        """Held until the file is closed. Two that write would cut each other's results short."""
+        if sys.platform == "win32":
+            return  # no fcntl
+        import fcntl
+
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise ArgumentError(
+                f"Another run writes to {self.path} at this moment. Wait for it, or give this one another --output."
+            ) from None
 
     def _write(self, content: dict[str, Any]) -> None:
         self._file.write(json.dumps(content, ensure_ascii=False).encode() + b"\n")

@@ -15,6 +15,7 @@ Each image is one iteration with batch size 1.
 from __future__ import annotations
 
 import os
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ import numpy as np
 import onnx
 
 from maskrt.runtime import read_image
+from maskrt.runtime.command import positive
 from maskrt.runtime.errors import ArgumentError
 from maskrt.runtime.inputs import find_images
 from maskrt.runtime.metadata import parse_metadata
@@ -43,7 +45,7 @@ def load_data() -> Iterator[dict[str, np.ndarray]]:
     graph = onnx.load(path, load_external_data=False).graph
     (images,) = (value for value in graph.input if value.name == "images")
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(images.type.tensor_type.elem_type))
-    for image in _images(int(os.environ.get("MASKRT_COUNT", "4"))):
+    for image in _images(_count()):
         batch = make_batch([image], metadata, dtype)
         yield {
             "images": batch.canvas,
@@ -51,6 +53,14 @@ def load_data() -> Iterator[dict[str, np.ndarray]]:
             "score_threshold": np.array([metadata.score_threshold], np.float32),
             "nms_threshold": np.array([round_down_to_float32(metadata.nms_threshold)]),
         }
+
+
+def _count() -> int:
+    text = os.environ.get("MASKRT_COUNT", "4")
+    try:
+        return positive(text)
+    except ArgumentTypeError as error:
+        raise ArgumentError(f"MASKRT_COUNT: {error}.") from None
 
 
 def _images(count: int) -> Iterator[np.ndarray]:

@@ -83,13 +83,19 @@ class TorchPredictor:
     Args:
         source: the model; it is copied.
         score_threshold, nms_threshold: None: the model's.
+        threads: CPU threads, of this process from now on; None: one per core.
 
     Raises:
         ArgumentError: the model does not name its classes.
     """
 
     def __init__(
-        self, source: SourceModel, *, score_threshold: float | None = None, nms_threshold: float | None = None
+        self,
+        source: SourceModel,
+        *,
+        score_threshold: float | None = None,
+        nms_threshold: float | None = None,
+        threads: int | None = None,
     ) -> None:
         import copy
 
@@ -99,6 +105,8 @@ class TorchPredictor:
 
         if source.class_names is None:
             raise ArgumentError(f"{source.source} does not name its classes; give --class-names.")
+        if threads is not None:
+            torch.set_num_threads(threads)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model: FasterRCNN = copy.deepcopy(source.model).to(device)
         heads = self._model.roi_heads
@@ -107,7 +115,8 @@ class TorchPredictor:
         self.class_names = source.class_names
         self.precision = "fp32"
         self.backend = f"PyTorch ({device.type})"
-        self.sha256 = hashlib.sha256(f"{weights_hash(source.model)}{source.model}".encode()).hexdigest()
+        description = f"{weights_hash(source.model)}{source.model}{_settings(source.model)}"
+        self.sha256 = hashlib.sha256(description.encode()).hexdigest()
         self.thresholds = heads.score_thresh, heads.nms_thresh
 
     def predict(self, image: np.ndarray) -> list[dict[str, Any]]:
@@ -125,7 +134,11 @@ class ImageResult(NamedTuple):
 
 
 def predict_images(
-    predictor: Predictor, files: Mapping[int, Path], categories: Sequence[int | None], stream: TextIO
+    predictor: Predictor,
+    files: Mapping[int, Path],
+    categories: Sequence[int | None],
+    stream: TextIO,
+    sizes: Mapping[int, tuple[int, int]] | None = None,
 ) -> Iterator[ImageResult]:
     """Yields the result of each image as soon as it is there; nothing is kept.
 
@@ -134,8 +147,10 @@ def predict_images(
         files: image id → image file.
         categories: category id of each label; detections of a label without one are left out.
         stream: where a progress bar is drawn, if it is a terminal.
+        sizes: (height, width) by image id, of the images whose size is to be checked; see `CocoDataset.sizes`.
 
     Raises:
+        ArgumentError: an image has another size.
         ImageError: an image cannot be read.
         ModelError: the model fails on an image.
     """
@@ -143,6 +158,13 @@ def predict_images(
     try:
         for number, file in files.items():
             image = read_image(file)
+            height, width = image.shape[:2]
+            if sizes and sizes.get(number, (height, width)) != (height, width):
+                raise ArgumentError(
+                    f"{file} has {height}x{width} pixels (height x width), but its annotations are for "
+                    f"{'x'.join(map(str, sizes[number]))}. With --images, name the folder of the images that were "
+                    "annotated."
+                )
             start = time.perf_counter()
             found = predictor.predict(image)
             seconds = time.perf_counter() - start
@@ -152,10 +174,22 @@ def predict_images(
                 if category is not None:
                     records.append({**record, "image_id": number, "category_id": category})
             yield ImageResult(number, seconds, records)
-            if stream.isatty():
-                progress.step("")
+            progress.step(None)
     finally:
         progress.close()
+
+
+def _settings(model: FasterRCNN) -> list[tuple[str, str, Any]]:
+    """Detections per image, sizes of anchors and the like, by module: neither its weights nor its text show them."""
+    from torch import nn
+
+    of_all_modules = vars(nn.Module())
+    return [
+        (name, key, value)
+        for name, module in model.named_modules()
+        for key, value in vars(module).items()
+        if key not in of_all_modules and isinstance(value, int | float | str | tuple | list | dict)
+    ]
 
 
 def backend_name(segmenter: Segmenter) -> str:

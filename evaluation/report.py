@@ -20,9 +20,9 @@ from maskrt.evaluation.report_models import Model, collect_models
 from maskrt.evaluation.report_render import to_html, to_markdown
 from maskrt.evaluation.report_sections import accuracy, differences, origin, speed
 from maskrt.evaluation.report_summary import summary
-from maskrt.runtime.coco_json import write_in_one_step
 from maskrt.runtime.command import positive, run_command
 from maskrt.runtime.errors import ArgumentError
+from maskrt.runtime.files import write_in_one_step
 
 
 def make_report(results: Results, pictures: int) -> Document:

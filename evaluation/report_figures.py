@@ -28,7 +28,8 @@ def number(value: float | None, digits: int = 3) -> str:
         return f"{value:g}".replace("inf", "∞")
     if not 1e-4 <= abs(value) < 1e6:
         return f"{value:.{digits - 1}e}"
-    decimals = max(digits - 1 - math.floor(math.log10(abs(value))), 0)
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])  # of the rounded value: 0.9996 is 1.00
+    decimals = max(digits - 1 - exponent, 0)
     return f"{value:,.{decimals}f}"
 
 

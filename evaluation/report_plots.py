@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from maskrt.evaluation.report_figures import number
 from maskrt.runtime.errors import DependencyError
 
 if TYPE_CHECKING:
@@ -41,12 +42,12 @@ def stage_bars(labels: Sequence[str], stages: Sequence[str], milliseconds: Seque
     """Horizontal bars, one for each label, from its stages, [labels][stages] milliseconds."""
     with _figure(0.55 + 0.42 * len(labels), "bars") as (figure, axes):
         starts = [0.0] * len(labels)
-        for number, stage in enumerate(stages):
-            widths = [row[number] for row in milliseconds]
-            axes.barh(labels, widths, left=starts, height=0.62, color=_PLOT_COLORS[number], label=stage, zorder=2)
+        for position, stage in enumerate(stages):
+            widths = [row[position] for row in milliseconds]
+            axes.barh(labels, widths, left=starts, height=0.62, color=_PLOT_COLORS[position], label=stage, zorder=2)
             starts = [start + width for start, width in zip(starts, widths, strict=True)]
         for label, total in zip(labels, starts, strict=True):
-            axes.annotate(f"{total:.3g}", (total, label), (4, 0), textcoords="offset points", va="center")
+            axes.annotate(number(total), (total, label), (4, 0), textcoords="offset points", va="center")
         axes.invert_yaxis()
         axes.set_xlim(0, 1.13 * max(starts))
         axes.set_xlabel("milliseconds")

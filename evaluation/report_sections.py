@@ -28,7 +28,9 @@ def accuracy(models: Sequence[Model], results: Results) -> Section | None:
         if (value := model.mask_ap if kind == "mask" else model.box_ap) is not None and model.seconds_per_image
     ]
     if points:
-        text = ", ".join(f"{point.label} {point.images_per_second:.3g} images/s at {point.ap:.4f}" for point in points)
+        text = ", ".join(
+            f"{point.label} {figures.number(point.images_per_second)} images/s at {point.ap:.4f}" for point in points
+        )
         plot = accuracy_against_speed(points, kind)
         blocks.append(Plot(plot, f"{kind.capitalize()} AP against speed: {text}.", "Accuracy against speed"))
     by_class: list[Block] = []
@@ -140,19 +142,9 @@ def speed(models: Sequence[Model], results: Results) -> Section | None:
     if results.bench is None:
         return None
     blocks: list[Block] = []
-    timed = [model for model in models if model.timing is not None]
+    timed = [(model.label, model.timing) for model in models if model.timing is not None]
     if timed:
-        rows = [
-            [1000 * model.timing["seconds"][stage]["median"] for stage in STAGES]
-            for model in timed
-            if model.timing is not None
-        ]
-        text = ", ".join(f"{model.label} {sum(row):.3g} ms" for model, row in zip(timed, rows, strict=True))
-        batch = timed[0].timing["batch"] if timed[0].timing else 1
-        caption = f"Where the time of a batch of {figures.count(batch, 'image')} goes (medians)"
-        blocks.append(
-            Plot(stage_bars([model.label for model in timed], STAGES, rows), f"Latency by stage: {text}.", caption)
-        )
+        blocks.append(_latency_bars(timed))
         blocks += _pipeline_tables(results.bench["pipeline"])
     if results.bench["failed"]:
         blocks.append(
@@ -161,6 +153,17 @@ def speed(models: Sequence[Model], results: Results) -> Section | None:
     if results.bench["operations"]:
         blocks.append(_operations(results.bench["operations"]))
     return Section("speed", "Speed and memory", blocks)
+
+
+def _latency_bars(timed: Sequence[tuple[str, dict[str, Any]]]) -> Plot:
+    """Of the models that were timed on the same work as the first one: a side may have failed on that batch."""
+    batch, size = timed[0][1]["batch"], timed[0][1]["picture_size"]
+    alike = [(label, entry) for label, entry in timed if (entry["batch"], entry["picture_size"]) == (batch, size)]
+    labels = [label for label, _ in alike]
+    rows = [[1000 * entry["seconds"][stage]["median"] for stage in STAGES] for _, entry in alike]
+    text = ", ".join(f"{label} {figures.number(sum(row))} ms" for label, row in zip(labels, rows, strict=True))
+    caption = f"Where the time of a batch of {figures.count(batch, 'image')} goes (medians)"
+    return Plot(stage_bars(labels, STAGES, rows), f"Latency by stage: {text}.", caption)
 
 
 def _pipeline_tables(entries: Sequence[dict[str, Any]]) -> list[Block]:

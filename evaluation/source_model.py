@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,23 @@ class SourceModel:
     source: str
     model: TorchModel
     class_names: tuple[str, ...] | None
+
+    def names_beside(self, file_names: Sequence[str]) -> tuple[str, ...]:
+        """The name of each label; where the model does not name its classes, as a model file names them.
+
+        A label that neither names is "class <label>".
+        """
+        if self.class_names is not None:
+            return self.class_names
+        count = _count_labels(self.model)
+        nameless = (f"class {label}" for label in range(len(file_names), count))
+        return (*file_names, *nameless)[:count]
+
+
+def _count_labels(model: TorchModel) -> int:
+    """With the background."""
+    count: int = model.roi_heads.box_predictor.cls_score.out_features
+    return count
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +77,7 @@ def load_source(options: argparse.Namespace) -> SourceModel:
     if options.class_names is not None:
         names = read_class_names(options.class_names)
     names = names or list(getattr(model, "class_names", []))
-    count: int = model.roi_heads.box_predictor.cls_score.out_features
+    count = _count_labels(model)
     if names and len(names) != count:
         raise ArgumentError(
             f"{options.model} has {count - 1} classes besides the background, but {len(names) - 1} class names."

@@ -6,6 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+_SETTLING_SECONDS = 0.01
+"""Rest before each side's turn. PyTorch's OpenMP threads (libgomp) keep a core busy, waiting for more work, for up to
+3.9 ms after their last: without the rest, that is taken from the next side, which may need less time than that."""
+
 
 class Ratio(NamedTuple):
     """How many times faster one side is than the other: the median over the repeats, and the extremes."""
@@ -33,6 +37,8 @@ def stage_seconds_in_turns(
 ) -> np.ndarray:
     """Run each side on the same input, then all on the next input, and so on, around and around.
 
+    Before each side there is a rest of 10 ms, which is not counted, so that the threads of the one before fall asleep.
+
     Args:
         sides: of each, its stages in order, the same number for all. The first stage takes an input, each other one
             what the one before returned.
@@ -47,6 +53,7 @@ def stage_seconds_in_turns(
     for turn, of_turn in enumerate(seconds):
         for stages, of_side in zip(sides, of_turn, strict=True):
             value = inputs[turn % len(inputs)]
+            time.sleep(_SETTLING_SECONDS)
             for number, stage in enumerate(stages):
                 start = time.perf_counter()
                 value = stage(value)

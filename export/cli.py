@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from maskrt.runtime.command import run_command
+from maskrt.runtime.command import positive, run_command
 from maskrt.runtime.errors import MaskrtError
+from maskrt.runtime.files import check_writable
 
 DEMO_MODEL = "maskrt.shapes.model:shapes_model"
 
@@ -26,8 +28,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, default=Path("model.onnx"), help="file to write (default: %(default)s)")
     parser.add_argument("--weights", metavar="NAME", help="torchvision's own weights, for example COCO_V1")
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help=".pth or .safetensors with the state dict")
-    parser.add_argument("--num-classes", type=int, metavar="N", help="with the background (default: the checkpoint's)")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help=".pth or .safetensors with the state dict; give --weights too if it was fine-tuned from these",
+    )
+    parser.add_argument(
+        "--num-classes", type=positive, metavar="N", help="with the background (default: the checkpoint's)"
+    )
     parser.add_argument("--class-names", type=Path, metavar="FILE", help="one name a line, without the background")
     parser.add_argument(
         "--input-type",
@@ -45,23 +54,28 @@ def read_class_names(path: Path) -> list[str]:
         MaskrtError: the file cannot be read.
     """
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise MaskrtError(f"cannot read the class names {path}: {error}") from error
+        # "-sig": some editors begin a file of UTF-8 with a mark, which is no part of the first name.
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except OSError as error:
+        raise MaskrtError(f"cannot read the class names {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise MaskrtError(f"cannot read the class names {path}: expected text in UTF-8") from error
     return names if names[:1] == ["__background__"] else ["__background__", *names]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exports and verifies; returns the exit code. Raises MaskrtError where something the user gave does not work."""
+    """Exports and verifies; returns the exit code. The file takes its name once it is verified.
+
+    Raises:
+        MaskrtError: something the user gave does not work.
+    """
     from maskrt.export.onnx_file import export_onnx
     from maskrt.export.sources import load_model
-    from maskrt.export.verify import verify_onnx
+    from maskrt.export.verify import import_onnxruntime, verify_onnx
 
     output: Path = arguments.output
-    if not output.parent.is_dir():
-        raise MaskrtError(f"cannot write {output}: there is no folder {output.parent}")
-    if output.is_dir():
-        raise MaskrtError(f"cannot write {output}: it is a folder")
+    check_writable(output)
+    import_onnxruntime()
     names = None if arguments.class_names is None else read_class_names(arguments.class_names)
     print(f"Loading {arguments.model}", flush=True)
     model, known_names = load_model(
@@ -71,12 +85,16 @@ def run(arguments: argparse.Namespace) -> int:
         num_classes=arguments.num_classes,
     )
     print(f"Exporting to {output}", flush=True)
+    unverified = output.with_name(f".{output.name}.{os.getpid()}.unverified")
     try:
-        export_onnx(model, output, class_names=names or known_names, input_type=arguments.input_type)
+        export_onnx(model, unverified, class_names=names or known_names, input_type=arguments.input_type)
+        print("Comparing with PyTorch", flush=True)
+        print(f"  {verify_onnx(model, unverified)}")
+        unverified.replace(output)
     except OSError as error:
-        raise MaskrtError(f"cannot write {output}: {error.strerror or error}") from error
-    print("Comparing with PyTorch", flush=True)
-    print(f"  {verify_onnx(model, output)}")
+        raise MaskrtError(f"Cannot write {output}: {error.strerror or error}") from error
+    finally:
+        unverified.unlink(missing_ok=True)
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, equal to the PyTorch model")
     return 0
 

@@ -6,57 +6,86 @@ quantizers from seeing convolution + ReLU as one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 from torchvision.ops import FrozenBatchNorm2d
+
+
+class _Readers(TorchFunctionMode):
+    """While active, records what reads the output of each convolution, and how often each module runs.
+
+    A reader is a module without children, or None for a function that is called outside of any such module.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: dict[nn.Conv2d, set[nn.Module | None]] = {}
+        self.runs: Counter[nn.Module] = Counter()
+        self._outputs: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # the tensor is kept, so that its id stays its own
+        self._running: nn.Module | None = None
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        for value in tree_leaves((args, kwargs)):
+            if id(value) in self._outputs:
+                self.readers.setdefault(self._outputs[id(value)][0], set()).add(self._running)
+        return func(*args, **(kwargs or {}))
+
+    def begin(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """A hook before each module without children."""
+        self._running = module
+        self.runs[module] += 1
+
+    def end(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        """A hook after each module without children."""
+        self._running = None
+        if isinstance(module, nn.Conv2d):
+            self._outputs[id(output)] = (module, output)
+
+
+def _is_foldable(norm: nn.Module | None) -> bool:
+    """Whether a module is a batch normalisation by statistics that it keeps."""
+    return isinstance(norm, nn.BatchNorm2d | FrozenBatchNorm2d) and norm.running_mean is not None
 
 
 def fold_batch_norms(model: nn.Module, run: Callable[[], Any]) -> int:
     """Folds every `Conv2d → BatchNorm2d | FrozenBatchNorm2d` of a model in evaluation mode, in place.
 
-    `run` does one forward pass of the model. It shows which convolution's output each normalisation reads, so that no
-    naming convention is relied upon. A convolution that several modules read, or that runs more than once, is left
-    alone. Returns the number of folded pairs.
+    `run` does one forward pass of the model. It shows what reads each convolution's output, so that no naming
+    convention is relied upon. A convolution whose output anything else reads is left alone, and so are convolutions
+    and normalisations that run more than once. Returns the number of folded pairs.
     """
-    outputs: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # the tensor is kept, so that its id stays its own
-    readers: dict[nn.Conv2d, list[nn.Module]] = {}
-    runs: dict[nn.Conv2d, int] = {}
+    record = _Readers()
     leaves = [module for module in model.modules() if not list(module.children())]
-
-    def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        for value in inputs:
-            if id(value) in outputs:
-                readers.setdefault(outputs[id(value)][0], []).append(module)
-
-    def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if isinstance(module, nn.Conv2d):
-            outputs[id(output)] = (module, output)
-            runs[module] = runs.get(module, 0) + 1
-
-    handles = [leaf.register_forward_pre_hook(before) for leaf in leaves]
-    handles += [leaf.register_forward_hook(after) for leaf in leaves]
+    handles = [leaf.register_forward_pre_hook(record.begin) for leaf in leaves]
+    handles += [leaf.register_forward_hook(record.end) for leaf in leaves]
     try:
-        run()
+        with record:
+            run()
     finally:
         for handle in handles:
             handle.remove()
 
-    parents = {child: (parent, name) for parent in model.modules() for name, child in parent.named_children()}
     folded = 0
-    for conv, modules in readers.items():
-        norm = modules[0]
-        if len(modules) != 1 or runs[conv] != 1 or not isinstance(norm, nn.BatchNorm2d | FrozenBatchNorm2d):
+    for conv, readers in record.readers.items():
+        norm: Any = next(iter(readers))
+        if len(readers) != 1 or not _is_foldable(norm) or (record.runs[conv], record.runs[norm]) != (1, 1):
             continue
-        assert norm.running_mean is not None and norm.running_var is not None
         weight, bias = fuse_conv_bn_weights(
             conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
         conv.weight, conv.bias = weight, nn.Parameter(torch.as_tensor(bias))
-        parent, name = parents[norm]
-        setattr(parent, name, nn.Identity())
+        for parent in model.modules():
+            for name, child in parent._modules.items():
+                if child is norm:
+                    setattr(parent, name, nn.Identity())
         folded += 1
     return folded

@@ -53,6 +53,17 @@ class RoIPooling:
             tuple(level_thresholds(mapper)) if used > 1 else (),
         )
 
+    def padded(self, levels: int) -> RoIPooling:
+        """The same over more levels, which no RoI reaches: all nodes of a file share one function body."""
+        missing = levels - len(self.feature_names)
+        return RoIPooling(
+            self.feature_names + self.feature_names[-1:] * missing,
+            self.output_size,
+            self.sampling_ratio,
+            self.scales + self.scales[-1:] * missing,
+            self.thresholds + (math.inf,) * missing,
+        )
+
     def __call__(self, features: dict[str, Tensor], rois: Tensor) -> Tensor:
         """`rois` `[B,R,4]` xyxy in canvas pixels → `[B*R,C,P,P]`."""
         chosen = [features[name] for name in self.feature_names]
@@ -112,10 +123,14 @@ class InferenceGraph(nn.Module):
         self.register_buffer("std", torch.tensor(model.transform.image_std, dtype=torch.float32)[:, None, None])
         for level, cells in enumerate(model.rpn.anchor_generator.cell_anchors):
             self.register_buffer(f"cell_anchors_{level}", cells.float())
-        self.box_pooling = RoIPooling.of(model.roi_heads.box_roi_pool, features, canvas_height)
         self.has_masks = bool(model.roi_heads.has_mask())
+        box_pooling = RoIPooling.of(model.roi_heads.box_roi_pool, features, canvas_height)
+        self.pooled_levels = len(box_pooling.feature_names)
         if self.has_masks:
-            self.mask_pooling = RoIPooling.of(model.roi_heads.mask_roi_pool, features, canvas_height)
+            mask_pooling = RoIPooling.of(model.roi_heads.mask_roi_pool, features, canvas_height)
+            self.pooled_levels = max(self.pooled_levels, len(mask_pooling.feature_names))
+            self.mask_pooling = mask_pooling.padded(self.pooled_levels)
+        self.box_pooling = box_pooling.padded(self.pooled_levels)
 
     def forward(
         self, images: Tensor, image_sizes: Tensor, score_threshold: Tensor, nms_threshold: Tensor

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import json
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,17 +22,16 @@ from maskrt import __version__
 from maskrt.export import functions
 from maskrt.export.fold import fold_batch_norms
 from maskrt.export.graph import SIZE_DIVISOR, InferenceGraph
-from maskrt.export.support import check_features, check_supported
+from maskrt.export.support import UnsupportedModelError, check_features, check_supported, first_line
 from maskrt.runtime.errors import ArgumentError
+from maskrt.runtime.files import write_in_one_step
 from maskrt.runtime.metadata import FORMAT
 from maskrt.runtime.onnx_file import sealed
 
 IMAGES_DTYPES = {"uint8": torch.uint8, "float32": torch.float32}
 
-_SAMPLE_SIZE = (
-    320,
-    416,
-)  # any two different multiples of 32 large enough that no level of the pyramid is empty
+# Height and width: any two different multiples of 32 large enough that no level of the pyramid is empty.
+_SAMPLE_SIZE = (320, 416)
 
 
 def export_onnx(
@@ -70,12 +70,7 @@ def export_onnx(
     _finish(proto, graph, _metadata(model, names, weights))
     onnx.checker.check_model(proto, full_check=True)
     target = Path(path)
-    partial = target.with_name(target.name + ".partial")
-    try:
-        partial.write_bytes(sealed(proto.SerializeToString(deterministic=True)))
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_in_one_step(target, sealed(proto.SerializeToString(deterministic=True)))
     return target
 
 
@@ -84,11 +79,16 @@ def _class_names(model: FasterRCNN, given: Sequence[str] | None) -> list[str]:
     names = list(given if given is not None else getattr(model, "class_names", []))
     if not names:
         return ["__background__", *(f"class_{label}" for label in range(1, count))]
-    if len(names) == count - 1 and names[0] != "__background__":
+    if not all(isinstance(name, str) for name in names):
+        raise ArgumentError(f"class names must be text, but got {next(n for n in names if not isinstance(n, str))!r}")
+    # As many names as labels: the first is the background's, whatever it is called.
+    if len(names) != count and names[0] != "__background__":
         names = ["__background__", *names]
     if len(names) != count:
+        origin = "the model's class_names has" if given is None else "got"
         raise ArgumentError(
-            f"the model has {count - 1} classes besides the background, but {len(names) - 1} class names were given"
+            f"the model has {count - 1} classes besides the background, but {origin} {len(names) - 1} class names; "
+            "give one name for each class"
         )
     return names
 
@@ -98,7 +98,8 @@ def weights_hash(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + str(tensor.dtype).encode() + str(tuple(tensor.shape)).encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        # As bytes, because NumPy has no bfloat16.
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
@@ -118,8 +119,25 @@ def _inference_graph(model: FasterRCNN) -> InferenceGraph:
         if heads.has_mask():
             heads.mask_head(heads.mask_roi_pool(features, [rois], [(height, width)]))
 
-    fold_batch_norms(model, run)
+    try:
+        fold_batch_norms(model, run)
+    except RuntimeError as error:  # what PyTorch raises where shapes do not fit
+        raise UnsupportedModelError(f"cannot run this model on an RGB image: {first_line(error)}") from error
     return InferenceGraph(model, features, height).eval()
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the exporter's warnings, which are about its own working."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _to_onnx(graph: InferenceGraph, images_dtype: torch.dtype) -> onnx.ModelProto:
@@ -135,20 +153,22 @@ def _to_onnx(graph: InferenceGraph, images_dtype: torch.dtype) -> onnx.ModelProt
         axis: SIZE_DIVISOR * torch.export.Dim(name, min=1, max=512) for axis, name in ((1, "rows"), (2, "columns"))
     }
     outputs = ["num_detections", "boxes", "scores", "labels", *(["masks"] if graph.has_masks else [])]
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            graph,
-            inputs,
-            dynamo=True,
-            verbose=False,
-            opset_version=functions.OPSET,
-            input_names=["images", "image_sizes", "score_threshold", "nms_threshold"],
-            output_names=outputs,
-            dynamic_shapes=({0: batch, **canvas}, {0: batch}, None, None),
-            external_data=False,
-        )
+    try:
+        with _quietly():
+            program = torch.onnx.export(
+                graph,
+                inputs,
+                dynamo=True,
+                verbose=False,
+                opset_version=functions.OPSET,
+                input_names=["images", "image_sizes", "score_threshold", "nms_threshold"],
+                output_names=outputs,
+                dynamic_shapes=({0: batch, **canvas}, {0: batch}, None, None),
+                external_data=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        cause = first_line(error.__cause__ or error)
+        raise UnsupportedModelError(f"PyTorch cannot export this model to ONNX: {cause}") from error
     assert program is not None
     return program.model_proto
 
@@ -187,7 +207,7 @@ def _finish(proto: onnx.ModelProto, graph: InferenceGraph, metadata: dict[str, A
         del initializer.metadata_props[:]
     del proto.functions[:]
     proto.functions.append(functions.batched_nms())
-    proto.functions.append(functions.multilevel_roi_align(len(graph.box_pooling.feature_names)))
+    proto.functions.append(functions.multilevel_roi_align(graph.pooled_levels))
     imported = {entry.domain: entry for entry in proto.opset_import}
     for domain in set(imported) - {"", functions.DOMAIN}:
         proto.opset_import.remove(imported[domain])

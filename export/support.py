@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection._utils import BoxCoder
@@ -44,6 +46,11 @@ def check_supported(model: nn.Module) -> None:
                 f"cannot export this model: its {name} is a {type(part).__name__}, expected torchvision's "
                 f"{expected.__name__}"
             )
+    if not isinstance(getattr(model.roi_heads.box_predictor, "cls_score", None), nn.Linear):
+        raise UnsupportedModelError(
+            f"cannot export this model: its roi_heads.box_predictor is a {type(model.roi_heads.box_predictor).__name__}"
+            ", expected torchvision's FastRCNNPredictor or one with a linear layer cls_score"
+        )
     if model.roi_heads.has_keypoint():
         raise UnsupportedModelError("cannot export a keypoint head: expected a Mask R-CNN or a Faster R-CNN")
     if model.transform.fixed_size is not None:
@@ -52,6 +59,11 @@ def check_supported(model: nn.Module) -> None:
         raise UnsupportedModelError(
             f"cannot export a transform with size_divisible={model.transform.size_divisible}: expected 32"
         )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what PyTorch says, which is what a user can read of it; or the error's type."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def check_features(features: object, model: FasterRCNN) -> None:
@@ -65,8 +77,15 @@ def check_features(features: object, model: FasterRCNN) -> None:
     if model.roi_heads.has_mask():
         pools.append(("mask_roi_pool", model.roi_heads.mask_roi_pool))
     for name, pool in pools:
-        if not any(key in pool.featmap_names for key in features):
+        heights = [feature.shape[-2] for key, feature in features.items() if key in pool.featmap_names]
+        if not heights:
             raise UnsupportedModelError(
                 f"roi_heads.{name} reads the feature maps {list(pool.featmap_names)}, but the backbone gives "
                 f"{list(features)}"
+            )
+        # torchvision picks the level by size as if each were half the one before, and gives zeros past the last one.
+        if round(math.log2(heights[0] / heights[-1])) >= len(heights):
+            raise UnsupportedModelError(
+                f"roi_heads.{name} reads {len(heights)} feature maps of {heights[0]} to {heights[-1]} rows: expected "
+                "each to have half the rows of the one before"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -65,7 +66,8 @@ def verify_onnx(model: FasterRCNN, path: Path) -> Differences:
         MismatchError: the differences exceed the tolerances above; the message states them.
         DependencyError: ONNX Runtime is not installed.
     """
-    images = _made_up_images(int(model.transform.min_size[-1]), int(model.transform.max_size))
+    max_size = int(model.transform.max_size)
+    images = _made_up_images(min(int(model.transform.min_size[-1]), max_size), max_size)
     threshold = float(model.roi_heads.score_thresh)
     reference = _run_torch(model, images, threshold)
     if not any(len(detections) for detections in reference):
@@ -74,8 +76,19 @@ def verify_onnx(model: FasterRCNN, path: Path) -> Differences:
     candidate = _run_onnx(path, images, threshold, float(model.roi_heads.nms_thresh))
     differences = _compare(reference, candidate)
     if not differences.within_tolerance():
-        raise MismatchError(f"{path} does not match the PyTorch model: {differences}")
+        raise MismatchError(f"the exported file does not match the PyTorch model: {differences}")
     return differences
+
+
+def import_onnxruntime() -> ModuleType:
+    """ONNX Runtime; raises DependencyError where it is not installed."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DependencyError(
+            "verifying the exported file needs ONNX Runtime: `pip install maskrt[cpu]` (or maskrt[gpu])"
+        ) from error
+    return onnxruntime
 
 
 def _made_up_images(min_size: int, max_size: int) -> list[np.ndarray]:
@@ -120,15 +133,9 @@ def _run_torch(model: FasterRCNN, images: list[np.ndarray], score_threshold: flo
 
 
 def _run_onnx(path: Path, images: list[np.ndarray], score_threshold: float, nms_threshold: float) -> list[Detections]:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise DependencyError(
-            "verifying the exported file needs ONNX Runtime: `pip install maskrt[cpu]` (or maskrt[gpu])"
-        ) from error
     sizes = np.array([image.shape[:2] for image in images], np.int32)
     height, width = (-(-int(side) // SIZE_DIVISOR) * SIZE_DIVISOR for side in sizes.max(axis=0))
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = import_onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
     dtype = np.uint8 if "uint8" in session.get_inputs()[0].type else np.float32
     canvas = np.zeros((len(images), height, width, 3), dtype)
     for row, image in zip(canvas, images, strict=True):
@@ -170,5 +177,6 @@ def _compare(reference: list[Detections], candidate: list[Detections]) -> Differ
         box = max(box, float(box_differences[same].max(initial=0)))
         score = max(score, float(score_differences[same].max(initial=0)))
         if theirs.masks is not None and ours.masks is not None:
-            mask = max(mask, float(np.abs(theirs.masks[i] - ours.masks[j]).max(initial=0)))
+            # NumPy's maximum, unlike Python's, keeps a NaN.
+            mask = float(np.maximum(mask, np.abs(theirs.masks[i] - ours.masks[j]).max(initial=0)))
     return Differences(detections, unmatched, box, score, mask if with_masks else None)

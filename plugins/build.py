@@ -57,6 +57,8 @@ def build(
     ]
     if architectures is not None:
         configure.append(f"-DCMAKE_CUDA_ARCHITECTURES={architectures}")
+    else:
+        configure.append("-UCMAKE_CUDA_ARCHITECTURES")  # those that an earlier build in this folder was given
     _run(configure)
     _run([cmake, "--build", str(output), "--parallel", str(jobs or os.cpu_count() or 1)])
     return output
@@ -76,9 +78,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host-only", action="store_true", help="only libmaskrt_host.so, which needs no CUDA")
     parser.add_argument("--jobs", type=int, help="parallel compilations (default: all cores)")
     options = parser.parse_args(arguments)
+    output = options.output or libraries.directory()
+    print(
+        f"compiling into {output}" + ("" if options.host_only else ", which takes minutes"), file=sys.stderr, flush=True
+    )
     try:
-        output = build(
-            options.output,
+        build(
+            output,
             architectures=options.architectures,
             host_only=options.host_only,
             jobs=options.jobs,

@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from .array_checks import check_type_and_shape
+
 
 class CudaArray(Protocol):
     """An array in GPU memory."""
@@ -52,7 +54,8 @@ def inspect_array(
         ValueError: something does not fit.
     """
     interface = array.__cuda_array_interface__
-    actual, actual_dtype = _check_type_and_shape(name, interface, dtype, shape)
+    actual, actual_dtype = tuple(interface["shape"]), np.dtype(interface["typestr"])
+    check_type_and_shape(name, actual_dtype, actual, dtype, shape)
     pointer = interface["data"][0] or 0
     if pointer % 16 != 0:
         raise ValueError(f"{name} must start at a multiple of 16 bytes, but starts at {pointer:#x}")
@@ -75,7 +78,9 @@ def inspect_frame(name: str, frame: CudaArray) -> FrameFacts:
         ValueError: something does not fit.
     """
     interface = frame.__cuda_array_interface__
-    (height, width, _), _ = _check_type_and_shape(name, interface, np.uint8, (None, None, 3))
+    shape = tuple(interface["shape"])
+    check_type_and_shape(name, np.dtype(interface["typestr"]), shape, np.uint8, (None, None, 3))
+    height, width, _ = shape
     if height == 0 or width == 0:
         raise ValueError(f"{name} must have at least one pixel, but is {height}x{width}")
     row, pixel, channel = interface.get("strides") or (3 * width, 3, 1)
@@ -84,20 +89,6 @@ def inspect_frame(name: str, frame: CudaArray) -> FrameFacts:
             f"{name} must have its pixels one after the other, 3 bytes each, but has strides {(row, pixel, channel)}"
         )
     return FrameFacts(interface["data"][0], height, width, max(row, 3 * width))
-
-
-def _check_type_and_shape(
-    name: str, interface: dict, dtype: type | np.dtype | None, shape: tuple[int | None, ...]
-) -> tuple[tuple[int, ...], np.dtype]:
-    actual, actual_dtype = tuple(interface["shape"]), np.dtype(interface["typestr"])
-    fits = len(actual) == len(shape) and all(w is None or w == s for w, s in zip(shape, actual, strict=True))
-    if not fits or (dtype is not None and actual_dtype != dtype):
-        wanted = ", ".join("any" if size is None else str(size) for size in shape)
-        raise ValueError(
-            f"{name} must be {'' if dtype is None else np.dtype(dtype)} of shape ({wanted}), "
-            f"but is {actual_dtype} of shape {actual}"
-        )
-    return actual, actual_dtype
 
 
 def _has_order(shape: Sequence[int], strides: Sequence[int], itemsize: int, order: Sequence[int]) -> bool:

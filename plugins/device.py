@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from . import abi, libraries
+from .array_checks import check_masks, check_sizes
 from .attributes import RoiAlignAttributes
 from .box_scales import box_scales
 from .cuda_arrays import CudaArray, inspect_array, inspect_frame
@@ -174,6 +175,7 @@ def resize_pad(
     _, height, width, _ = target.shape
     if width % 4 != 0:
         raise ValueError(f"canvas must have a width that is a multiple of 4, but is {width} pixels wide")
+    check_sizes(frames, sizes)
     structs = (abi.FrameStruct * len(frames))()
     for number, (struct, frame, size) in enumerate(zip(structs, frames, sizes, strict=True)):
         facts = inspect_frame(f"frame {number}", frame)
@@ -235,8 +237,7 @@ def paste_rle(
     corners = inspect_array("boxes", boxes, np.float32, (None, 4))
     instances = corners.shape[0]
     masks = inspect_array("mask_probabilities", mask_probabilities, np.float32, (instances, None, None))
-    if masks.shape[1] != masks.shape[2] or masks.shape[1] == 0:
-        raise ValueError(f"mask_probabilities must be square, but its shape is {masks.shape}")
+    check_masks(masks.shape)
     room = inspect_array("counts", counts, np.uint32, (None,))
     scratch = inspect_array("workspace", workspace, np.uint8, (None,))
     needed = paste_rle_workspace_bytes(instances, image_size[1])

@@ -1,7 +1,8 @@
 """What only a GPU can show, in one command: `make gpu-check`, `python -m maskrt.plugins.gpu_check`.
 
-Builds the plugins for this machine's GPU, runs the tests marked `gpu` and the kernel benchmarks, and writes one JSON
-file. Needs torch and torchvision with CUDA, nvcc, CMake and pytest; TensorRT's headers are optional.
+Builds the plugins for this machine's GPU, runs the tests of plugins and runtime that are marked `gpu`, and the kernel
+benchmarks, and writes one JSON file. Needs torch and torchvision with CUDA, ONNX, nvcc, CMake and pytest; TensorRT's
+headers are optional.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from . import build, libraries
 
 NO_GPU = 3
 REPOSITORY = Path(__file__).resolve().parents[1]
-TESTS = tuple(REPOSITORY / "tests" / folder for folder in ("plugins", "runtime"))
+TESTS = REPOSITORY / "tests"
 
 
 def missing_gpu() -> str | None:
@@ -54,13 +55,24 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def gpu_tests() -> list[Path]:
+    """What holds tests marked `gpu`. Other files of the runtime's tests import packages that a GPU machine may lack."""
+    runtime = sorted((TESTS / "runtime").glob("test_*.py"))
+    return [TESTS / "plugins", *(file for file in runtime if "pytest.mark.gpu" in file.read_text(encoding="utf-8"))]
+
+
 def run_tests(environment: dict[str, str]) -> dict[str, Any]:
-    """The tests marked `gpu`: pytest's exit status and last line."""
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", *map(str, TESTS)]
-    result = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
-    lines = result.stdout.strip().splitlines()
-    print(result.stdout[-6000:], result.stderr[-2000:], flush=True)
-    return {"exit_status": result.returncode, "summary": lines[-1] if lines else ""}
+    """The tests marked `gpu`, their output shown as it comes: pytest's exit status and last line."""
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-v", "-p", "no:cacheprovider", *map(str, gpu_tests())]
+    last = ""
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            last = line.strip() or last
+    return {"exit_status": process.returncode, "summary": last}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,15 +84,16 @@ def main(arguments: list[str] | None = None) -> int:
     if reason is not None:
         print(f"gpu-check needs an NVIDIA GPU: {reason}. Nothing was checked.", file=sys.stderr)
         return NO_GPU
-    if not TESTS[0].is_dir():
-        print(f"gpu-check runs from a checkout of the repository, but {TESTS[0]} does not exist.", file=sys.stderr)
+    if not TESTS.is_dir():
+        print(f"gpu-check runs from a checkout of the repository, but {TESTS} does not exist.", file=sys.stderr)
         return 1
 
+    output = options.output.resolve()
     machine = describe_machine()
     print(f"{machine['device']}, compute capability {machine['compute_capability']}: building the plugins", flush=True)
     architecture = machine["compute_capability"].replace(".", "")
     try:
-        folder = build.build(options.output / "build", architectures=f"{architecture}-real", tensorrt="AUTO")
+        folder = build.build(output / "build", architectures=f"{architecture}-real", tensorrt="AUTO")
     except build.BuildError as error:
         print(error, file=sys.stderr)
         return 1
@@ -88,12 +101,14 @@ def main(arguments: list[str] | None = None) -> int:
     source = str(REPOSITORY / "src")
     path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
     print("running the GPU tests", flush=True)
-    tests = run_tests({**os.environ, "PYTHONPATH": path})
+    tests = run_tests({**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"})
+    results: dict[str, Any] = {**machine, "tests": tests}
+    target = output / f"{machine['device'].replace(' ', '-').replace('/', '-')}.json"
+    target.write_text(json.dumps(results, indent=2) + "\n")  # kept, should the benchmarks fail
     print("running the benchmarks", flush=True)
     from . import benchmark
 
-    results = {**machine, "tests": tests, "benchmarks": benchmark.run()}
-    target = options.output / f"{machine['device'].replace(' ', '-').replace('/', '-')}.json"
+    results["benchmarks"] = benchmark.run()
     target.write_text(json.dumps(results, indent=2) + "\n")
     print(json.dumps(results["benchmarks"], indent=2))
     print(f"{tests['summary']}\n{target}")

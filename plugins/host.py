@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import abi, libraries
+from .array_checks import check_masks, check_sizes, check_type_and_shape
 from .attributes import RoiAlignAttributes
 from .box_scales import box_scales
 
@@ -46,7 +47,7 @@ def multilevel_roi_align(
         ValueError: a shape or type does not fit.
         libraries.PluginLibraryError: the library is not built.
     """
-    check_array("rois", rois, np.float32, (None, None, 4))
+    _check_array("rois", rois, np.float32, (None, None, 4))
     if len(features) != len(attributes.scales):
         raise ValueError(f"{len(attributes.scales)} scales need as many features, but there are {len(features)}")
     dtype = features[0].dtype
@@ -55,7 +56,7 @@ def multilevel_roi_align(
     batch, rois_per_image, _ = rois.shape
     channels = features[0].shape[1] if features[0].ndim == 4 else None
     for level, feature in enumerate(features):
-        check_array(f"feature_{level}", feature, dtype, (batch, channels, None, None))
+        _check_array(f"feature_{level}", feature, dtype, (batch, channels, None, None))
         if 0 in feature.shape[2:]:
             raise ValueError(f"feature_{level} must have at least one pixel, but its shape is {feature.shape}")
     wide = [np.ascontiguousarray(feature, dtype=np.float32) for feature in features]
@@ -107,9 +108,9 @@ def batched_nms(
         ValueError: a shape, type or value does not fit.
         libraries.PluginLibraryError: the library is not built.
     """
-    check_array("boxes", boxes, np.float32, (None, None, 4))
-    check_array("scores", scores, np.float32, boxes.shape[:2])
-    check_array("groups", groups, np.int32, boxes.shape[:2])
+    _check_array("boxes", boxes, np.float32, (None, None, 4))
+    _check_array("scores", scores, np.float32, boxes.shape[:2])
+    _check_array("groups", groups, np.int32, boxes.shape[:2])
     if max_output < 1:
         raise ValueError(f"max_output must be at least 1, but is {max_output}")
     boxes, scores, groups = (
@@ -132,7 +133,7 @@ def batched_nms(
         num=num.ctypes.data,
         indices=indices.ctypes.data,
     )
-    _library().maskrt_host_batched_nms(ctypes.byref(call))
+    _check_status(_library().maskrt_host_batched_nms(ctypes.byref(call)))
     return num, indices
 
 
@@ -147,7 +148,7 @@ def select_levels(rois: NDArray[np.float32], level_thresholds: Sequence[float]) 
         [...] int32.
     """
     rois = np.ascontiguousarray(rois)
-    check_array("rois", rois, np.float32, (*[None] * (rois.ndim - 1), 4))
+    _check_array("rois", rois, np.float32, (*[None] * (rois.ndim - 1), 4))
     thresholds = np.asarray(level_thresholds, np.float32)
     levels = np.empty(rois.shape[:-1], np.int32)
     _library().maskrt_host_select_levels(
@@ -183,9 +184,12 @@ def resize_pad(
         ValueError: a shape or type does not fit.
         libraries.PluginLibraryError: the library is not built.
     """
+    if dtype not in (np.uint8, np.float32):
+        raise ValueError(f"the canvas must be uint8 or float32, but is to be {np.dtype(dtype)}")
+    check_sizes(frames, sizes)
     structs = (abi.FrameStruct * len(frames))()
     for number, (struct, frame, size) in enumerate(zip(structs, frames, sizes, strict=True)):
-        check_array(f"frame {number}", frame, np.uint8, (None, None, 3))
+        _check_array(f"frame {number}", frame, np.uint8, (None, None, 3))
         if frame.strides[1:] != (3, 1):
             raise ValueError(
                 f"frame {number} must have its pixels one after the other, but has strides {frame.strides}"
@@ -231,8 +235,9 @@ def paste_rle(
         ValueError: a shape or type does not fit.
         libraries.PluginLibraryError: the library is not built.
     """
-    check_array("boxes", boxes, np.float32, (None, 4))
-    check_array("mask_probabilities", mask_probabilities, np.float32, (len(boxes), None, None))
+    _check_array("boxes", boxes, np.float32, (None, 4))
+    _check_array("mask_probabilities", mask_probabilities, np.float32, (len(boxes), None, None))
+    check_masks(mask_probabilities.shape)
     boxes, mask_probabilities = np.ascontiguousarray(boxes), np.ascontiguousarray(mask_probabilities)
     present = np.array([len(boxes) if num is None else num], np.int32)
     scale_y, scale_x = box_scales(image_size, box_image_size)
@@ -262,11 +267,5 @@ def _check_status(status: int) -> None:
         raise ValueError(f"the host library refused the call (status {status})")
 
 
-def check_array(name: str, array: NDArray, dtype: type | np.dtype, shape: tuple[int | None, ...]) -> None:
-    """Raise ValueError unless the array has this type and shape (None: any size)."""
-    fits = array.ndim == len(shape) and all(w is None or w == s for w, s in zip(shape, array.shape, strict=True))
-    if array.dtype != dtype or not fits:
-        wanted = ", ".join("any" if size is None else str(size) for size in shape)
-        raise ValueError(
-            f"{name} must be {np.dtype(dtype)} of shape ({wanted}), but is {array.dtype} of shape {array.shape}"
-        )
+def _check_array(name: str, array: NDArray, dtype: type | np.dtype, shape: tuple[int | None, ...]) -> None:
+    check_type_and_shape(name, array.dtype, array.shape, dtype, shape)

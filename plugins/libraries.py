@@ -53,9 +53,9 @@ def open_library(path: Path) -> ctypes.CDLL:
     Raises:
         PluginLibraryError: it cannot be opened, or is of another version.
     """
-    if not _is_whole_elf_file(path):
-        raise PluginLibraryError(f"{path} is truncated or no library at all. Run `make plugins`.")
     try:
+        if not _is_whole_elf_file(path):
+            raise PluginLibraryError(f"{path} is truncated or no library at all. Run `make plugins`.")
         library = ctypes.CDLL(str(path))
     except OSError as error:
         raise PluginLibraryError(f"{path} cannot be loaded: {error}. Run `make plugins` on this machine.") from error

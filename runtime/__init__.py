@@ -8,6 +8,7 @@ from maskrt.runtime.draw import draw_instances
 from maskrt.runtime.errors import ArgumentError, DependencyError, ImageError, MaskrtError, ModelError
 from maskrt.runtime.images import read_image
 from maskrt.runtime.instances import Instances
+from maskrt.runtime.pipeline import PipelineError
 from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.tiles import predict_tiled
 
@@ -18,6 +19,7 @@ __all__ = [
     "Instances",
     "MaskrtError",
     "ModelError",
+    "PipelineError",
     "Segmenter",
     "draw_instances",
     "predict_tiled",

@@ -1,11 +1,11 @@
 """Results of a run as COCO JSON files."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from maskrt.runtime.files import write_in_one_step
 from maskrt.runtime.instances import Instances
 from maskrt.runtime.rle import area
 
@@ -48,22 +48,9 @@ class CocoResults:
         data_set = {"images": self._images, "categories": self._categories, "annotations": annotations}
         paths = folder / "instances.json", folder / "results.json"
         for path, content in zip(paths, (data_set, self._records), strict=True):
-            write_in_one_step(path, json.dumps(content, ensure_ascii=False).encode())
+            # A file name may hold bytes that are no text (PEP 383): as escapes, which JSON reads back.
+            write_in_one_step(path, json.dumps(content, ensure_ascii=False).encode(errors="backslashreplace"))
         return paths
-
-
-def write_in_one_step(path: Path, content: bytes) -> None:
-    """Write a file so that at any moment it is the old one or the new one, whole.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _area(record: dict[str, Any]) -> float:

@@ -1,6 +1,7 @@
 """What the console commands share: numbers checked as they are read, and how a command ends."""
 
 import argparse
+import io
 import math
 import sys
 from collections.abc import Callable
@@ -22,6 +23,9 @@ def run_command(name: str, run: Callable[[], int], *, interrupted: str, install:
         interrupted: what Ctrl-C leaves behind, for the message.
         install: what brings the packages that the work needs, for `pip install`.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal cannot show is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     try:
         return run()
     except MaskrtError as error:

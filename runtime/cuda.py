@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import os
 import weakref
@@ -140,9 +141,10 @@ class Gpu:
     def release(self, owner: object, name: str, handle: Any) -> None:
         """Call the function `name` with a handle when `owner` is collected.
 
-        Errors are dropped: what fails then is a device that failed before, or a process at its end.
+        Errors are dropped: what fails then is a device that failed before. At the end of the process the driver frees
+        all; to do it before would take pinned memory from under daemon threads that are still at work.
         """
-        weakref.finalize(owner, _release, getattr(self.cudart, name), handle)
+        weakref.finalize(owner, getattr(self.cudart, name), handle).atexit = False
 
 
 class DeviceMemory:
@@ -202,15 +204,15 @@ class Stream:
         """
         # Thread-local: other threads may allocate meanwhile, which would break a capture in global mode.
         mode = self._gpu.cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-        self._gpu.call("cudaStreamBeginCapture", self.handle, mode)
-        try:
-            queue_work()
-        except BaseException:
-            error, graph = self._gpu.cudart.cudaStreamEndCapture(self.handle)
-            if error.name == "cudaSuccess":
-                self._gpu.call("cudaGraphDestroy", graph)
-            raise  # the first error is the one to tell
-        graph = self._gpu.call("cudaStreamEndCapture", self.handle)
+        with _no_garbage_collection():
+            self._gpu.call("cudaStreamBeginCapture", self.handle, mode)
+            try:
+                queue_work()
+            except BaseException:
+                with contextlib.suppress(CudaError):  # the first error is the one to tell
+                    self._gpu.call("cudaGraphDestroy", self._gpu.call("cudaStreamEndCapture", self.handle))
+                raise
+            graph = self._gpu.call("cudaStreamEndCapture", self.handle)
         try:
             return Graph(self._gpu, graph)
         finally:
@@ -230,8 +232,16 @@ class Graph:
         self._gpu.call("cudaGraphLaunch", self._executable, stream.handle)
 
 
-def _release(function: Callable[[Any], Any], handle: Any) -> None:
-    function(handle)
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Garbage may own GPU memory: to free it in the thread that captures fails, and breaks the capture."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _version(number: int) -> str:

@@ -3,6 +3,9 @@
 DLPack is asked first, because it orders the two libraries' streams itself (torch's `__cuda_array_interface__` does not
 name its stream). Nothing is copied; see https://dmlc.github.io/dlpack and the CUDA Array Interface, version 3, in
 Numba's documentation.
+
+Memory is shared within a CUDA context, and these libraries use the GPU's primary one. PyCUDA does after
+`import pycuda.autoprimaryctx`; with `pycuda.autoinit` it makes one of its own, which other threads do not see.
 """
 
 from __future__ import annotations
@@ -67,15 +70,21 @@ def is_device_array(array: object) -> bool:
 def open_device_array(array: Any, gpu: Gpu, stream: Stream) -> DeviceArray:
     """Where an array lies; work queued on `stream` afterwards sees the content that its own library has queued.
 
+    A library's current stream is mostly one per thread: what was queued on another stream than the default one, in
+    another thread, is to be waited for by the caller.
+
     Raises:
         ArgumentError: it lies on another GPU or on none, or its library does not hand it out.
     """
-    opened = _open_dlpack(array, stream) if hasattr(array, "__dlpack__") else _open_interface(array, stream)
-    device = gpu.device_of(opened.address)
+    if hasattr(array, "__dlpack__"):
+        return _open_dlpack(array, gpu, stream)
+    return _open_interface(array, gpu, stream)
+
+
+def _check_device(device: int | None, gpu: Gpu) -> None:
     if device != gpu.index:
         where = "on no GPU" if device is None else f"on GPU {device}"
         raise ArgumentError(f"The images lie {where}, but the engine runs on GPU {gpu.index}. Copy them there.")
-    return opened
 
 
 def check_tensor(array: DeviceArray) -> None:
@@ -100,13 +109,14 @@ def check_tensor(array: DeviceArray) -> None:
         )
 
 
-def _open_interface(array: Any, stream: Stream) -> DeviceArray:
+def _open_interface(array: Any, gpu: Gpu, stream: Stream) -> DeviceArray:
     interface = array.__cuda_array_interface__
-    strides = interface.get("strides")
+    address, strides = int(interface["data"][0] or 0), interface.get("strides")
+    _check_device(gpu.device_of(address), gpu)  # before the wait: a stream of another GPU would be an error
     # Where no stream is named, the protocol asks for no order. The default stream is where code that names none works.
     stream.wait_for(interface.get("stream") or _LEGACY_DEFAULT_STREAM)
     return DeviceArray(
-        int(interface["data"][0] or 0),
+        address,
         np.dtype(interface["typestr"]),
         tuple(map(int, interface["shape"])),
         None if strides is None else tuple(map(int, strides)),
@@ -136,7 +146,10 @@ _capsule_pointer.restype = ctypes.c_void_p
 _capsule_pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
 
 
-def _open_dlpack(array: Any, stream: Stream) -> DeviceArray:
+def _open_dlpack(array: Any, gpu: Gpu, stream: Stream) -> DeviceArray:
+    kind, device = array.__dlpack_device__()
+    if kind == _DLPACK_CUDA:  # managed memory lies on no particular one
+        _check_device(device, gpu)
     try:
         capsule = array.__dlpack__(stream=stream.handle)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
@@ -149,9 +162,10 @@ def _open_dlpack(array: Any, stream: Stream) -> DeviceArray:
             "The images on the GPU must be uint8 or float32, but their DLPack type is "
             f"({tensor.type_code}, {tensor.type_bits} bits, {tensor.type_lanes} lanes)."
         )
-    axes = range(tensor.ndim)
+    address, axes = (tensor.data or 0) + tensor.byte_offset, range(tensor.ndim)
+    _check_device(gpu.device_of(address), gpu)
     return DeviceArray(
-        (tensor.data or 0) + tensor.byte_offset,
+        address,
         dtype,
         tuple(tensor.shape[axis] for axis in axes),
         tuple(tensor.strides[axis] * dtype.itemsize for axis in axes) if tensor.strides else None,

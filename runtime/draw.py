@@ -1,11 +1,13 @@
 """Overlays: instances drawn over their image for people to look at."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from maskrt.runtime.errors import ArgumentError
+from maskrt.runtime.images import check_image
 from maskrt.runtime.instances import Instances
 
 # RGB. Neighbours in the list differ in hue and lightness, since instances drawn next to each other in score
@@ -36,12 +38,6 @@ class _Plate(NamedTuple):
     right: int
     bottom: int
 
-    def overlap(self, other: "_Plate") -> int:
-        """The number of pixels that both cover."""
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return max(width, 0) * max(height, 0)
-
 
 def draw_instances(image: np.ndarray, instances: Instances, colors: Sequence[int] | None = None) -> np.ndarray:
     """Draw instances over a copy of their image.
@@ -58,21 +54,31 @@ def draw_instances(image: np.ndarray, instances: Instances, colors: Sequence[int
 
     Returns:
         [H, W, 3] uint8 RGB.
+
+    Raises:
+        ArgumentError: not a uint8 array [H, W, 3], or not of the size of the image that was segmented.
     """
-    canvas = np.ascontiguousarray(image).copy()
+    if check_image(image).shape[:2] != tuple(instances.image_size):
+        raise ArgumentError(
+            f"The instances are of an image of {instances.image_size[1]}x{instances.image_size[0]} pixels, but the one "
+            f"to draw over has {image.shape[1]}x{image.shape[0]}."
+        )
+    canvas = image.copy(order="C")
     palette = [_PALETTE[number % len(_PALETTE)] for number in (range(len(instances)) if colors is None else colors)]
     style = _style_for(instances.image_size)
-    sizes = np.prod(instances.boxes[:, 2:] - instances.boxes[:, :2], axis=1)
-    order = np.argsort(-sizes, kind="stable")
+    # OpenCV takes 32-bit coordinates; so far outside, nothing can be seen of a box.
+    clipped = np.clip(instances.boxes, -(2**20), 2**20)
+    order = np.argsort(-np.prod(clipped[:, 2:] - clipped[:, :2], axis=1), kind="stable")
+    boxes = np.rint(clipped).astype(int).tolist()
     if instances.has_masks:
         for i, crop in zip(order, instances[order].crops(), strict=True):
             _draw_mask(canvas, *crop, palette[i], style)
     else:
         for i in order:
-            _draw_box(canvas, instances.boxes[i], palette[i], style)
+            _draw_box(canvas, boxes[i], palette[i], style)
 
     plates: list[_Plate] = []
-    for i, (name, score, box) in enumerate(zip(instances.names, instances.scores, instances.boxes, strict=True)):
+    for i, (name, score, box) in enumerate(zip(instances.names, instances.scores, boxes, strict=True)):
         plates.append(_draw_label(canvas, f"{name} {score:.0%}", box, palette[i], style, plates))
     return canvas
 
@@ -113,8 +119,8 @@ def _draw_mask(
         cv2.drawContours(canvas, contours, -1, line_color, width, cv2.LINE_AA, offset=(left, top))
 
 
-def _draw_box(canvas: np.ndarray, box: np.ndarray, color: tuple[int, int, int], style: _Style) -> None:
-    x1, y1, x2, y2 = np.rint(box).astype(int).tolist()
+def _draw_box(canvas: np.ndarray, box: Sequence[int], color: tuple[int, int, int], style: _Style) -> None:
+    x1, y1, x2, y2 = box
     for line_color, width in ((_darker(color), style.line + 1), (color, style.line)):
         cv2.rectangle(canvas, (x1, y1), (x2, y2), line_color, width, cv2.LINE_AA)
 
@@ -122,10 +128,10 @@ def _draw_box(canvas: np.ndarray, box: np.ndarray, color: tuple[int, int, int], 
 def _draw_label(
     canvas: np.ndarray,
     text: str,
-    box: np.ndarray,
+    box: Sequence[int],
     color: tuple[int, int, int],
     style: _Style,
-    taken: Iterable[_Plate],
+    taken: Sequence[_Plate],
 ) -> _Plate:
     (width, height), descent = cv2.getTextSize(text, _FONT, style.font_scale, style.font_line)
     size = width + 2 * style.padding, height + descent + 2 * style.padding
@@ -138,10 +144,10 @@ def _draw_label(
     return plate
 
 
-def _place(box: np.ndarray, size: tuple[int, int], image_size: tuple[int, ...], taken: Iterable[_Plate]) -> _Plate:
+def _place(box: Sequence[int], size: tuple[int, int], image_size: tuple[int, ...], taken: Sequence[_Plate]) -> _Plate:
     """The first place at the box, inside the image, that covers least of the plates already there."""
     width, height = size
-    x1, y1, x2, y2 = np.rint(box).astype(int).tolist()
+    x1, y1, x2, y2 = box
     candidates = []
     for x, y in (
         (x1, y1 - height),  # above
@@ -156,8 +162,10 @@ def _place(box: np.ndarray, size: tuple[int, int], image_size: tuple[int, ...], 
         left = max(min(x, image_size[1] - width), 0)
         top = max(min(y, image_size[0] - height), 0)
         candidates.append(_Plate(left, top, left + width, top + height))
-    taken = list(taken)
-    return min(candidates, key=lambda plate: sum(plate.overlap(other) for other in taken))
+    ours, others = np.array(candidates)[:, None], np.array(taken, dtype=int).reshape(1, -1, 4)
+    shared = np.minimum(ours[..., 2:], others[..., 2:]) - np.maximum(ours[..., :2], others[..., :2])
+    covered = shared.clip(min=0).prod(axis=2).sum(axis=1)
+    return candidates[covered.argmin()]
 
 
 def _darker(color: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ Exit code: 0 all images and frames done, 1 some failed, 2 nothing could be done 
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -25,12 +26,12 @@ if __package__ in (None, ""):  # run as a file, maybe without an installation
 
 import cv2
 
-from maskrt.runtime.coco_json import write_in_one_step
 from maskrt.runtime.command import INTERRUPTED, fraction, positive, run_command
 from maskrt.runtime.errors import ArgumentError, MaskrtError
+from maskrt.runtime.files import write_in_one_step
 from maskrt.runtime.infer_images import ImageRun
 from maskrt.runtime.infer_video import VideoRun
-from maskrt.runtime.inputs import find_images, unique_names
+from maskrt.runtime.inputs import find_images, unique_stems
 from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.video import VideoReader, file_stem, import_av, is_stream, is_video
 
@@ -60,13 +61,15 @@ def run(options: argparse.Namespace) -> int:
     segmenter = Segmenter(options.model, threads=options.threads)
     _make_writable(options.output)
     codes = [1] if problems else []
+    if options.overlays:
+        _check_apart(images, videos, options.output)
     if images:
         if options.overlays:
             _make_writable(options.output / "overlays")
         codes.append(ImageRun(segmenter, images, options, failed=len(problems)).execute())
-    for source, name in zip(videos, unique_names([Path(file_stem(source)) for source in videos], ""), strict=True):
+    for source, stem in zip(videos, unique_stems([file_stem(source) for source in videos]), strict=True):
         if INTERRUPTED not in codes:
-            codes.append(_run_video(segmenter, source, options.output / name, options))
+            codes.append(_run_video(segmenter, source, options.output / stem, options))
     return max(codes)
 
 
@@ -87,6 +90,17 @@ def _run_video(segmenter: Segmenter, source: str, stem: Path, options: argparse.
         return 1
 
 
+def _check_apart(images: Sequence[Path], videos: Sequence[str], output: Path) -> None:
+    """That no input lies where the pictures go, which could take its place."""
+    overlays = (output / "overlays").resolve()
+    folders = {image.parent: image for image in images}  # few, where the images are many
+    replaced = [image for folder, image in folders.items() if folder.resolve() == overlays]
+    mp4s = [video for video in map(Path, videos) if video.suffix.lower() == ".mp4"]
+    replaced += [video for video in mp4s if video.resolve().parent == output.resolve()]
+    if replaced:
+        raise ArgumentError(f"{replaced[0]} lies where the results go, and would be replaced. Choose another --output.")
+
+
 def _make_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,12 +108,8 @@ def _make_writable(folder: Path) -> None:
         (folder / ".maskrt").unlink()
     except OSError as error:
         raise ArgumentError(
-            f"The output folder {folder} cannot be written: {_reason(error)}. Choose another with --output."
+            f"The output folder {folder} cannot be written: {error.strerror or error}. Choose another with --output."
         ) from None
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -123,12 +133,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--tile", type=_size, metavar="HEIGHTxWIDTH", help="go through large images in overlapping tiles of this size"
     )
-    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: all cores)")
+    parser.add_argument("--threads", type=_threads, metavar="N", help="CPU threads, at most one per core (the default)")
     parser.add_argument(
         "--no-overlays", dest="overlays", action="store_false", help="write the JSON only, no pictures and no video"
     )
     parser.add_argument("--timings", action="store_true", help="show where the time goes")
     return parser.parse_args(arguments)
+
+
+def _threads(text: str) -> int:
+    """More threads than cores gain nothing, and many more than the system allows end the process."""
+    return min(positive(text), os.cpu_count() or 1)
 
 
 def _size(text: str) -> tuple[int, int]:

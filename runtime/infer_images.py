@@ -10,10 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from maskrt.runtime.coco_json import CocoResults, write_in_one_step
+from maskrt.runtime.coco_json import CocoResults
+from maskrt.runtime.command import INTERRUPTED, USAGE
 from maskrt.runtime.draw import draw_instances
 from maskrt.runtime.errors import ImageError, MaskrtError
-from maskrt.runtime.inputs import unique_names
+from maskrt.runtime.files import write_in_one_step
+from maskrt.runtime.inputs import unique_stems
 from maskrt.runtime.pipeline import PipelineError, Stage, run_pipeline
 from maskrt.runtime.progress import Progress, count
 from maskrt.runtime.segmenter import Segmenter
@@ -53,7 +55,7 @@ class ImageRun:
     def __init__(self, segmenter: Segmenter, files: Sequence[Path], options: Namespace, failed: int) -> None:
         self._files = files
         self._options = options
-        self._overlay_names = unique_names(files, ".jpg")
+        self._overlay_stems = unique_stems([file.stem for file in files])
         self._results = CocoResults(segmenter.class_names)
         self._stopwatch = Stopwatch()
         self._progress = Progress(len(files), sys.stderr)
@@ -86,10 +88,10 @@ class ImageRun:
             paths = self._results.write(self._options.output)
         except OSError as error:
             print(f"maskrt-infer: the results cannot be written: {error.strerror or error}.", file=sys.stderr)
-            return 2
+            return USAGE
         self._summarize(paths)
         if self._interrupted:
-            return 130
+            return INTERRUPTED
         return 1 if self._failed else 0
 
     def batches(self) -> Iterator[list[_FileJob]]:
@@ -129,7 +131,7 @@ class ImageRun:
         assert job.instances is not None
         if job.overlay is not None:
             with self._stopwatch.stage("write"):
-                path = self._options.output / "overlays" / self._overlay_names[job.number]
+                path = self._options.output / "overlays" / f"{self._overlay_stems[job.number]}.jpg"
                 try:
                     write_in_one_step(path, job.overlay)
                 except OSError as error:
@@ -143,7 +145,7 @@ class ImageRun:
     def _summarize(self, paths: tuple[Path, Path]) -> None:
         if self._interrupted:
             missed = len(self._files) - self._done - (self._failed - self._failed_before)
-            print(f"Interrupted: {missed} images were not reached.")
+            print(f"Interrupted: {count(missed, 'image')} not reached.")
         print(f"{count(self._done, 'image')}, {count(self._instances, 'instance')}, {self._failed} failed.")
         if self._options.overlays:
             print(f"Overlays: {self._options.output / 'overlays'}")
@@ -155,21 +157,23 @@ class ImageRun:
 def _draw(job: _FileJob) -> None:
     assert job.image is not None
     assert job.instances is not None
-    job.overlay = encode_overlay(draw_instances(job.image, job.instances))
+    job.overlay = _encode_jpeg(draw_instances(job.image, job.instances))
     job.image = None
 
 
-def encode_overlay(image: np.ndarray) -> bytes:
+def _encode_jpeg(image: np.ndarray) -> bytes:
     """An RGB image [H, W, 3] uint8 as JPEG.
 
     Raises:
         MaskrtError: a side is longer than the 65500 pixels that JPEG allows.
     """
     try:
-        _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _JPEG_QUALITY)
-    except cv2.error:
-        raise _cannot_write(f"a JPEG cannot hold {image.shape[1]}x{image.shape[0]} pixels") from None
-    return encoded.tobytes()
+        encoded, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _JPEG_QUALITY)
+    except cv2.error:  # OpenCV 5 returns False instead
+        encoded = False
+    if not encoded:
+        raise _cannot_write(f"a JPEG cannot hold {image.shape[1]}x{image.shape[0]} pixels")
+    return content.tobytes()
 
 
 def _cannot_write(reason: str) -> MaskrtError:

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from maskrt.runtime.command import INTERRUPTED
 from maskrt.runtime.draw import draw_caption, draw_instances
 from maskrt.runtime.errors import MaskrtError, VideoError
 from maskrt.runtime.pipeline import PipelineError, Stage, run_pipeline
@@ -58,6 +59,7 @@ class VideoRun:
         self._frame_rate = FrameRate()
         self._progress = Progress(reader.number, sys.stderr, unit="frames")
         self._writer: VideoWriter | None = None
+        self._video_is_written = False
         self._written = self._instances = self._failed = self._seen = self._reported = 0
         stages = BatchStages(
             segmenter,
@@ -77,12 +79,12 @@ class VideoRun:
         problem, interrupted = "", False
         start = time.perf_counter()
         try:
-            with self._lines_path.open("w", encoding="utf-8") as lines:
+            with self._lines_path.open("w", encoding="utf-8", errors="backslashreplace") as lines:
                 try:
                     self._work(lines)
                 finally:
                     if self._writer is not None:
-                        self._writer.close()
+                        self._video_is_written = self._writer.close()
         except KeyboardInterrupt:
             interrupted = True
         except OSError as error:
@@ -94,7 +96,7 @@ class VideoRun:
             print(f"maskrt-infer: {problem}", file=sys.stderr)
         self._summarize(time.perf_counter() - start, interrupted)
         if interrupted:
-            return 130
+            return INTERRUPTED
         return 1 if problem or self._failed or self._reader.skipped else 0
 
     def _work(self, lines: TextIO) -> None:
@@ -182,7 +184,7 @@ class VideoRun:
             parts.append(f"{self._failed} failed")
         state = "interrupted after " if interrupted else ""
         print(f"{self._reader.name}: {state}{', '.join(parts)}; {self._written / seconds:.1f} frames/s.")
-        if self._video_path.exists() and self._writer is not None:
+        if self._video_is_written:
             print(f"Video: {self._video_path}")
         print(f"Instances: {self._lines_path} (a line per frame)")
         if self._options.timings:

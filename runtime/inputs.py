@@ -28,7 +28,7 @@ def find_images(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
         elif not _exists(path) and glob.has_magic(argument):
             # Path.glob takes no absolute patterns.
             matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
-            found = [Path(match) for match in matches if Path(match).is_file()]
+            found = [Path(match) for match in matches if _is_file(Path(match))]
             if not found:
                 problems.append(f"{argument}: no file matches.")
         else:
@@ -45,21 +45,30 @@ def _exists(path: Path) -> bool:
 
 
 def _images_below(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and _is_file(path))
 
 
-def unique_names(files: Sequence[Path], suffix: str) -> list[str]:
-    """A file name for each file's result: its stem and `suffix`, numbered where two would share one.
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # e.g. no permission to look: reading it will say so
+        return True
 
-    Names are compared without case, since some file systems do so.
+
+def unique_stems(stems: Sequence[str]) -> list[str]:
+    """The stems of the result files of inputs with these stems: the same, numbered where two would be equal.
+
+    They are compared without case, since some file systems do so.
     """
     taken: set[str] = set()
-    names = []
-    for file in files:
-        name, number = f"{file.stem}{suffix}", 1
-        while name.lower() in taken:
+    last_numbers: dict[str, int] = {}
+    result = []
+    for stem in stems:
+        unique, number = stem, last_numbers.get(stem.lower(), 1)
+        while unique.lower() in taken:
             number += 1
-            name = f"{file.stem}_{number}{suffix}"
-        taken.add(name.lower())
-        names.append(name)
-    return names
+            unique = f"{stem}_{number}"
+        last_numbers[stem.lower()] = number
+        taken.add(unique.lower())
+        result.append(unique)
+    return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +141,10 @@ def read_manifest(engine: Path) -> Manifest:
     Raises:
         ModelError: there is no engine or no manifest, or the manifest is damaged, edited, or from a newer maskrt.
     """
-    if not engine.is_file():
-        raise ModelError(f"{engine}: there is no such file. `maskrt-engine` or `make engine` builds one.")
     path = manifest_path(engine)
     try:
+        if not engine.is_file():
+            raise ModelError(f"{engine}: there is no such file. `maskrt-engine` or `make engine` builds one.")
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
@@ -282,9 +282,13 @@ def _from_json(content: Any, path: Path) -> Manifest:
 
 def _manifest(content: dict[str, Any]) -> Manifest:
     build = content["build"]
+    for entry in fields(BuildInputs):
+        if entry.type == "str" and not isinstance(build[entry.name], str):
+            raise TypeError(f"{entry.name} is {build[entry.name]!r}")
     if build["flavor"] not in FLAVOR_NAMES:
         raise ValueError(f"unknown flavor {build['flavor']!r}")
-    profile = Profile(**{point: _shape(shape) for point, shape in build["profile"].items()})  # type: ignore[arg-type]
+    batch_height_width = {point: _shape(shape, 3) for point, shape in build["profile"].items()}
+    profile = Profile(**batch_height_width)  # type: ignore[arg-type]
     inputs, outputs = (
         tuple(
             Tensor(str(t["name"]), str(t["dtype"]), _shape(t["min"]), _shape(t["opt"]), _shape(t["max"]))
@@ -303,5 +307,8 @@ def _manifest(content: dict[str, Any]) -> Manifest:
     )
 
 
-def _shape(values: Any) -> tuple[int, ...]:
-    return tuple(int(value) for value in values)
+def _shape(values: Any, axes: int | None = None) -> tuple[int, ...]:
+    shape = tuple(int(value) for value in values)
+    if axes not in (None, len(shape)):
+        raise ValueError(f"{list(shape)} should have {axes} sizes")
+    return shape

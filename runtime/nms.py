@@ -1,13 +1,11 @@
 """Non-maximum suppression on the host, in NumPy."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from maskrt.runtime.thresholds import round_down_to_float32
 
-# Pairs of boxes looked at at once: their float32 IoUs and indices take some 20 MB.
-_PAIRS_AT_ONCE = 1 << 18
+# Pairs of boxes looked at at once: their float32 coordinates are 2 MB, which the level-2 cache about holds.
+_PAIRS_AT_ONCE = 1 << 16
 
 
 def nms(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, iou_threshold: float) -> np.ndarray:
@@ -17,6 +15,9 @@ def nms(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, iou_threshold
     descending score, equal scores by ascending index; a box is dropped if its IoU with a kept one of its class is
     greater than the threshold (float32 IoU without "+ 1", as in torchvision's `nms_kernel.cpp`). An IoU that is not a
     number, of boxes without area or with coordinates that are not numbers, drops nothing.
+
+    The best boxes, as many as `_PAIRS_AT_ONCE` allows, are compared with all that could overlap them; what they drop is
+    compared with nothing any more. Then the next best follow.
 
     Args:
         boxes: [N, 4] float32 xyxy.
@@ -28,49 +29,72 @@ def nms(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, iou_threshold
         [K] int64, the indices of the kept boxes by descending score.
     """
     order = np.argsort(-scores, kind="stable")
-    kept = np.ones(len(boxes), dtype=bool)
+    boxes, labels = boxes[order].astype(np.float32, copy=False), labels[order]
     threshold = round_down_to_float32(iou_threshold)
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        kept[members] = _kept_of_one_class(boxes[members].astype(np.float32, copy=False), threshold)
-    return order[kept[order]]
+    kept = np.ones(len(order), dtype=bool)
+
+    # All of the following are of the boxes still to be visited or dropped, from left to right, class by class.
+    left, right = _edge_ranks(boxes, labels)
+    preference = np.argsort(left)
+    left, right = left[preference], right[preference]
+    corners = np.ascontiguousarray(boxes[preference].T)
+    # Along x, box i meets none but those from starts[i] to ends[i].
+    starts = np.searchsorted(np.maximum.accumulate(right), left)
+    ends = np.maximum(np.searchsorted(left, right), starts)
+
+    queue = np.argsort(preference)  # where each of them is, best first
+    while len(queue):
+        lengths = (ends - starts)[queue]
+        totals = np.cumsum(lengths)
+        visited = max(int(np.searchsorted(totals, _PAIRS_AT_ONCE, side="right")), 1)
+        best, lengths, totals = queue[:visited], lengths[:visited], totals[:visited]
+        better = np.repeat(best, lengths)
+        worse = np.arange(totals[-1]) + np.repeat(starts[best] - (totals - lengths), lengths)
+        ranked = preference[better] < preference[worse]
+        better, worse = better[ranked], worse[ranked]
+        overlaps = _iou(corners.take(better, axis=1), corners.take(worse, axis=1)) > threshold
+
+        remaining = _not_suppressed(better[overlaps], worse[overlaps], len(queue))
+        kept[preference[~remaining]] = False
+        remaining[best] = False
+        new_index = np.append(0, np.cumsum(remaining))
+        queue = new_index[queue[remaining[queue]]]
+        starts, ends = new_index[starts[remaining]], new_index[ends[remaining]]
+        preference, corners = preference[remaining], corners[:, remaining]
+    return order[kept]
 
 
-def _kept_of_one_class(boxes: np.ndarray, threshold: np.float32) -> np.ndarray:
-    """[N] bool: the boxes, given in order of preference, that no kept box before them suppresses."""
-    pairs = [pair[_iou(boxes[pair[:, 0]], boxes[pair[:, 1]]) > threshold] for pair in _pairs_that_meet(boxes)]
-    overlaps = np.sort(np.concatenate([np.empty((0, 2), dtype=np.int64), *pairs]), axis=1)
-    overlaps = overlaps[np.argsort(overlaps[:, 0], kind="stable")]
-    better, starts = np.unique(overlaps[:, 0], return_index=True)
-    kept = np.ones(len(boxes), dtype=bool)
-    for box, worse in zip(better.tolist(), np.split(overlaps[:, 1], starts[1:]), strict=False):
-        if kept[box]:
-            kept[worse] = False
-    return kept
+def _edge_ranks(boxes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The left edges and the right edges of boxes, [N] int64 both, as places in one line, class behind class.
+
+    Where a right and a left edge have the same x, the right one comes first: such boxes do not overlap. NaN comes last
+    in its class, so that no pair is missed because of it.
+    """
+    order = np.lexsort((np.concatenate((boxes[:, 2], boxes[:, 0])), np.tile(labels, 2)))
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks[len(boxes) :], ranks[: len(boxes)]
 
 
-def _pairs_that_meet(boxes: np.ndarray) -> Iterator[np.ndarray]:
-    """[P, 2] int64, some at a time: the pairs of boxes that overlap along x, the only ones whose IoU is above 0."""
-    finite = np.flatnonzero(np.isfinite(boxes).all(axis=1))
-    by_left = finite[np.argsort(boxes[finite, 0], kind="stable")]
-    # Box i meets those that begin before it ends: the next reach[i] ones.
-    ends = np.searchsorted(boxes[by_left, 0], boxes[by_left, 2], side="left")
-    reach = np.maximum(ends - np.arange(len(by_left)) - 1, 0)
-    total = np.cumsum(reach)
-    start = 0
-    while start < len(by_left):
-        before = total[start - 1] if start else 0
-        stop = max(int(np.searchsorted(total, before + _PAIRS_AT_ONCE, side="right")), start + 1)
-        first = np.repeat(np.arange(start, stop), reach[start:stop])
-        offset = np.arange(len(first)) - np.repeat(total[start:stop] - reach[start:stop] - before, reach[start:stop])
-        yield by_left[np.stack((first, first + 1 + offset), axis=1)]
-        start = stop
+def _not_suppressed(better: np.ndarray, worse: np.ndarray, number: int) -> np.ndarray:
+    """[number] bool: the boxes that no kept box overlaps.
+
+    Args:
+        better, worse: [P] int64, the boxes of each overlapping pair, by descending score of the better one.
+        number: of boxes.
+    """
+    remaining = np.ones(number, dtype=bool)
+    starts = np.flatnonzero(np.diff(better, prepend=-1))
+    for box, overlapped in zip(better[starts].tolist(), np.split(worse, starts[1:]), strict=False):
+        if remaining[box]:
+            remaining[overlapped] = False
+    return remaining
 
 
 @np.errstate(invalid="ignore", over="ignore", divide="ignore")
 def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[P] float32: the IoU of each pair of boxes, [P, 4] float32 xyxy both."""
-    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-    intersection = np.maximum(sides[:, 0], np.float32(0)) * np.maximum(sides[:, 1], np.float32(0))
-    area_a, area_b = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) for boxes in (a, b))
+    """[P] float32: the IoU of each pair of boxes, [4, P] float32 xyxy both."""
+    sides = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), np.float32(0))
+    intersection = sides[0] * sides[1]
+    area_a, area_b = ((boxes[2] - boxes[0]) * (boxes[3] - boxes[1]) for boxes in (a, b))
     return intersection / (area_a + area_b - intersection)

@@ -1,5 +1,6 @@
 """The ONNX Runtime backend."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,7 +32,8 @@ class OnnxRuntimeBackend:
 
     Raises:
         ModelError: the file is not a maskrt model or cannot be loaded.
-        DependencyError: ONNX Runtime is not installed.
+        DependencyError: ONNX Runtime is not installed, or cannot start any of the providers that were asked for.
+        ArgumentError: this ONNX Runtime has no such provider.
     """
 
     resizes = False
@@ -77,6 +79,7 @@ class OnnxRuntimeBackend:
                 f"ONNX Runtime {onnxruntime.__version__} cannot load {path}: {_first_line(error)}"
             ) from None
         self.providers = tuple(self._session.get_providers())
+        _check_first_choice(providers, self.providers, path)
         if set(inputs) != _INPUTS or not set(_OUTPUTS) <= set(outputs) or inputs["images"] not in _INPUT_DTYPES:
             raise ModelError(
                 f"{path} is damaged: its inputs {inputs} and outputs {outputs} are not those of a maskrt "
@@ -107,6 +110,19 @@ class OnnxRuntimeBackend:
             ) from None
         num_detections, boxes, scores, labels, *masks = outputs
         return Detections(num_detections, boxes, scores, labels, masks[0] if masks else None)
+
+
+def _check_first_choice(wanted: Sequence[str], started: Sequence[str], path: Path) -> None:
+    """ONNX Runtime itself goes on without a provider that it cannot start, and says so in its log alone."""
+    if not wanted or wanted[0] in started:
+        return
+    reason = (
+        f"ONNX Runtime cannot start {wanted[0]} for {path}: its driver, or a library that it needs (for CUDA also "
+        "cuDNN), is missing or of another version."
+    )
+    if not set(wanted) & set(started):
+        raise DependencyError(f"{reason} Install it, or choose another provider.")
+    warnings.warn(f"{reason} The model runs on {started[0]}.", RuntimeWarning, stacklevel=2)
 
 
 def _first_line(error: Exception) -> str:

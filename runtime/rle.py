@@ -80,26 +80,6 @@ def decompress_counts(text: str) -> np.ndarray:
     return values
 
 
-def _checked_counts(rle: RLE) -> np.ndarray:
-    height, width = rle["size"]
-    counts = decompress_counts(rle["counts"])
-    if counts.min(initial=0) < 0 or counts.sum() != height * width:
-        raise ArgumentError(
-            f"The RLE describes {counts.sum()} pixels, but its size {height}x{width} has {height * width}."
-        )
-    return counts
-
-
-def decode(rle: RLE) -> np.ndarray:
-    """The mask of an RLE as a bool array [height, width].
-
-    Raises:
-        ArgumentError: the counts are damaged or do not add up to the size.
-    """
-    height, width = rle["size"]
-    return counts_to_mask(_checked_counts(rle), height, width)
-
-
 def counts_to_mask(counts: np.ndarray, height: int, width: int) -> np.ndarray:
     """Draw run lengths (int64, adding up to height * width, zeros first) as a bool array [height, width]."""
     if not height * width:
@@ -115,4 +95,11 @@ def area(rle: RLE) -> int:
     Raises:
         ArgumentError: the counts are damaged or do not add up to the size.
     """
-    return int(_checked_counts(rle)[1::2].sum())
+    height, width = rle["size"]
+    counts = decompress_counts(rle["counts"])
+    described = sum(counts.tolist())  # of any size; int64 would overflow on damaged counts, and then fit again
+    if counts.min(initial=0) < 0 or described != height * width:
+        raise ArgumentError(
+            f"The RLE describes {described} pixels, but its size {height}x{width} has {height * width}."
+        )
+    return int(counts[1::2].sum())

@@ -101,7 +101,7 @@ class Segmenter:
         Args:
             images: a uint8 RGB array [H, W, 3], the path of an image file, or a sequence of these. Sizes may
                 differ: as in torchvision, smaller images of a batch are padded to the largest. TensorRT engines take
-                arrays on the GPU, too (torch, CuPy, PyCUDA, ...), and read them there.
+                arrays on the GPU, too (see `device_arrays`), and read them there.
             score_threshold: only instances with a higher score, 0 to 1. None: the source model's.
             nms_threshold: of two boxes of a class that overlap by more than this IoU, 0 to 1, only the better
                 one stays. None: the source model's.
@@ -153,12 +153,12 @@ class Segmenter:
             of this image, that error. The other images of its batch are not affected.
 
         Raises:
-            ArgumentError: a threshold outside of 0 to 1, a batch size below 1, or a single path; at once.
+            ArgumentError: a threshold outside of 0 to 1, a batch size below 1, or a single image; at once.
             Exception: what iterating `images` raises, after the results of all images before it.
             PipelineError: a step ended in an error that maskrt does not raise; its `__cause__` says in which.
         """
-        if isinstance(images, (str, Path)):
-            raise ArgumentError(f"stream expects several images, as in stream([{str(images)!r}]), but got one.")
+        if isinstance(images, (str, Path)) or len(getattr(images, "shape", ())) == 3:
+            raise ArgumentError("stream expects several images, but got one. Put it into a list: stream([image]).")
         if batch_size < 1:
             raise ArgumentError(f"batch_size should be at least 1, but is {batch_size}.")
         stages = BatchStages(
@@ -198,27 +198,36 @@ class Segmenter:
         )
 
     def postprocess(self, detections: Detections, batch: Batch) -> list[Instances]:
-        """Bring detections back to the original images. The last stage of `predict`."""
+        """Bring detections back to the original images. The last stage of `predict`.
+
+        Raises:
+            ModelError: the detections are none that a sound model gives.
+        """
         results = []
         for i, (size, original_size) in enumerate(zip(batch.image_sizes, batch.original_sizes, strict=True)):
             number = int(detections.num_detections[i])
-            boxes, labels = detections.boxes[i, :number], detections.labels[i, :number]
-            if not np.isfinite(boxes).all():
+            if not 0 <= number <= detections.boxes.shape[1]:
                 raise ModelError(
-                    f"{self.path} gave boxes that are not finite numbers: its weights are damaged, or too "
+                    f"{self.path} is damaged: it counted {number} detections in rows for {detections.boxes.shape[1]}."
+                )
+            boxes, scores, labels = (rows[i, :number] for rows in detections[1:4])
+            if not np.isfinite(boxes).all() or not np.isfinite(scores).all():
+                raise ModelError(
+                    f"{self.path} gave boxes or scores that are not finite numbers: its weights are damaged, or too "
                     f"large for its precision ({self.metadata.precision})."
                 )
-            if not 0 <= labels.max(initial=0) < len(self.class_names):
+            unknown = labels[(labels < 1) | (labels >= len(self.class_names))]
+            if len(unknown):
                 raise ModelError(
-                    f"{self.path} is damaged: it gave label {labels.max()}, but its metadata names only "
-                    f"{len(self.class_names)} classes."
+                    f"{self.path} is damaged: it gave label {unknown[0]}, but its metadata names labels 1 to "
+                    f"{len(self.class_names) - 1}."
                 )
             results.append(
                 Instances(
                     boxes=resize_boxes(boxes, size, original_size),
-                    scores=detections.scores[i, :number].copy(),
-                    labels=labels.copy(),
                     # Copied, so that the rows behind the detections are not kept alive.
+                    scores=scores.copy(),
+                    labels=labels.copy(),
                     mask_probabilities=None if detections.masks is None else detections.masks[i, :number].copy(),
                     class_names=self.class_names,
                     image_size=original_size,

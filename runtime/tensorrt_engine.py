@@ -22,6 +22,9 @@ _INPUTS = ("images", "image_sizes", "score_threshold", "nms_threshold")
 _OUTPUTS = ("num_detections", "boxes", "scores", "labels", "masks")
 _DTYPES = {"image_sizes": "int32", "num_detections": "int32", "labels": "int32"}  # the others are float32
 
+_REGISTRATION = threading.Lock()
+"""Of a log and of plugins: TensorRT keeps one of each in a process."""
+
 
 class Engine:
     """A deserialized engine.
@@ -48,18 +51,10 @@ class Engine:
         check_gpu(path, manifest, gpu.compute_capability, gpu.name)
         self._trt = import_tensorrt(path, manifest)
         self.title = f"{FLAVOR_NAMES[manifest.build.flavor]} {self._trt.__version__}"
-        self._log = _log_of(self._trt)
-        runtime = self._trt.Runtime(self._log)
-        if self._trt.__name__ == DISPATCH:
-            library = lean_library(manifest.build.tensorrt_version)
-            self._dispatch = runtime  # has to outlive the one that it loads
-            runtime = runtime.load_runtime(library)
-            if runtime is None:
-                raise ModelError(
-                    f"{path} cannot be loaded: TensorRT's dispatch runtime needs the lean runtime {library}, which it "
-                    f'cannot open. Install it: `pip install "tensorrt-lean=={manifest.build.tensorrt_version}"`.'
-                )
-        self._register_plugins(manifest, runtime)
+        with _REGISTRATION:
+            self._log = _log_of(self._trt)
+            runtime = self._make_runtime(manifest)
+            self._register_plugins(manifest, runtime)
         check_engine_file(path, manifest)
         self._log.take()
         self._engine = runtime.deserialize_cuda_engine(path.read_bytes())
@@ -68,6 +63,20 @@ class Engine:
         self.dtypes = self._check_tensors()
         self._lock = threading.Lock()
         self._context_config = self._make_context_config()
+
+    def _make_runtime(self, manifest: Manifest) -> Any:
+        runtime = self._trt.Runtime(self._log)
+        if self._trt.__name__ != DISPATCH:
+            return runtime
+        library = lean_library(manifest.build.tensorrt_version)
+        self._dispatch = runtime  # has to outlive the one that it loads
+        runtime = runtime.load_runtime(library)
+        if runtime is None:
+            raise ModelError(
+                f"{self.path} cannot be loaded: TensorRT's dispatch runtime needs the lean runtime {library}, which it "
+                f'cannot open. Install it: `pip install "tensorrt-lean=={manifest.build.tensorrt_version}"`.'
+            )
+        return runtime
 
     def _register_plugins(self, manifest: Manifest, runtime: Any) -> None:
         trt: Any = self._trt

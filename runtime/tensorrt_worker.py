@@ -143,7 +143,11 @@ class Execution:
         for name, size in shapes.items():
             if not self._context.set_input_shape(name, size):
                 raise engine.refusal(f"does not take {name} of shape {list(size)}")
-        if self._context.infer_shapes():
+        try:
+            complete = not self._context.infer_shapes()
+        except RuntimeError:  # a negative dimension, for example; the log says where
+            complete = False
+        if not complete:
             raise engine.refusal(f"cannot run images of shape {list(shape)}")
         specs = {
             name: Spec(dtype, tuple(shapes.get(name) or self._context.get_tensor_shape(name)))
@@ -159,6 +163,9 @@ class Execution:
         self._last: int | None = None  # where the images of the last run were, if it went well
         self._graph: Graph | None = None
         self._can_be_captured = True
+
+    def __del__(self) -> None:
+        self._graph = None  # before the context that it was captured from
 
     def bind(self, device: DeviceMemory, host: PinnedMemory) -> None:
         """Settle where everything lies. Called once."""

@@ -2,8 +2,10 @@
 
 Where two tiles overlap, both see the same pixels. So two detections, one of each tile, are of one object if they are of
 one class and their masks agree inside the shared region, or if one of them is cut off by its tile's border and the
-other covers it. Chains of such pairs make a group: an object may span many tiles. If a tile shows the object whole, its
-detection stands for the group; otherwise the group's cut-off detections are united.
+other covers it. In a crowd that may be so of several; what agrees best decides: of masks that agree, one at least has
+no better partner in the other's tile, and of a covered one the covering one is the best. Chains of such pairs make a
+group: an object may span many tiles. If a tile shows the object whole, its detection stands for the group; otherwise
+the group's cut-off detections are united.
 """
 
 from collections.abc import Iterator
@@ -101,32 +103,50 @@ def _groups(
     detections: TileDetections, tiles: list[Tile], cut: np.ndarray, areas: np.ndarray, height: int
 ) -> list[np.ndarray]:
     """The numbers of the detections of each object."""
-    runs = detections.runs
     group = np.arange(len(areas))
-    for a, b, shared in _pairs(detections, tiles):
-        common = intersection_area(runs[a], runs[b])
-        if not common or group[a] == group[b]:
+    starts = np.searchsorted(detections.tiles, np.arange(len(tiles) + 1)).tolist()
+    for first, second, shared in _overlapping(tiles):
+        a, b = np.arange(starts[first], starts[first + 1]), np.arange(starts[second], starts[second + 1])
+        if not len(a) or not len(b):
             continue
-        seen = area(clip(runs[a], shared, height)) + area(clip(runs[b], shared, height))
-        covered = any(cut[i] and common >= _COVERED * areas[i] for i in (a, b))
-        if covered or common >= _AGREEMENT * (seen - common):
-            group[group == group[b]] = group[a]
+        common, iou = _compare(detections, a, b, shared, height)
+        # Where objects of a class lie on each other, a detection may agree with several, but it is of only one.
+        best_of_a = (common > 0) & (iou == iou.max(axis=1, keepdims=True))
+        best_of_b = (common > 0) & (iou == iou.max(axis=0, keepdims=True))
+        agree = (best_of_a | best_of_b) & (iou >= _AGREEMENT)
+        covered_a = best_of_a & cut[a, None] & (common >= _COVERED * areas[a, None])
+        covered_b = best_of_b & cut[b] & (common >= _COVERED * areas[b])
+        for i, j in np.argwhere(agree | covered_a | covered_b):
+            group[group == group[b[j]]] = group[a[i]]
     return [np.flatnonzero(group == number) for number in np.unique(group)]
 
 
-def _pairs(detections: TileDetections, tiles: list[Tile]) -> Iterator[tuple[int, int, Tile]]:
-    """Detections of one class in two tiles whose boxes meet in the region that both see, and that region."""
-    boxes, labels = detections.boxes, detections.labels
-    starts = np.searchsorted(detections.tiles, np.arange(len(tiles) + 1)).tolist()
+def _overlapping(tiles: list[Tile]) -> Iterator[tuple[int, int, Tile]]:
+    """The numbers of each two tiles that overlap, and the region that both see."""
     regions = np.array(tiles)
     for first in range(len(tiles)):
-        corners = np.maximum(regions[first, :2], regions[:, :2]), np.minimum(regions[first, 2:], regions[:, 2:])
-        overlapping = np.flatnonzero((corners[0] < corners[1]).all(axis=1))
-        for second in overlapping[overlapping > first].tolist():
-            shared = Tile(*corners[0][second].tolist(), *corners[1][second].tolist())
-            a, b = slice(starts[first], starts[first + 1]), slice(starts[second], starts[second + 1])
-            low = np.maximum(np.maximum(boxes[a, None, :2], boxes[None, b, :2]), shared[:2])
-            high = np.minimum(np.minimum(boxes[a, None, 2:], boxes[None, b, 2:]), shared[2:])
-            meet = (low < high).all(axis=2) & (labels[a, None] == labels[None, b])
-            for i, j in np.argwhere(meet).tolist():
-                yield starts[first] + i, starts[second] + j, shared
+        low = np.maximum(regions[first, :2], regions[first + 1 :, :2])
+        high = np.minimum(regions[first, 2:], regions[first + 1 :, 2:])
+        for i in np.flatnonzero((low < high).all(axis=1)).tolist():
+            yield first, first + 1 + i, Tile(*low[i].tolist(), *high[i].tolist())
+
+
+def _compare(
+    detections: TileDetections, a: np.ndarray, b: np.ndarray, shared: Tile, height: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The masks of two tiles' detections, A and B of them, in the region that both tiles see.
+
+    Returns:
+        [A, B] int64, the pixels that both have, and [A, B] float64, the IoU; 0 for those of different classes.
+    """
+    boxes, labels = detections.boxes, detections.labels
+    low = np.maximum(np.maximum(boxes[a, None, :2], boxes[None, b, :2]), shared[:2])
+    high = np.minimum(np.minimum(boxes[a, None, 2:], boxes[None, b, 2:]), shared[2:])
+    meet = (low < high).all(axis=2) & (labels[a, None] == labels[b])
+    common, either = np.zeros(meet.shape, dtype=np.int64), np.ones(meet.shape, dtype=np.int64)
+    inside = {i: clip(detections.runs[i], shared, height) for i in (*a[meet.any(axis=1)], *b[meet.any(axis=0)])}
+    for i, j in np.argwhere(meet):
+        mask_a, mask_b = inside[a[i]], inside[b[j]]
+        common[i, j] = intersection_area(mask_a, mask_b)
+        either[i, j] = max(area(mask_a) + area(mask_b) - common[i, j], 1)
+    return common, common / either

@@ -126,9 +126,10 @@ class VideoReader:
     def _open(self, source: str, scheme: str) -> Any:
         # Over UDP, the default, a busy network costs frames.
         options = {"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {}
+        # Without `file:`, 12:30.mp4 would be something of the protocol 12.
+        url, timeout = (f"file:{source}", None) if self._path else (source, _PATIENCE)
         # A damaged title is no reason to refuse a video.
-        timeout = None if self._path else _PATIENCE
-        return self._av.open(source, timeout=timeout, options=options, metadata_errors="replace")
+        return self._av.open(url, timeout=timeout, options=options, metadata_errors="replace")
 
     def _open_camera(self, camera: re.Match[str]) -> Any:
         if not sys.platform.startswith("linux"):
@@ -149,6 +150,9 @@ class VideoReader:
                 f"{self.name} cannot be decoded: this FFmpeg has no decoder for its video. Convert it to H.264: "
                 "`ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4`."
             )
+        # Of one frame: FFmpeg's other kind of threads, one for each frame, is up to twice as fast, but loses whole
+        # frames behind a damaged one without a word.
+        context.thread_type = "SLICE"
         context.thread_count = threads or 0
         self.rate = Fraction(stream.guessed_rate or stream.average_rate or 25)
         self.time_base = Fraction(stream.time_base)
@@ -236,26 +240,30 @@ def newest(pictures: Iterator[Picture]) -> Generator[Picture]:
         VideoError: what `pictures` raises.
     """
     slot: deque[Picture] = deque(maxlen=1)
-    news: SimpleQueue[Exception | None] = SimpleQueue()  # None: look into the slot
+    news: SimpleQueue[BaseException | None] = SimpleQueue()  # None: look into the slot
     stopped = Event()
 
     def read() -> None:
-        end: Exception = StopIteration()
+        end: BaseException = StopIteration()
         try:
             for picture in pictures:
                 slot.append(picture)
                 news.put(None)
                 if stopped.is_set():
                     break
-        except Exception as error:
+        except BaseException as error:  # whatever it is: nobody may wait for a thread that has ended
             end = error
         news.put(end)
 
     thread = Thread(target=read, name="read", daemon=True)
     thread.start()
     try:
-        while (end := news.get()) is None:
-            if slot:  # else this was the news of a picture that a newer one has replaced
+        end = None
+        while end is None:
+            end = news.get()
+            while end is None and not news.empty():  # the news of pictures that newer ones have replaced
+                end = news.get()
+            if slot:  # else its news came when it had been taken
                 yield slot.pop()
         if not isinstance(end, StopIteration):
             raise end
@@ -265,6 +273,11 @@ def newest(pictures: Iterator[Picture]) -> Generator[Picture]:
 
 
 def import_av() -> ModuleType:
+    """PyAV.
+
+    Raises:
+        DependencyError: it is not installed.
+    """
     try:
         import av
     except ImportError as error:

@@ -43,7 +43,7 @@ class VideoWriter:
         self._time_base = time_base
         self._first_pts: int | None = None
         self._failure: VideoError | None = None
-        self._container = self._av.open(self._unfinished, "w", format="mp4")  # the file is made when there is a frame
+        self._container = self._av.open(f"file:{self._unfinished}", "w", format="mp4")  # made when there is a frame
         try:
             self._stream = self._add_stream(size, rate, threads)
         except BaseException:
@@ -89,19 +89,23 @@ class VideoWriter:
         frame.pts, frame.time_base = pts - self._first_pts, self._time_base
         self._mux(frame)
 
-    def close(self) -> None:
-        """Finish the file. Without a frame, or after an error, there is none.
+    def close(self) -> bool:
+        """Finish the file.
+
+        Returns:
+            Whether it was written: not without a frame, nor after `write` has failed.
 
         Raises:
             VideoError: the file cannot be written.
         """
         if self._first_pts is None or self._failure is not None:
             self._discard()
-            return
-        self._mux(None)
+            return False
         try:
+            self._mux(None)
             self._container.close()
             self._unfinished.replace(self._path)
+            return True
         except (OSError, self._av.FFmpegError) as error:
             raise self._cannot_write(error) from None
         finally:

@@ -58,6 +58,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 @pytest.fixture(scope="session")
 def shapes_model():
     """The trained demo model in FP32 PyTorch."""
+    pytest.importorskip("safetensors", reason="safetensors is not installed, which the demo model's weights need")
     from maskrt.shapes.model import shapes_model
 
     return shapes_model()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from maskrt.runtime.command import positive
 from maskrt.shapes.backgrounds import Split
 from maskrt.shapes.outlines import CLASS_NAMES
 from maskrt.shapes.scenes import Scene, generate_scene
@@ -43,10 +46,13 @@ def coco_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[st
 
 def ground_truth(count: int, split: Split = "test") -> dict[str, Any]:
     """The first `count` scenes of a split as a COCO dictionary; image ids are scene numbers plus one."""
+    return _coco_dictionary(generate_scene(number, split) for number in range(count))
+
+
+def _coco_dictionary(scenes: Iterable[Scene]) -> dict[str, Any]:
     images: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
-    for number in range(count):
-        scene = generate_scene(number, split)
+    for number, scene in enumerate(scenes):
         height, width = scene.image.shape[:2]
         images.append({"id": number + 1, "file_name": f"{number:05d}.png", "height": height, "width": width})
         records += coco_annotations(scene, number + 1, len(records) + 1)
@@ -54,26 +60,50 @@ def ground_truth(count: int, split: Split = "test") -> dict[str, Any]:
     return {"info": {}, "images": images, "annotations": records, "categories": categories}
 
 
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Writes an image `[H,W,3]` uint8 RGB.
+
+    Raises:
+        OSError: it cannot be written. (`cv2.imwrite` only returns False, which is easily missed.)
+    """
+    _, content = cv2.imencode(".png", cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR))
+    path.write_bytes(content.tobytes())
+
+
 def write_dataset(folder: Path, count: int, split: Split = "test") -> Path:
-    """Writes `count` scenes into `folder` (made if missing) and returns the path of their `annotations.json`."""
+    """Writes `count` scenes into `folder` (made if missing) and returns the path of their `annotations.json`.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(count):
-        image = generate_scene(number, split).image
-        cv2.imwrite(str(folder / f"{number:05d}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+    def written() -> Iterator[Scene]:
+        for number in range(count):
+            scene = generate_scene(number, split)
+            write_png(folder / f"{number:05d}.png", scene.image)
+            yield scene
+
+    annotations = _coco_dictionary(written())
     path = folder / "annotations.json"
-    path.write_text(json.dumps(ground_truth(count, split)), encoding="utf-8")
+    path.write_text(json.dumps(annotations), encoding="utf-8")
     return path
 
 
-def main() -> None:
+def main() -> int:
     """Writes a dataset: by default, training scenes to calibrate a lower precision with."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--split", choices=["train", "test"], default="train")
-    parser.add_argument("--count", type=int, default=64)
+    parser.add_argument("--count", type=positive, default=64)
     options = parser.parse_args()
-    print(write_dataset(options.folder, options.count, options.split))
+    try:
+        print(write_dataset(options.folder, options.count, options.split))
+    except OSError as error:
+        print(f"dataset: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from maskrt.evaluation.coco import average_precision
@@ -16,7 +16,7 @@ from maskrt.export.onnx_file import export_onnx
 from maskrt.export.verify import verify_onnx
 from maskrt.runtime import MaskrtError, Segmenter, infer
 from maskrt.shapes.backgrounds import photograph
-from maskrt.shapes.dataset import ground_truth
+from maskrt.shapes.dataset import ground_truth, write_png
 from maskrt.shapes.model import shapes_model
 from maskrt.shapes.score import held_out_images
 
@@ -25,13 +25,13 @@ _PHOTOGRAPHS = ("coins", "coffee")
 """Photographs no training scene shows; coins are disks, a cup on its saucer nearly so."""
 
 
-def write_pictures(folder: Path) -> None:
-    """Writes the demo's pictures: held-out scenes and photographs."""
+def write_pictures(folder: Path, scenes: Sequence[tuple[np.ndarray, int]]) -> None:
+    """Writes the demo's pictures: scenes, each with its id, and photographs."""
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = [(f"scene-{image_id:03d}.png", image) for image, image_id in held_out_images(_SCENES)]
+    pictures = [(f"scene-{image_id:03d}.png", image) for image, image_id in scenes]
     pictures += [(f"photo-{name}.png", photograph(name)) for name in _PHOTOGRAPHS]
     for name, image in pictures:
-        cv2.imwrite(str(folder / name), cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR))
+        write_png(folder / name, image)
 
 
 def run(output: Path) -> None:
@@ -43,7 +43,8 @@ def run(output: Path) -> None:
     print(f"   {verify_onnx(model, onnx_path)}")
 
     print("2. Segmenting held-out scenes and photographs")
-    write_pictures(output / "images")
+    scenes = list(held_out_images(_SCENES))
+    write_pictures(output / "images", scenes)
     code = infer.main([str(onnx_path), str(output / "images"), "--output", str(output), "--score-threshold", "0.5"])
     if code:
         raise MaskrtError(f"segmenting failed with the exit code {code}")
@@ -57,7 +58,7 @@ def run(output: Path) -> None:
     print("              box AP   mask AP   ms/image")
     for name, predict in sides.items():
         started = time.perf_counter()
-        results = [record for image, image_id in held_out_images(_SCENES) for record in predict(image, image_id)]
+        results = [record for image, image_id in scenes for record in predict(image, image_id)]
         milliseconds = (time.perf_counter() - started) / _SCENES * 1000
         box, mask = (average_precision(truth, results, kind).overall["AP"] for kind in ("bbox", "segm"))
         print(f"   {name:9} {box:8.4f} {mask:9.4f} {milliseconds:10.0f}")

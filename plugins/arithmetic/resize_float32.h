@@ -22,7 +22,7 @@ struct ResizeFloat32 {
     }
 
     // torch's area_pixel_compute_source_index, one rounding; position must be below 2^23, where float32 has halves.
-    MASKRT_HOST_DEVICE static Tap tap(int position, int source_size, Scale scale)
+    MASKRT_HOST_DEVICE static Tap row_tap(int position, int source_size, Scale scale)
     {
         const float source = fmaxf(fmaf(static_cast<float>(position) + 0.5f, scale, -0.5f), 0.0f);
         Tap tap;
@@ -34,14 +34,9 @@ struct ResizeFloat32 {
         return tap;
     }
 
-    MASKRT_HOST_DEVICE static Tap row_tap(int position, int source_size, Scale scale)
-    {
-        return tap(position, source_size, scale);
-    }
-
     MASKRT_HOST_DEVICE static Tap column_tap(int position, int source_size, Scale scale)
     {
-        return tap(position, source_size, scale);
+        return row_tap(position, source_size, scale);
     }
 
     // Along y first, as resize.py does: the order of the roundings.

@@ -22,8 +22,11 @@ if(NOT CMAKE_CUDA_ARCHITECTURES)
     foreach(architecture IN LISTS wanted)
         if(known MATCHES "compute_${architecture}(\n|$)")
             list(APPEND CMAKE_CUDA_ARCHITECTURES ${architecture}-real)
-            set(newest ${architecture})
+            if(NOT architecture GREATER 90)
+                set(portable ${architecture})
+            endif()
         endif()
     endforeach()
-    list(APPEND CMAKE_CUDA_ARCHITECTURES ${newest}-virtual)  # PTX, for GPUs newer than the list
+    # PTX, for GPUs that the list leaves out: of 9.0, because that of 12.0 does not run on 10.x and 11.x.
+    list(APPEND CMAKE_CUDA_ARCHITECTURES ${portable}-virtual)
 endif()

@@ -3,6 +3,7 @@
 set(MASKRT_PYTHON python3 CACHE STRING "The Python whose pip fetches the TensorRT headers where none are installed")
 set(kernel_lens kernel-lens==2.0.1)
 set(downloaded ${CMAKE_BINARY_DIR}/tensorrt_headers)
+unset(TENSORRT_INCLUDE_DIR CACHE)  # of an earlier build: TENSORRT_INCLUDE may have been set or changed since
 
 if(DEFINED ENV{TENSORRT_INCLUDE})
     find_path(TENSORRT_INCLUDE_DIR NvInferRuntime.h PATHS $ENV{TENSORRT_INCLUDE} NO_DEFAULT_PATH)

@@ -14,6 +14,22 @@ constexpr int kMaxBatch = 65535;          // the limit of gridDim.y
 constexpr int kMaxBoxes = 1 << 30;        // so that slots and their sums stay int32
 constexpr int kMaxOutputs = 1 << 30;
 
+int64_t divide_up(int64_t number, int64_t divisor)
+{
+    return (number + divisor - 1) / divisor;
+}
+
+// As many as there can be tiles of work in the round, up to kMaskBlocks.
+unsigned mask_blocks(const NmsRound& round)
+{
+    const int64_t left = round.call.boxes_per_image - round.first;
+    const int64_t candidates = left < round.size ? left : round.size;
+    const int64_t kept = round.first > 0 ? round.call.max_output : 0;
+    const int64_t tiles = divide_up(candidates, kWordCandidates)
+        * (divide_up(candidates, kMaskThreads) + divide_up(kept, kMaskThreads));
+    return static_cast<unsigned>(tiles < kMaskBlocks ? tiles : kMaskBlocks);
+}
+
 template <typename T>
 T* at(void* workspace, uint64_t offset)
 {
@@ -44,7 +60,7 @@ int32_t launch_batched_nms(const MaskrtBatchedNms& call, void* workspace, cudaSt
     int from = 0;
     int64_t reach = kSortTile;
     for (int pass = 0; pass < sizes.merge_passes() && status == 0; ++pass) {
-        const unsigned blocks = static_cast<unsigned>((slots + kMergeThreads - 1) / kMergeThreads);
+        const unsigned blocks = static_cast<unsigned>(divide_up(slots, kMergeThreads));
         status = launch(&merge_runs_kernel, dim3(blocks, batch), dim3(kMergeThreads), stream,
             static_cast<const uint64_t*>(at<uint64_t>(workspace, layout.keys[from])),
             static_cast<const int32_t*>(at<int32_t>(workspace, layout.run_lengths[from])),
@@ -65,7 +81,7 @@ int32_t launch_batched_nms(const MaskrtBatchedNms& call, void* workspace, cudaSt
     round.words = sizes.round_candidates(false) / kWordCandidates;
     while (round.first < call.boxes_per_image && status == 0) {
         round.size = sizes.round_candidates(round.first == 0);
-        status = launch(&mask_kernel, dim3(kMaskBlocks, batch), dim3(kMaskThreads), stream, round);
+        status = launch(&mask_kernel, dim3(mask_blocks(round), batch), dim3(kMaskThreads), stream, round);
         if (status == 0) {
             status = launch(&resolve_kernel, dim3(batch), dim3(kResolveThreads), stream, round);
         }

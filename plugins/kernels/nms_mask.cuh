@@ -8,7 +8,7 @@
 namespace maskrt {
 
 constexpr int kMaskThreads = 256;
-constexpr int kMaskBlocks = 1024;  // per image; each takes tiles in turn, so that an image with nothing to do costs little
+constexpr int kMaskBlocks = 1024;  // per image, at most: each takes tiles in turn
 
 __device__ inline uint64_t warp_or(uint64_t word)
 {
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kMaskThreads) mask_kernel(const __grid_constan
     const int candidate_tiles = (count + kMaskThreads - 1) / kMaskThreads;
     const int kept_tiles = (kept + kMaskThreads - 1) / kMaskThreads;
     const int tiles = words * (candidate_tiles + kept_tiles);
-    for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += kMaskBlocks) {
+    for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
         const int word = tile % words;
         const int source_tile = tile / words;
         const bool from_round = source_tile < candidate_tiles;

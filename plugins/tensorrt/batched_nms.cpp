@@ -59,6 +59,10 @@ int32_t BatchedNMS::getOutputShapes(DimsExprs const* inputs, int32_t input_count
             return 1;
         }
     }
+    if (!may_be(inputs[0].d[2], 4) || !may_be(inputs[3].d[0], 1) || !may_be(inputs[4].d[0], 1)) {
+        log_error("BatchedNMS: boxes must be [B, N, 4] and each threshold [1]");
+        return 1;
+    }
     outputs[0].nbDims = 1;
     outputs[0].d[0] = inputs[0].d[0];
     outputs[1].nbDims = 2;
@@ -88,9 +92,19 @@ int32_t BatchedNMS::enqueue(PluginTensorDesc const* input_descriptions, PluginTe
     void const* const* inputs, void* const* outputs, void* workspace, cudaStream_t stream) noexcept
 {
     const Dims& boxes = input_descriptions[0].dims;
-    if (boxes.d[0] > INT_MAX || boxes.d[1] > INT_MAX) {
-        log_error("BatchedNMS: too many boxes for one call");
+    if (boxes.d[0] > INT_MAX || boxes.d[1] > INT_MAX || boxes.d[2] != 4) {
+        log_error("BatchedNMS: boxes must be [B, N, 4], but are [%lld, %lld, %lld]", static_cast<long long>(boxes.d[0]),
+            static_cast<long long>(boxes.d[1]), static_cast<long long>(boxes.d[2]));
         return 1;
+    }
+    for (int32_t i = 1; i <= 2; ++i) {
+        const Dims& other = input_descriptions[i].dims;
+        if (other.d[0] != boxes.d[0] || other.d[1] != boxes.d[1]) {
+            log_error("BatchedNMS: %s must be [%lld, %lld], as boxes are, but are [%lld, %lld]", kInputNames[i],
+                static_cast<long long>(boxes.d[0]), static_cast<long long>(boxes.d[1]),
+                static_cast<long long>(other.d[0]), static_cast<long long>(other.d[1]));
+            return 1;
+        }
     }
     MaskrtBatchedNms call{};
     call.batch = static_cast<int32_t>(boxes.d[0]);

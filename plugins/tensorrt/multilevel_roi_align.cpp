@@ -90,6 +90,16 @@ int32_t MultilevelRoIAlign::getOutputDataTypes(
             attributes_.level_count, 1 + attributes_.level_count, input_count);
         return 1;
     }
+    if (input_types[0] != DataType::kFLOAT) {
+        log_error("MultilevelRoIAlign: rois must be float32");
+        return 1;
+    }
+    for (int32_t i = 1; i < input_count; ++i) {
+        if ((input_types[i] != DataType::kFLOAT && input_types[i] != DataType::kHALF) || input_types[i] != input_types[1]) {
+            log_error("MultilevelRoIAlign: features must be all float32 or all float16, but feature %d is not", i - 1);
+            return 1;
+        }
+    }
     output_types[0] = input_types[1];
     return 0;
 }
@@ -100,8 +110,7 @@ int32_t MultilevelRoIAlign::getOutputShapes(DimsExprs const* inputs, int32_t inp
     if (input_count != 1 + attributes_.level_count || output_count != 1) {
         return 1;
     }
-    const bool rois_fit = inputs[0].nbDims == 3 && (!inputs[0].d[2]->isConstant() || inputs[0].d[2]->getConstantValue() == 4);
-    if (!rois_fit) {
+    if (inputs[0].nbDims != 3 || !may_be(inputs[0].d[2], 4)) {
         log_error("MultilevelRoIAlign: rois must be [B, R, 4]");
         return 1;
     }
@@ -141,8 +150,9 @@ int32_t MultilevelRoIAlign::enqueue(PluginTensorDesc const* input_descriptions, 
     const PluginTensorDesc& first_feature = input_descriptions[1];
     MaskrtRoiAlign call{};
     call.attributes = attributes_;
-    if (rois.d[0] > INT_MAX || rois.d[1] > INT_MAX) {
-        log_error("MultilevelRoIAlign: too many RoIs for one call");
+    if (rois.d[0] > INT_MAX || rois.d[1] > INT_MAX || rois.d[2] != 4) {
+        log_error("MultilevelRoIAlign: rois must be [B, R, 4], but are [%lld, %lld, %lld]",
+            static_cast<long long>(rois.d[0]), static_cast<long long>(rois.d[1]), static_cast<long long>(rois.d[2]));
         return 1;
     }
     call.batch = static_cast<int32_t>(rois.d[0]);

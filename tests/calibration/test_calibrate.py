@@ -62,6 +62,15 @@ def test_rows_without_a_roi_do_not_count(exported, scene_folder, tmp_path):
     assert with_empty.thresholds[head] == without.thresholds[head]
 
 
+def test_an_image_that_cannot_be_read_is_named_and_counted(exported, scene_folder, tmp_path):
+    for number, file in enumerate(sorted(scene_folder.iterdir())):
+        (tmp_path / file.name).write_bytes(file.read_bytes() if number < 8 else b"broken")
+    found, shown = run(exported, tmp_path, [])
+    assert found.images == 8
+    assert shown.count("left out: ") == 2
+    assert "[10/10]" in shown
+
+
 def test_too_many_unreadable_images(exported, scene_folder, tmp_path):
     for number, file in enumerate(sorted(scene_folder.iterdir())):
         (tmp_path / file.name).write_bytes(file.read_bytes() if number < 7 else b"broken")

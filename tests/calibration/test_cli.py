@@ -42,19 +42,38 @@ def test_fp16_needs_no_images_and_names_its_output_after_the_model(shapes_onnx, 
     assert (tmp_path / "model.fp16.onnx").is_file()
 
 
-def test_a_budget_that_cannot_be_met(shapes_onnx, scene_folder, held_out, tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def quantize_with_budget(shapes_onnx, scene_folder, held_out, tmp_path, monkeypatch):
+    """Runs `maskrt-quantize --max-ap-drop 0.003` into a.onnx, with AP made up: of the FP32 file, and of all others."""
     from maskrt.calibration import quantization
     from maskrt.calibration.accuracy import Accuracy
 
-    accuracies = iter([Accuracy(0.5, 0.5)])
-    monkeypatch.setattr(quantization, "measure_accuracy", lambda *_: next(accuracies, Accuracy(0.4, 0.4)))
-    output = tmp_path / "a.onnx"
-    arguments = ["--images", str(scene_folder), "--eval", str(held_out), "--max-ap-drop", "0.003"]
-    assert main([str(shapes_onnx), "--output", str(output), *arguments]) == 1
+    def run(before, after):
+        accuracies = iter([Accuracy(before, before)])
+        monkeypatch.setattr(quantization, "measure_accuracy", lambda *_: next(accuracies, Accuracy(after, after)))
+        arguments = ["--images", str(scene_folder), "--eval", str(held_out), "--max-ap-drop", "0.003"]
+        return main([str(shapes_onnx), "--output", str(tmp_path / "a.onnx"), *arguments])
+
+    return run
+
+
+def test_a_budget_that_cannot_be_met(quantize_with_budget, tmp_path, capsys):
+    assert quantize_with_budget(0.5, 0.4) == 1
     captured = capsys.readouterr()
     assert "no choice of layers keeps the loss of AP within 0.003; the best one loses 0.1000" in captured.err
-    assert output.is_file()
+    assert (tmp_path / "a.onnx").is_file()
     assert "roi_heads.mask_head.0" in captured.out
+
+
+def test_a_budget_that_is_met(quantize_with_budget, capsys):
+    assert quantize_with_budget(0.5, 0.498) == 0
+    assert "The loss of AP, 0.0020, is within 0.003." in capsys.readouterr().out
+
+
+def test_a_budget_where_there_is_no_ap_to_lose(quantize_with_budget, tmp_path, capsys):
+    assert quantize_with_budget(0, 0) == 2
+    assert "has a box AP of 0 on" in capsys.readouterr().err
+    assert not (tmp_path / "a.onnx").exists()
 
 
 @pytest.mark.parametrize(
@@ -70,9 +89,14 @@ def test_a_budget_that_cannot_be_met(shapes_onnx, scene_folder, held_out, tmp_pa
         (["MODEL", "--images", "SCENES", "--eval", "nowhere.json"], "nowhere.json cannot be read"),
         (["MODEL", "--images", "SCENES", "--layers", "nowhere.json"], "nowhere.json cannot be read"),
         (["MODEL", "--precision", "fp16", "--eval", "EVAL", "--max-ap-drop", "0"], "nor with precision fp16"),
+        (["MODEL", "--precision", "fp16", "--layers", "any.json"], "(--layers) is for int8 and fp8"),
         (["MODEL", "--precision", "fp16", "--output", "no/folder/a.onnx"], "there is no folder no/folder"),
         (["MODEL", "--precision", "fp16", "--output", "empty"], "is a folder"),
         (["INT8", "--images", "SCENES"], "is of precision int8 already"),
+        (["MODEL", "--images", "SCENES", "--percentile", "99.9"], "--percentile goes with --method percentile"),
+        (["MODEL", "--images", "SCENES", "--cache", "no/folder/a.json"], "there is no folder no/folder"),
+        (["MODEL", "--images", "SCENES", "--cache", "MODEL"], "is the model itself"),
+        (["MODEL", "--images", "SCENES", "--output", "MODEL"], "is the model itself"),
         (["MODEL", "--precision", "fp8", "--images", "SCENES", "--target", "t4"], "t4 .* has no fp8"),
         (["MODEL", "--precision", "fp16", "--target", "gtx480"], "There is no target 'gtx480'"),
     ],

@@ -1,4 +1,3 @@
-import io
 import json
 
 import cv2
@@ -16,6 +15,14 @@ def write_pictures(folder, count):
     return folder
 
 
+def write_video(path, count):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for number in range(count):
+        writer.write(np.full((48, 64, 3), 10 * number, np.uint8))
+    writer.release()
+    return path
+
+
 def test_the_same_seed_gives_the_same_images(tmp_path):
     folder = write_pictures(tmp_path / "a", 30)
     first, again, other = (choose_images(folder, 10, seed) for seed in (0, 0, 1))
@@ -23,7 +30,7 @@ def test_the_same_seed_gives_the_same_images(tmp_path):
     assert first.fingerprint() == again.fingerprint()
     assert set(first.files) != set(other.files)
     assert len(first) == len(set(first.files)) == 10
-    values = [int(image[0, 0, 0]) for image in first.read(io.StringIO())]
+    values = [int(image[0, 0, 0]) for image in first.read(pytest.fail)]
     assert values == [int(file.stem) for file in first.files]
 
 
@@ -49,15 +56,12 @@ def test_a_coco_data_set(tmp_path):
 
 
 def test_frames_of_a_video(tmp_path):
-    path = tmp_path / "clip.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
-    for number in range(25):
-        writer.write(np.full((48, 64, 3), 10 * number, np.uint8))
-    writer.release()
-    sample = choose_images(path, 9, 0)
+    path = write_video(tmp_path / "clip.avi", 25)
+    # Told by its content: the name may be any.
+    sample = choose_images(path.rename(tmp_path / "clip"), 9, 0)
     assert sample.frames is not None
     assert len(sample) == 9
-    frames = list(sample.read(io.StringIO()))
+    frames = list(sample.read(pytest.fail))
     assert [image.shape for image in frames] == [(48, 64, 3)] * 9
     assert [round(image.mean() / 10) for image in frames] == list(sample.frames)
 
@@ -65,9 +69,18 @@ def test_frames_of_a_video(tmp_path):
 def test_an_image_that_cannot_be_read_is_named_and_left_out(tmp_path):
     folder = write_pictures(tmp_path / "a", 9)
     (folder / "004.png").write_bytes(b"not a picture")
-    stream = io.StringIO()
-    assert len(list(choose_images(folder, 9, 0).read(stream))) == 8
-    assert "004.png" in stream.getvalue()
+    left_out: list[str] = []
+    assert len(list(choose_images(folder, 9, 0).read(left_out.append))) == 8
+    (sentence,) = left_out
+    assert "004.png" in sentence
+
+
+def test_a_video_that_was_cut_off_after_its_frames_were_chosen(tmp_path):
+    sample = choose_images(write_video(tmp_path / "clip.avi", 25), 25, 0)
+    write_video(tmp_path / "clip.avi", 10)
+    left_out: list[str] = []
+    assert len(list(sample.read(left_out.append))) == 10
+    assert [sentence.split()[-4] for sentence in left_out] == [str(number) for number in range(10, 25)]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import onnx
 import pytest
 import torch
 
-from maskrt.calibration.layers import find_layers, groups_of, macs_by_group
+from maskrt.calibration.layers import find_layers, groups_of
 
 
 @pytest.mark.parametrize(
@@ -32,18 +32,12 @@ def test_macs_are_what_a_brute_force_count_gives(layer, shape, tmp_path):
 
 
 def test_groups_of_the_demo_model(shapes_onnx):
-    layers = find_layers(onnx.load(shapes_onnx, load_external_data=False).graph)
+    layers = find_layers(onnx.load(shapes_onnx).graph)
     groups = groups_of(layers)
     assert groups[0] == "backbone.body"
     assert {"backbone.body.layer1.0", "rpn.head", "roi_heads.box_head", "roi_heads.mask_predictor"} <= set(groups)
     assert sum(layer.group == "roi_heads.box_predictor" for layer in layers) == 2
     assert sum(layer.operator == "ConvTranspose" for layer in layers) == 1
-
-
-def test_macs_add_up_in_a_group(shapes_onnx):
-    layers = [layer for layer in find_layers(onnx.load(shapes_onnx).graph) if layer.group == "roi_heads.box_head"]
-    shapes = {layers[0].input: (256, 128 * 49), layers[1].input: (256, 256)}
-    assert macs_by_group(layers, shapes) == {"roi_heads.box_head": 256 * 256 * (128 * 49 + 256)}
 
 
 def test_a_matrix_product_without_constant_weights_is_no_layer(make_graph):

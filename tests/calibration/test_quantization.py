@@ -1,4 +1,6 @@
+import json
 import os
+import shutil
 
 import onnx
 import pytest
@@ -7,7 +9,7 @@ from maskrt.calibration import CalibrationOptions, quantize
 from maskrt.calibration.accuracy import Accuracy
 from maskrt.calibration.model_file import custom_operators
 from maskrt.calibration.quantization import choice_path
-from maskrt.runtime import ArgumentError, Segmenter
+from maskrt.runtime import ArgumentError, ImageError, Segmenter
 from maskrt.shapes.dataset import write_dataset
 
 
@@ -74,6 +76,24 @@ def test_a_budget_that_is_met_at_once_keeps_nothing(shapes_onnx, scene_folder, h
     assert result.before is not None
     assert result.after is not None
     assert result.before.drop_to(result.after) <= 0.5
+
+
+def test_a_cached_calibration_that_lacks_a_tensor_is_measured_anew(shapes_onnx, scene_folder, int8_onnx, tmp_path):
+    cache = tmp_path / "cache.json"
+    content = json.loads((int8_onnx.parent / "shapes.max.calibration.json").read_text())
+    content["thresholds"].popitem()
+    cache.write_text(json.dumps(content))
+    output = tmp_path / "a.onnx"
+    quantize(shapes_onnx, output, "int8", CalibrationOptions(scene_folder, cache=cache))
+    assert output.read_bytes() == int8_onnx.read_bytes()
+
+
+def test_no_file_is_left_where_measuring_fails(shapes_onnx, held_out, tmp_path):
+    folder = shutil.copytree(held_out.parent, tmp_path / "damaged")
+    next(folder.glob("*.png")).write_bytes(b"not a picture")
+    with pytest.raises(ImageError):
+        quantize(shapes_onnx, tmp_path / "a.onnx", "fp16", evaluation=folder / held_out.name)
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp8"])

@@ -48,5 +48,11 @@ def test_nothing_beyond_the_largest_value_is_covered(method):
     assert 0 < collect(method, [values]) <= 2
 
 
+def test_a_tensor_that_is_almost_always_zero_is_not_cut_to_zero():
+    values = np.zeros(100_000, np.float32)
+    values[:5] = 3
+    assert 0 < collect("percentile", [values], 99.9) <= 3
+
+
 def test_tensors_without_values_have_no_threshold():
     assert ThresholdCollector("max", 99.9).thresholds() == {}

@@ -5,9 +5,10 @@ A block that cannot be executed has a comment right before it, with one of the r
     <!-- not run: needs a GPU -->
 
 Such a block is still checked: the options of its maskrt commands and its make targets exist, and what its Python
-imports is there. It shows up as a skipped test with its reason. The others are executed in order, each in a process of
+imports is there. It shows up as a skipped test with its reason. Where it only lacks files or the internet, its
+`maskrt-infer` runs on the files below. The others are executed in order, each in a process of
 its own, in a folder that looks like the checkout and has the demo model (`model.onnx`, `out/model.onnx`), `street.jpg`,
-`extra.jpg` and the folder `photos/`.
+`extra.jpg`, the folder `photos/`, a larger `aerial.tif`, and `clip.mp4` of half a second.
 """
 
 from __future__ import annotations
@@ -215,6 +216,15 @@ def make_checkout(folder: Path) -> None:
     (folder / ".venv" / ".ready").touch()
 
 
+def _write_clip(path: Path, picture: np.ndarray) -> None:
+    """Five frames of the picture, in half a second."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, picture.shape[1::-1])
+    assert writer.isOpened()
+    for _ in range(5):
+        writer.write(picture)
+    writer.release()
+
+
 @pytest.fixture
 def workplace(shapes_onnx: Path, photographs: dict[str, np.ndarray], tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """A folder to run blocks in, and their environment."""
@@ -226,6 +236,8 @@ def workplace(shapes_onnx: Path, photographs: dict[str, np.ndarray], tmp_path: P
     for name, photograph in (("street", "coffee"), ("extra", "chelsea"), ("photos/a", "astronaut")):
         small = cv2.resize(photographs[photograph], (240, 160), interpolation=cv2.INTER_AREA)
         cv2.imwrite(str(tmp_path / f"{name}.jpg"), small[:, :, ::-1])
+    cv2.imwrite(str(tmp_path / "aerial.tif"), photographs["astronaut"])
+    _write_clip(tmp_path / "clip.mp4", cv2.resize(photographs["coffee"], (240, 160)))
     path = f"{tmp_path / '.venv' / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     return tmp_path, {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
@@ -370,3 +382,22 @@ def test_make_runs_in_a_block(workplace: tuple[Path, dict[str, str]]) -> None:
     """With the checkout's Makefile, this process's Python, and the model that is there already."""
     text = "make infer IMAGES=photos INFER_OPTIONS=--no-overlays\ntest -s out/infer/results.json\n"
     run_block(block(text), *workplace)
+
+
+def commands_for_stand_ins() -> Iterator[tuple[Block, str]]:
+    """Each `maskrt-infer` of a block that needs the user's files or the internet, without its cameras and streams."""
+    for marked in MARKED:
+        if marked.language == "sh" and marked.reason in ("needs the internet", "needs your own files"):
+            for words in simple_commands(marked.text):
+                if words[0] == "maskrt-infer":
+                    yield marked, shlex.join(word for word in words if not word.startswith(("camera:", "rtsp:")))
+
+
+@pytest.mark.parametrize(
+    ("marked", "command"), commands_for_stand_ins(), ids=lambda value: value if isinstance(value, str) else value.place
+)
+def test_command_of_a_marked_block_runs_on_stand_ins(
+    marked: Block, command: str, workplace: tuple[Path, dict[str, str]]
+) -> None:
+    pytest.importorskip("av")
+    run_block(marked._replace(text=command), *workplace)

@@ -137,3 +137,18 @@ def fake_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
         return folder
 
     return make
+
+
+@pytest.fixture
+def unpack(tmp_path: Path) -> Callable[[Path], Path]:
+    """`unpack(archive)` unpacks a package as a user does; returns the folder inside."""
+
+    def extract(archive: Path) -> Path:
+        device = tmp_path / "device"
+        device.mkdir()
+        result = subprocess.run(["tar", "xf", str(archive)], cwd=device, capture_output=True, text=True, check=True)
+        assert result.stderr == ""  # no warning of implausible times
+        (inside,) = device.iterdir()
+        return inside
+
+    return extract

@@ -11,6 +11,7 @@ import pytest
 from maskrt.calibration.model_file import remove_seal
 from maskrt.engines import cli
 from maskrt.engines.build import default_output
+from maskrt.engines.gpu import Gpu
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -33,7 +34,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         (["--target=h100", "--flavor=tensorrt-rtx"], "does not support h100"),
         (["--target=rtx4090", "--min=1x300x320"], "multiple of 32: 288 or 320"),
         (["--target=rtx4090", "--max=8"], "BATCHxHEIGHTxWIDTH"),
-        (["--target=rtx4090", "--workspace=0"], "workspace must be at least 1 MiB"),
+        (["--target=rtx4090", "--workspace=0"], r"workspace must be 1 to 1,048,576 MiB, but is 0"),
+        (["--target=rtx4090", "--workspace=9999999999999999"], r"workspace must be 1 to 1,048,576 MiB"),
         (["--all-targets", "--output=no-such-folder"], "no folder no-such-folder"),
     ],
 )
@@ -48,6 +50,9 @@ def test_options_for_tensorrt_rtx(capsys: pytest.CaptureFixture[str], skeleton_o
     assert "has no lean runtime" in refused(capsys, *options, "--version-compatible")
     assert "it is a folder" in refused(capsys, *options, f"--output={tmp_path}")
     assert "there is no folder" in refused(capsys, *options, f"--output={tmp_path / 'missing' / 'a.engine'}")
+    (tmp_path / "a.engine.json").mkdir()
+    assert "a.engine.json: it is a folder" in refused(capsys, *options, f"--output={tmp_path / 'a.engine'}")
+    assert "would overwrite its ONNX file" in refused(capsys, *options, f"--output={skeleton_onnx}")
 
 
 def test_precision_that_the_gpu_does_not_have(
@@ -149,6 +154,23 @@ def test_all_targets(
     assert output.err == "maskrt-engine: failed for l4\n"
     for name in ("jetson-xavier", "jetson-orin", "t4", "rtx2080", "h100", "local"):
         assert re.search(rf"^skipped {name}: \w+", output.out, re.MULTILINE)
+
+
+def test_all_targets_passes_on_what_is_for_tensorrt(
+    builds: dict[str, list[str]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    skeleton_onnx: Path,
+    tmp_path: Path,
+) -> None:
+    """To the targets that it builds; the others are left out, with the reason."""
+    monkeypatch.setattr(cli, "local_gpu", lambda: Gpu("stand-in", "8.6"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    options = ["--version-compatible", f"--timing-cache={tmp_path / 'kernels.timing'}"]
+    assert cli.main([str(skeleton_onnx), "--all-targets", *options]) == 0
+    assert list(builds) == ["a10", "rtx3090", "local"]
+    assert all(set(options) <= set(command) for command in builds.values())
+    assert "skipped rtx4090: TensorRT-RTX times no kernels while it builds" in capsys.readouterr().out
 
 
 def test_all_targets_of_a_precision(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from maskrt.engines import EngineError, files
-from maskrt.engines.files import check_writable, write_together
+from maskrt.engines.files import write_together
 
 
 @pytest.fixture
@@ -76,14 +76,3 @@ def test_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_other_errors_are_said(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"Cannot write .*: No such file or directory"):
         write_together({tmp_path / "missing" / "a": b"1"})
-
-
-def test_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_writable(tmp_path / "a.engine")
-    with pytest.raises(EngineError, match=r"it is a folder. Give --output the name of a file"):
-        check_writable(tmp_path)
-    with pytest.raises(EngineError, match=r"there is no folder .*missing"):
-        check_writable(tmp_path / "missing" / "a.engine")
-    monkeypatch.setattr(files.os, "access", lambda path, mode: False)
-    with pytest.raises(EngineError, match=r"no permission to write in"):
-        check_writable(tmp_path / "a.engine")

@@ -1,4 +1,4 @@
-"""The edge package: what is in it, that it installs and runs without this repository, and what stops it."""
+"""The edge package: what is in it, and what stops it."""
 
 from __future__ import annotations
 
@@ -33,15 +33,6 @@ def engine(
     return write_engine(tmp_path, skeleton_onnx)
 
 
-def unpack(archive: Path, folder: Path) -> Path:
-    """Unpacks as a user does; returns the folder inside."""
-    folder.mkdir(exist_ok=True)
-    result = subprocess.run(["tar", "xf", str(archive)], cwd=folder, capture_output=True, text=True, check=True)
-    assert result.stderr == ""  # no warning of implausible times
-    (inside,) = folder.iterdir()
-    return inside
-
-
 def check_sums(folder: Path) -> subprocess.CompletedProcess[str]:
     command = ["sha256sum", "--check", "--quiet", package.CHECKSUMS]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -52,9 +43,9 @@ def wheel_in(folder: Path) -> Path:
     return wheel
 
 
-def test_what_is_in_it(engine: Path, skeleton_onnx: Path, tmp_path: Path) -> None:
+def test_what_is_in_it(engine: Path, skeleton_onnx: Path, tmp_path: Path, unpack: Callable[[Path], Path]) -> None:
     written = package.make_package(engine, tmp_path / "edge.tar.gz", onnx=skeleton_onnx)
-    folder = unpack(written.path, tmp_path / "device")
+    folder = unpack(written.path)
     assert folder.name == "edge"
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     assert {f"edge/{name}": path.stat().st_size for name, path in found.items()} == dict(written.files)
@@ -71,7 +62,7 @@ def test_what_is_in_it(engine: Path, skeleton_onnx: Path, tmp_path: Path) -> Non
     assert "tensorrt-rtx-cu13==1.7.1.116\n" in found["requirements.txt"].read_text()
     readme = found["README.md"].read_text()
     assert f"pip install ./{wheel.name}\n" in readme
-    assert f"maskrt-infer {engine.name} photos/" in readme
+    assert f"    maskrt-infer {engine.name} photos/" in readme
     assert "For rtx4090 (compute capability 8.9), fp16." in readme
     assert len(readme.splitlines()) <= 15
 
@@ -89,9 +80,9 @@ def test_same_files_same_bytes(engine: Path, tmp_path: Path, monkeypatch: pytest
     assert packages[0] == packages[1]
 
 
-def test_every_damaged_file_is_found(engine: Path, skeleton_onnx: Path, tmp_path: Path) -> None:
+def test_every_damaged_file_is_found(engine: Path, skeleton_onnx: Path, unpack: Callable[[Path], Path]) -> None:
     archive = package.make_package(engine, onnx=skeleton_onnx).path
-    folder = unpack(archive, tmp_path / "device")
+    folder = unpack(archive)
     assert check_sums(folder).returncode == 0
     for path in folder.rglob("*"):
         if path.is_dir() or path.name == package.CHECKSUMS:
@@ -109,6 +100,7 @@ def test_for_a_jetson(
     fake_plugins: Callable[..., Path],
     write_engine: Callable[..., Path],
     skeleton_onnx: Path,
+    unpack: Callable[[Path], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -116,7 +108,7 @@ def test_for_a_jetson(
     build = {"target": "local", "compute_capability": "8.7", "flavor": "tensorrt", "tensorrt_version": "10.3.0"}
     engine = write_engine(tmp_path, skeleton_onnx, **build)
     monkeypatch.setattr(package_contents.platform, "machine", lambda: "aarch64")
-    folder = unpack(package.make_package(engine).path, tmp_path / "device")
+    folder = unpack(package.make_package(engine).path)
     requirements = (folder / "requirements.txt").read_text()
     assert "cuda-bindings==12." in requirements
     assert "# TensorRT 10.3.0 comes with JetPack.\n" in requirements
@@ -173,7 +165,9 @@ def test_files_that_are_missing_or_do_not_belong(
 ) -> None:
     assert "there is no such file. `maskrt-engine`" in refused(capsys, tmp_path / "none.engine")
     assert "there is no such file. `maskrt-export`" in refused(capsys, tmp_path / "none.onnx")
-    assert "expected a file that ends in .engine or .onnx" in refused(capsys, tmp_path / "model.pth")
+    for other in (tmp_path / "model.pth", tmp_path, "."):
+        assert "expected a file that ends in .engine or .onnx" in refused(capsys, other)
+    assert "expected a file that ends in .onnx, by which" in refused(capsys, engine, "--onnx", engine)
     assert "is an ONNX file already" in refused(capsys, skeleton_onnx, "--onnx", skeleton_onnx)
     other = tmp_path / "other.onnx"
     other.write_bytes(skeleton_onnx.read_bytes() + b"\0")
@@ -196,7 +190,8 @@ def test_files_that_are_missing_or_do_not_belong(
 def test_where_it_cannot_be_written(
     engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "must end in .tar.gz" in refused(capsys, engine, "--output", tmp_path / "edge.zip")
+    assert "must have a name and end in .tar.gz" in refused(capsys, engine, "--output", tmp_path / "edge.zip")
+    assert "must have a name and end in .tar.gz" in refused(capsys, engine, "--output", tmp_path / ".tar.gz")
     assert "there is no folder" in refused(capsys, engine, "--output", tmp_path / "missing" / "edge.tar.gz")
     output = tmp_path / "out" / "edge.tar.gz"
     output.mkdir(parents=True)
@@ -211,18 +206,31 @@ def test_where_it_cannot_be_written(
     assert list(output.parent.iterdir()) == []
 
 
-def test_package_of_an_onnx_file_alone(skeleton_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_package_of_an_onnx_file_alone(
+    skeleton_onnx: Path, unpack: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "edge.tar.gz"
     assert package.main([str(skeleton_onnx), "--output", str(output)]) == 0
     said = capsys.readouterr().out
     assert "On the device: tar xf edge.tar.gz, then as edge/README.md says." in said
-    folder = unpack(output, tmp_path / "device")
+    folder = unpack(output)
     wheel = wheel_in(folder)
     assert wheel.name.endswith("-none-any.whl")
     names = {skeleton_onnx.name, "README.md", "requirements.txt", package.CHECKSUMS, wheel.name}
     assert {path.name for path in folder.iterdir()} == names
     assert "onnxruntime==" in (folder / "requirements.txt").read_text()
     assert "cuda" not in (folder / "requirements.txt").read_text()
+
+
+def test_names_that_a_shell_would_split_are_quoted(
+    skeleton_onnx: Path, unpack: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "my model.onnx"
+    model.write_bytes(skeleton_onnx.read_bytes())
+    assert package.main([str(model)]) == 0
+    assert "tar xf 'my model.tar.gz', then" in capsys.readouterr().out
+    readme = (unpack(tmp_path / "my model.tar.gz") / "README.md").read_text()
+    assert "    maskrt-infer 'my model.onnx' photos/" in readme
 
 
 def test_tar_of_any_names_and_sizes() -> None:

@@ -22,14 +22,6 @@ from maskrt.plugins import libraries
 from maskrt.runtime import infer
 
 
-def unpack(archive: Path, folder: Path) -> Path:
-    """Unpacks as a user does; returns the folder inside."""
-    folder.mkdir()
-    subprocess.run(["tar", "xf", str(archive)], cwd=folder, check=True)
-    (inside,) = folder.iterdir()
-    return inside
-
-
 def make_environment(folder: Path, requirements: Path) -> Path:
     """A virtual environment that sees the required distributions of this one and what they require (as links), and no
     others. A requirement that is not installed here, as TensorRT may be, is taken out of the file.
@@ -96,13 +88,15 @@ print(*sorted({"torch", "onnx", "polygraphy"} & set(sys.modules)))
 
 
 def test_onnx_file_gives_the_results_of_the_repository(
-    fake_plugins: Callable[..., Path], write_engine: Callable[..., Path], shapes_onnx: Path, tmp_path: Path
+    fake_plugins: Callable[..., Path],
+    write_engine: Callable[..., Path],
+    unpack: Callable[[Path], Path],
+    shapes_onnx: Path,
+    tmp_path: Path,
 ) -> None:
     """And the loader finds the plugin library in the wheel."""
     compiled = fake_plugins()
-    folder = unpack(
-        package.make_package(write_engine(tmp_path, shapes_onnx), onnx=shapes_onnx).path, tmp_path / "device"
-    )
+    folder = unpack(package.make_package(write_engine(tmp_path, shapes_onnx), onnx=shapes_onnx).path)
     shutil.rmtree(compiled)
     binaries = install(folder, tmp_path / "env")
 
@@ -133,6 +127,7 @@ def test_engine_gives_the_results_of_the_onnx_file(
     plugin_directory: Path,
     shapes_onnx: Path,
     photographs: dict[str, np.ndarray],
+    unpack: Callable[[Path], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -142,7 +137,7 @@ def test_engine_gives_the_results_of_the_onnx_file(
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     if built.returncode == 2:
         pytest.skip(built.stderr)
-    folder = unpack(package.make_package(engine, onnx=shapes_onnx).path, tmp_path / "device")
+    folder = unpack(package.make_package(engine, onnx=shapes_onnx).path)
     binaries = install(folder, tmp_path / "env")
     cv2.imwrite(str(tmp_path / "a.png"), photographs["coffee"][:, :, ::-1])
     labels = []

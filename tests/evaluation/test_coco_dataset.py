@@ -87,9 +87,15 @@ def test_missing_images_are_an_error_or_left_out(tmp_path):
         ),
         ({"annotations": []}, "has no annotations"),
         ({"annotations": None}, "has no annotations"),
+        ({"annotations": {"1": ANNOTATION}}, "its annotations are not a list"),
         ({"annotations": [{"id": 5, "image_id": 7, "category_id": 30}]}, "its annotation 5 has no bbox"),
-        ({"annotations": [{**ANNOTATION, "image_id": 9}]}, "its annotation 0 is of the image 9, which is not in"),
-        ({"annotations": [{**ANNOTATION, "category_id": 9}]}, "its annotation 0 is of the category 9, which is not"),
+        ({"annotations": [ANNOTATION, 5]}, "its annotation number 2 is not an object"),
+        ({"images": [{"id": "7", "file_name": "a.png"}]}, "the ids of its images should be whole numbers, each of"),
+        ({"images": [{"id": 7, "file_name": "a.png"}] * 2}, "the ids of its images should be whole numbers, each of"),
+        ({"categories": None}, "its annotation 0 is of the category 30, which is not defined"),
+        ({"categories": ["ring"]}, "each of its categories should have a name and a whole number as id"),
+        ({"categories": [{"id": 30}]}, "each of its categories should have a name and a whole number as id"),
+        ({"categories": [{"id": "30", "name": "ring"}]}, "each of its categories should have a name and a whole"),
         (
             {"categories": [{"id": 30, "name": "cat"}]},
             "has annotations of cat, which the model does not know; the model has disk, ring, which the data set does "
@@ -116,6 +122,8 @@ def test_classes_in_common_alone(tmp_path):
     common = common_categories(dataset, NAMES)
     assert category_ids(common, NAMES) == [None, None, 30]
     assert [entry["category_id"] for entry in common.truth["annotations"]] == [30]
+    with pytest.raises(ArgumentError, match="which the model does not know; 1 are the same"):
+        category_ids(dataset, ["__background__", "ring"])
     with pytest.raises(ArgumentError, match="Is it the right data set"):
         common_categories(dataset, ["__background__", "car"])
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import cv2
 import numpy as np
@@ -15,13 +16,15 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 from pycocotools import mask as coco_mask
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 
 from maskrt.calibration import quantize
 from maskrt.evaluation import compare as compare_module
 from maskrt.evaluation.compare import compare, main
 from maskrt.evaluation.compare_table import table
 from maskrt.evaluation.source_model import SourceModel
-from maskrt.runtime import Instances, Segmenter
+from maskrt.runtime import ArgumentError, Instances, Segmenter
 from maskrt.runtime.onnx_file import SEAL, sealed
 from maskrt.shapes.scenes import generate_scene
 
@@ -56,8 +59,10 @@ def plant(shapes_onnx: Path, tmp_path: Path) -> Callable[[Callable[[onnx.ModelPr
     return write
 
 
-def _compare(source: SourceModel, files: list[Path], images: list[Path], **options: Any) -> dict[str, Any]:
-    return compare(source, files, images, threads=1, stream=io.StringIO(), **options)
+def _compare(
+    source: SourceModel, files: list[Path], images: list[Path], stream: TextIO | None = None
+) -> dict[str, Any]:
+    return compare(source, files, images, threads=1, stream=stream or io.StringIO())
 
 
 def _only(result: dict[str, Any]) -> dict[str, Any]:
@@ -65,15 +70,17 @@ def _only(result: dict[str, Any]) -> dict[str, Any]:
     return candidate
 
 
-def _failing(source: SourceModel, file: Path, images: list[Path]) -> dict[str, Any]:
-    candidate = _only(_compare(source, [file], images))
+def _failing(source: SourceModel, file: Path, images: list[Path], stream: TextIO | None = None) -> dict[str, Any]:
+    candidate = _only(_compare(source, [file], images, stream))
     assert candidate["verdict"] == "fail"
     return candidate
 
 
 def test_whole_files_pass(source: SourceModel, shapes_float32_onnx: Path, images: list[Path], tmp_path: Path) -> None:
     fp16 = quantize(shapes_float32_onnx, tmp_path / "half.onnx", "fp16").path
-    result = _compare(source, [shapes_float32_onnx, fp16], images)
+    stream = io.StringIO()
+    result = _compare(source, [shapes_float32_onnx, fp16], images, stream)
+    assert "weights" not in stream.getvalue()
     candidate, half = result["candidates"]
     assert (half["precision"], half["verdict"], half["reasons"]) == ("fp16", "pass", [])
     noise = [tensor["snr_db"] for tensor in half["tensors"] if tensor["name"] not in ("images", "proposals")]
@@ -196,6 +203,37 @@ def test_fault_masks_pasted_twice_resized(
     assert candidate["pasting_iou"] < 0.99
 
 
+def test_another_model(source: SourceModel, shapes_onnx: Path, images: list[Path]) -> None:
+    """It has more classes, which it does not name, and keeps more RoIs than the file has room for."""
+    model = copy.deepcopy(source.model)
+    heads, classes = model.roi_heads, 30
+    heads.box_predictor = FastRCNNPredictor(heads.box_predictor.cls_score.in_features, classes)
+    convolution = heads.mask_predictor.conv5_mask
+    heads.mask_predictor = MaskRCNNPredictor(convolution.in_channels, convolution.out_channels, classes)
+    heads.score_thresh, heads.detections_per_img = 0.0, 100
+    model.rpn._post_nms_top_n = {"training": 1000, "testing": 1000}
+    stream = io.StringIO()
+    candidate = _failing(SourceModel("other", model.eval(), None), shapes_onnx, images[:1], stream)
+    assert f"{shapes_onnx.name} was exported from other weights than those of other" in stream.getvalue()
+    assert candidate["first_difference"] == "proposals"
+    assert "class names: the source model has 29 classes, the file 8" in candidate["reasons"]
+    assert "cls_score (ONNX tensor linear_2): of another shape than in the source model" in candidate["reasons"][1]
+    within = {tensor["name"]: tensor["within_budget"] for tensor in candidate["tensors"]}
+    assert within["roi_heads.box_roi_pool"]
+
+
+def test_a_layer_that_the_model_lacks(source: SourceModel, plant: Any, images: list[Path]) -> None:
+    def rename(model: onnx.ModelProto) -> None:
+        layer = next(
+            node for node in model.graph.node if node.op_type == "Conv" and "fpn.layer_blocks" in node.input[1]
+        )
+        (weight,) = (tensor for tensor in model.graph.initializer if tensor.name == layer.input[1])
+        layer.input[1] = weight.name = "backbone.fpn.other.weight"
+
+    with pytest.raises(ArgumentError, match=r"not exported from this PyTorch model: it has backbone.fpn.other"):
+        _compare(source, [plant(rename)], images[:1])
+
+
 def test_command(
     shapes_onnx: Path,
     images: list[Path],
@@ -203,10 +241,13 @@ def test_command(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A missed budget, and two engines of one name on a machine without a GPU."""
+    """A missed budget, a file given twice, images named from here and from the root, and two engines of one name on a
+    machine without a GPU."""
     monkeypatch.setattr(compare_module, "local_gpu", lambda: None)
     engines = [str(tmp_path / "model.engine"), str(tmp_path / "other" / "model.engine")]
-    command = [str(shapes_onnx), *engines, "--images", str(images[0].parent), "--count", "1", "--threads", "1"]
+    files = [str(shapes_onnx), str(shapes_onnx), *engines]
+    monkeypatch.chdir(images[1].parent)
+    command = [*files, "--images", str(images[0]), images[1].name, "--threads", "1"]
     assert main([*command, "--output", str(tmp_path), "--budget", "fp32:box_px=0"]) == 1
     output = capsys.readouterr().out
     assert "detections: boxes differ by" in output
@@ -216,7 +257,16 @@ def test_command(
     assert (result["format"], result["kind"]) == (1, "compare")
     assert _only(result)["first_difference"] == "detections"
     assert _only(result)["budget"]["box_px"] == 0
-    assert [Path(result["image_folder"]) / image["file"] for image in result["images"]] == images[:1]
+    assert [Path(result["image_folder"]) / image["file"] for image in result["images"]] == images
+
+
+def test_the_demos_scenes(shapes_onnx: Path, tmp_path: Path) -> None:
+    """No more than were asked for, whatever an earlier run left."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "00001.png").write_bytes(b"of an earlier run")
+    assert main([str(shapes_onnx), "--count", "1", "--threads", "1", "--output", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "compare.json").read_text())
+    assert [image["file"] for image in result["images"]] == ["00000.png"]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,15 @@
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
 from maskrt.evaluation.compare_tensors import MAX_SNR, ExposedFile, TensorDifference
 from maskrt.runtime import Segmenter
+from maskrt.runtime.onnx_file import SEAL, sealed
 from maskrt.shapes.scenes import generate_scene
 
 
@@ -26,6 +31,32 @@ def test_of_proposals_the_share_found_decides():
     total.add(_difference(image="2.png", found=0.8, snr_db=60.0))
     total.add(_difference(image="3.png", found=0.95, snr_db=10.0))
     assert (total.found, total.image) == (0.8, "2.png")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "fp8"])
+def test_quantized_layers_are_computed_as_in_the_runtime(
+    precision: str, shapes_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As they are written, not by kernels for quantized tensors: what is compared is what runs."""
+    model = onnx.load(shapes_onnx)
+    properties = {entry.key: entry.value for entry in model.metadata_props if entry.key != SEAL}
+    onnx.helper.set_model_props(model, {**properties, "maskrt.precision": json.dumps(precision)})
+    path = tmp_path / "model.onnx"
+    path.write_bytes(sealed(model.SerializeToString()))
+    as_written = []
+    session = onnxruntime.InferenceSession
+
+    def opened(file: Any, options: onnxruntime.SessionOptions, **others: Any) -> onnxruntime.InferenceSession:
+        try:
+            as_written.append(options.get_session_config_entry("session.disable_quant_qdq"))
+        except RuntimeError:  # not set
+            as_written.append("0")
+        return session(file, options, **others)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
+    ExposedFile(path, Segmenter(path, threads=1).metadata, threads=1)
+    of_runtime, of_comparison = as_written
+    assert of_comparison == of_runtime
 
 
 def test_statistics_by_hand(shapes_model, shapes_onnx: Path):

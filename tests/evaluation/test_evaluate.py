@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
+import shutil
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,14 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from maskrt.evaluation import evaluate
 from maskrt.evaluation.coco import STATISTICS
 from maskrt.evaluation.coco_dataset import CocoDataset, read_ground_truth
 from maskrt.evaluation.evaluate import evaluate_model, main
 from maskrt.evaluation.evaluate_log import ResultsLog
-from maskrt.evaluation.predict import FilePredictor, ImageResult, predict_images
-from maskrt.runtime import read_image
+from maskrt.evaluation.predict import FilePredictor, ImageResult, TorchPredictor, predict_images
+from maskrt.evaluation.source_model import SourceModel
+from maskrt.runtime import ArgumentError, read_image
 from maskrt.shapes.dataset import write_dataset
 
 SCENES = 6
@@ -162,13 +166,16 @@ def test_an_interrupted_run_goes_on(scenes: Path, tmp_path: Path) -> None:
     assert {**found, "seconds_per_image": 0} == {**expected, "seconds_per_image": 0}
     assert found["box"]["AP"] == found["mask"]["AP"] == 1
     assert json.loads((parts / found["results"]).read_text()) == json.loads((whole / found["results"]).read_text())
-    third = Perfect(dataset)
-    _quietly(third, dataset, parts)
+    third, stream = Perfect(dataset), io.StringIO()
+    evaluate_model(third, "model", dataset, parts, stream)
     assert third.calls == 0
+    assert f"all images were done before; without {parts / 'model.results.jsonl'} they" in stream.getvalue()
 
 
-@pytest.mark.parametrize("change", ["sha256", "thresholds", "dataset"])
-def test_results_of_another_run_are_not_taken_up(scenes: Path, tmp_path: Path, change: str) -> None:
+@pytest.mark.parametrize("change", ["sha256", "thresholds", "dataset", "images", "packages"])
+def test_results_of_another_run_are_not_taken_up(
+    scenes: Path, tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset = read_ground_truth(scenes)
     _quietly(Perfect(dataset), dataset, tmp_path)
     other = Perfect(dataset)
@@ -178,12 +185,17 @@ def test_results_of_another_run_are_not_taken_up(scenes: Path, tmp_path: Path, c
         path = tmp_path / "corrected.json"
         path.write_text(json.dumps(truth))
         dataset = read_ground_truth(path, scenes.parent)
+    elif change == "images":
+        dataset = read_ground_truth(scenes, shutil.copytree(scenes.parent, tmp_path / "copy"))
+    elif change == "packages":
+        monkeypatch.setattr(evaluate, "describe_environment", lambda: {"packages": {"onnxruntime": "99"}})
     else:
         setattr(other, change, {"sha256": "2", "thresholds": (0.1, 0.5)}[change])
     stream = io.StringIO()
     evaluate_model(other, "model", dataset, tmp_path, stream)
     assert other.calls == SCENES
-    assert "starting anew, since this differs: " in stream.getvalue()
+    changed = {"sha256": "model"}.get(change, change)
+    assert f"starting anew, since this differs: {changed}" in stream.getvalue()
 
 
 def test_memory_does_not_grow_with_the_images(scenes: Path, tmp_path: Path) -> None:
@@ -213,6 +225,11 @@ def test_a_detector_and_a_data_set_without_masks(scenes: Path, tmp_path: Path) -
     assert all(entry["mask"] is None for entry in found["per_class"])
 
 
+def test_images_without_a_data_set(shapes_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(shapes_onnx), "--images", str(tmp_path), "--output", str(tmp_path)]) == 2
+    assert "--images names the images of a --dataset, but none is given" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -222,6 +239,7 @@ def test_a_detector_and_a_data_set_without_masks(scenes: Path, tmp_path: Path) -
         (["MODEL", "--dataset", "EMPTY"], "names no images"),
         (["MODEL", "--dataset", "FOREIGN"], "which the model does not know; the model has disk, ring"),
         (["MODEL", "--dataset", "GONE"], "1 of the 2 images"),
+        (["MODEL", "--dataset", "LATER", "--limit", "1"], "The first 1 image of"),
         (["MODEL", "--checkpoint", "x.pth", "--pytorch"], "there is no checkpoint x.pth"),
         (["MODEL", "MODEL"], "Two files have the name"),
     ],
@@ -240,6 +258,7 @@ def test_what_does_not_work(
     variants = {
         "EMPTY": {**truth, "images": [], "annotations": []},
         "FOREIGN": {**truth, "categories": [{**entry, "name": entry["name"] + "s"} for entry in truth["categories"]]},
+        "LATER": {**truth, "images": [{"id": 1, "file_name": truth["images"][0]["file_name"]}, *truth["images"]]},
         "GONE": {**truth, "images": [*truth["images"], {"id": 1, "file_name": "gone.png"}]},
     }
     names = {"MODEL": str(shapes_onnx)}
@@ -275,6 +294,31 @@ def test_thresholds_reach_the_model(scenes: Path, shapes_onnx: Path) -> None:
     all_found = FilePredictor(shapes_onnx, threads=1).predict(image)
     few = FilePredictor(shapes_onnx, threads=1, score_threshold=0.9).predict(image)
     assert 0 < len(few) == sum(record["score"] > 0.9 for record in all_found) < len(all_found)
+
+
+def test_images_of_another_size(scenes: Path, tmp_path: Path) -> None:
+    """Their annotations would count as not found."""
+    truth = json.loads(scenes.read_text())
+    for entry in truth["images"][1:]:
+        del entry["height"], entry["width"]
+    for entry in truth["annotations"]:
+        del entry["segmentation"]
+    truth["images"][0]["height"] += 1
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(truth))
+    dataset = read_ground_truth(path, scenes.parent)
+    with pytest.raises(ArgumentError, match=r"00000.png has \d+x\d+ pixels .*, but its annotations are for \d+x\d+"):
+        _quietly(Perfect(read_ground_truth(scenes)), dataset, tmp_path)
+    rest = dataset.restrict(images=[entry["id"] for entry in truth["images"][1:]])
+    _quietly(Perfect(read_ground_truth(scenes)), rest, tmp_path)
+
+
+def test_settings_of_a_pytorch_model_are_part_of_it(shapes_model: Any) -> None:
+    names = tuple(shapes_model.class_names)
+    other = copy.deepcopy(shapes_model)
+    hashes = [TorchPredictor(SourceModel("a", model, names)).sha256 for model in (shapes_model, other)]
+    other.roi_heads.detections_per_img -= 1
+    assert hashes[0] == hashes[1] != TorchPredictor(SourceModel("a", other, names)).sha256
 
 
 def test_one_result_per_image(scenes: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from maskrt.evaluation.evaluate_log import ResultsLog
 from maskrt.evaluation.predict import ImageResult
+from maskrt.runtime import ArgumentError
 
 KEY = {"model": "abc", "thresholds": [0.05, 0.5]}
 
@@ -43,6 +44,24 @@ def test_a_line_cut_short_is_dropped(path: Path, cut: int) -> None:
         assert len(list(log.records())) == 6
 
 
+def test_another_run_that_still_writes(path: Path) -> None:
+    pytest.importorskip("fcntl")
+    with ResultsLog(path, KEY) as log:
+        with pytest.raises(ArgumentError, match=r"Another run writes to .*a.jsonl"):
+            ResultsLog(path, {})
+        log.append(_result(4))
+    with ResultsLog(path, KEY) as log:
+        assert list(log.seconds) == [1, 2, 3, 4]
+
+
+def test_a_line_of_something_else_ends_what_was_done(path: Path) -> None:
+    header, *lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([header, lines[0], b"{}\n", *lines[1:]]))
+    with ResultsLog(path, KEY) as log:
+        assert list(log.seconds) == [1]
+        assert [record["image_id"] for record in log.records()] == [1]
+
+
 @pytest.mark.parametrize(
     ("key", "different"), [({**KEY, "model": "xyz"}, ["model"]), ({"model": "abc"}, ["thresholds"])]
 )
@@ -53,7 +72,9 @@ def test_results_of_something_else_are_thrown_away(path: Path, key: dict, differ
         assert list(log.records()) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00\x01", b"[]\n", b'{"format": 0}\n', b'{"format": 1, "key": {"mod'])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00\x01", b"[]\n", b'{"format": 0}\n', b'{"key": [1]}\n', b'{"format": 1, "key": {"mod']
+)
 def test_a_file_of_something_else(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with ResultsLog(path, KEY) as log:

@@ -57,6 +57,10 @@ def test_what_is_not_there(monkeypatch: pytest.MonkeyPatch, environment: Path) -
     monkeypatch.setenv("MASKRT_IMAGES", str(environment / "nothing*.png"))
     with pytest.raises(ArgumentError, match="no file matches"):
         next(polygraphy_data.load_data())
+    for count in ("x", "0"):  # which Polygraphy would pass, having run nothing
+        monkeypatch.setenv("MASKRT_COUNT", count)
+        with pytest.raises(ArgumentError, match=f"MASKRT_COUNT: expected a whole number from 1, got {count}"):
+            next(polygraphy_data.load_data())
     monkeypatch.delenv("MASKRT_MODEL")
     with pytest.raises(ArgumentError, match="Set MASKRT_MODEL"):
         next(polygraphy_data.load_data())

@@ -95,6 +95,18 @@ def test_results_are_found_in_folders_of_their_own(write_results: Callable[..., 
     assert all(title in page for title in ("Differences from PyTorch", "Speed and memory", "AP by class"))
 
 
+def test_latency_bars_show_sides_of_one_batch_only(write_results: Callable[..., Path], tmp_path: Path):
+    """A side that failed on the smallest batch is timed on a larger one: its bar would look slow."""
+    file = write_results("bench") / "bench.json"
+    content = json.loads(file.read_text())
+    content["pipeline"][0]["seconds"]["infer"]["median"] = 1.2  # over a second: still no exponent
+    content["pipeline"] = [e for e in content["pipeline"] if (e["name"], e["batch"]) != ("model.onnx", 1)]
+    file.write_text(json.dumps(content))
+    assert report.main([str(file), "--output", str(tmp_path / "page.html")]) == 0
+    assert "Latency by stage: PyTorch 1,204 ms, INT8 43.6 ms." in (tmp_path / "page.md").read_text()
+    assert ">1,204</text>" in (tmp_path / "page.html").read_text()
+
+
 def test_two_files_of_one_kind(write_results: Callable[..., Path], tmp_path: Path, capsys):
     file = write_results("bench") / "bench.json"
     assert report.main([str(file), str(file), "--output", str(tmp_path / "page.html")]) == 2

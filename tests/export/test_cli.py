@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
-from maskrt.export.cli import main
-from maskrt.runtime import Segmenter
+from maskrt.export import onnx_file, verify
+from maskrt.export.cli import main, read_class_names
+from maskrt.runtime import MaskrtError, Segmenter
 
 
 def test_demo_model_by_default_and_it_says_that_it_matches(tmp_path, capsys):
@@ -22,7 +23,7 @@ def test_demo_model_by_default_and_it_says_that_it_matches(tmp_path, capsys):
     [
         (["--output", "no/such/folder/model.onnx"], "there is no folder no/such/folder"),
         (["maskrcnn_resnet50_fpn"], "needs weights"),
-        (["maskrcnn_resnet50_fpn", "--weights", "COCO_V1", "--checkpoint", "x.pth"], "not both"),
+        (["maskrcnn_resnet50_fpn", "--checkpoint", "x.pth"], "there is no checkpoint x.pth"),
         (["--class-names", "missing.txt"], "cannot read the class names missing.txt"),
         (["torch.nn:Identity"], "cannot export a Identity"),
     ],
@@ -37,11 +38,60 @@ def test_mistakes_get_a_sentence(arguments, message, capsys, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_class_names_from_a_file(tmp_path):
+    path = tmp_path / "names.txt"
+    for encoding in ("utf-8", "utf-8-sig"):
+        path.write_text("größe\n\n  dog \n", encoding=encoding)
+        assert read_class_names(path) == ["__background__", "größe", "dog"]
+    path.write_text("__background__\ncat\n")
+    assert read_class_names(path) == ["__background__", "cat"]
+    path.write_bytes("größe".encode("latin-1"))
+    with pytest.raises(MaskrtError, match=r"names\.txt: expected text in UTF-8"):
+        read_class_names(path)
+    with pytest.raises(MaskrtError, match=r"cannot read the class names .*: Is a directory"):
+        read_class_names(tmp_path)
+
+
+def test_class_count_is_a_number_from_one(capsys):
+    with pytest.raises(SystemExit):
+        main(["maskrcnn_resnet50_fpn", "--checkpoint", "x.pth", "--num-classes", "-1"])
+    assert "expected a whole number from 1, got -1" in capsys.readouterr().err
+
+
+def test_a_file_that_does_not_match_the_model_is_not_left_behind(tmp_path, monkeypatch, capsys):
+    """Nor does it replace an earlier one."""
+    output = tmp_path / "model.onnx"
+    output.write_bytes(b"earlier")
+
+    def mismatch(model, path):
+        assert path.read_bytes() == b"later"
+        raise verify.MismatchError("the exported file does not match the PyTorch model")
+
+    monkeypatch.setattr(verify, "verify_onnx", mismatch)
+    monkeypatch.setattr(onnx_file, "export_onnx", lambda model, path, **options: path.write_bytes(b"later"))
+    assert main(["--output", str(output)]) == 2
+    assert "does not match the PyTorch model" in capsys.readouterr().err
+    assert output.read_bytes() == b"earlier"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+# Half precision; a mask head that reads fewer levels of the pyramid than the box head; images that are resized by their
+# longer side alone.
+FACTORY = """
+from maskrt.shapes.model import build_model
+import torch
+
+def make():
+    torch.manual_seed(0)
+    model = build_model()
+    model.roi_heads.mask_roi_pool.featmap_names = ["0", "1"]
+    model.transform.max_size = 256
+    return model.bfloat16()
+"""
+
+
 def test_factory_in_the_current_folder_and_class_names_from_a_file(tmp_path):
-    (tmp_path / "mine.py").write_text(
-        "from maskrt.shapes.model import build_model\n"
-        "import torch\n\n\ndef make():\n    torch.manual_seed(0)\n    return build_model()\n"
-    )
+    (tmp_path / "mine.py").write_text(FACTORY)
     (tmp_path / "names.txt").write_text("\n".join(f"größe {i}" for i in range(8)), encoding="utf-8")
     command = [sys.executable, "-m", "maskrt.export", "mine:make", "--output", "mine.onnx"]
     result = subprocess.run(
@@ -55,13 +105,13 @@ def test_factory_in_the_current_folder_and_class_names_from_a_file(tmp_path):
 def test_unwritable_folder(tmp_path, capsys):
     tmp_path.chmod(0o500)
     assert main(["--output", str(tmp_path / "model.onnx")]) == 2
-    assert "cannot write" in capsys.readouterr().err
+    assert "Cannot write" in capsys.readouterr().err
 
 
 def test_output_that_is_a_folder(tmp_path, capsys):
     (tmp_path / "model.onnx").mkdir()
     assert main(["--output", str(tmp_path / "model.onnx")]) == 2
-    assert "cannot write" in capsys.readouterr().err
+    assert "Cannot write" in capsys.readouterr().err
 
 
 def test_without_torch_it_says_what_to_install(tmp_path):

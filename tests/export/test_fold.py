@@ -1,5 +1,6 @@
 import copy
 
+import pytest
 import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
@@ -28,23 +29,49 @@ def test_every_norm_of_a_resnet_goes_and_the_output_stays():
         torch.testing.assert_close(folded(x), model(x), rtol=1e-4, atol=1e-4)
 
 
-class _Shared(nn.Module):
-    """A convolution that runs twice, and one whose output two normalisations read."""
+class _Unfoldable(nn.Module):
+    """A convolution and three normalisations, put together by `forward`."""
 
-    def __init__(self) -> None:
+    def __init__(self, forward, **norm_options) -> None:
         super().__init__()
-        self.twice, self.once = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
-        self.a, self.b, self.c = nn.BatchNorm2d(3), nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        self.conv, self.other = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+        self.norm, self.another = nn.BatchNorm2d(3, **norm_options), nn.BatchNorm2d(3)
+        self._forward = forward
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.a(self.twice(self.twice(x)))
-        z = self.once(x)
-        return y + self.b(z) + self.c(z)
+        return self._forward(self, x)
 
 
+@pytest.mark.parametrize(
+    "forward",
+    [
+        pytest.param(lambda m, x: m.norm(m.conv(m.conv(x))), id="a convolution that runs twice"),
+        pytest.param(lambda m, x: (lambda y: m.norm(y) + m.another(y))(m.conv(x)), id="two normalisations"),
+        pytest.param(lambda m, x: (lambda y: m.norm(y) + y)(m.conv(x)), id="a residual past the normalisation"),
+        pytest.param(lambda m, x: (lambda y: torch.cat([m.norm(y), y]))(m.conv(x)), id="in a list"),
+        pytest.param(lambda m, x: m.norm(m.conv(x)) + m.norm(x), id="a normalisation that runs twice"),
+        pytest.param(lambda m, x: m.norm(m.conv(x).relu()), id="something between"),
+    ],
+)
 @torch.no_grad()
-def test_what_cannot_be_folded_is_left_alone():
-    model = _randomize(_Shared())
+def test_what_cannot_be_folded_is_left_alone(forward):
+    model = _randomize(_Unfoldable(forward))
     x, folded = torch.randn(2, 3, 8, 8), copy.deepcopy(model)
     assert fold_batch_norms(folded, lambda: folded(torch.zeros(1, 3, 8, 8))) == 0
     torch.testing.assert_close(folded(x), model(x))
+
+
+@torch.no_grad()
+def test_a_norm_without_statistics_is_left_alone():
+    model = _Unfoldable(lambda m, x: m.norm(m.conv(x)), track_running_stats=False).eval()
+    assert fold_batch_norms(model, lambda: model(torch.zeros(2, 3, 8, 8))) == 0
+
+
+@torch.no_grad()
+def test_a_norm_of_two_names_goes_from_both():
+    model = _Unfoldable(lambda m, x: m.another(m.conv(x)))
+    model.another = model.norm
+    _randomize(model)
+    x, folded = torch.randn(2, 3, 8, 8), copy.deepcopy(model)
+    assert fold_batch_norms(folded, lambda: folded(torch.zeros(1, 3, 8, 8))) == 1
+    torch.testing.assert_close(folded(x), model(x), rtol=1e-4, atol=1e-4)

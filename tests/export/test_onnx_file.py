@@ -9,6 +9,7 @@ import torch
 
 from maskrt import __version__
 from maskrt.export import export_onnx
+from maskrt.export.onnx_file import weights_hash
 from maskrt.runtime import ArgumentError, ModelError
 from maskrt.runtime.metadata import parse_metadata
 from maskrt.runtime.onnx_file import SEAL, read_metadata_properties
@@ -97,7 +98,7 @@ def test_same_model_gives_the_same_bytes_in_another_process(shapes_onnx, tmp_pat
         "export_onnx(shapes_model(), sys.argv[1])"
     )
     again = tmp_path / "again.onnx"
-    subprocess.run([sys.executable, "-c", code, str(again)], check=True, env=None)
+    subprocess.run([sys.executable, "-c", code, str(again)], check=True)
     assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(shapes_onnx.read_bytes()).digest()
 
 
@@ -117,9 +118,23 @@ def test_weights_hash_follows_the_weights_and_the_source_model_is_left_as_it_was
 
 
 def test_class_names_that_do_not_fit(shapes_model, tmp_path):
-    with pytest.raises(ArgumentError, match="8 classes besides the background, but 2 class names"):
-        export_onnx(shapes_model, tmp_path / "model.onnx", class_names=["__background__", "cat", "dog"])
+    """Given with or without the background, or as the model's own attribute."""
+    for names in (["__background__", "cat", "dog"], ["cat", "dog"]):
+        with pytest.raises(ArgumentError, match="8 classes besides the background, but got 2 class names"):
+            export_onnx(shapes_model, tmp_path / "model.onnx", class_names=names)
+    with pytest.raises(ArgumentError, match="class names must be text, but got 1"):
+        export_onnx(shapes_model, tmp_path / "model.onnx", class_names=[1, 2])
+    model = build_model().eval()
+    model.class_names = ["__background__", "cat", "dog"]
+    with pytest.raises(ArgumentError, match="but the model's class_names has 2 class names"):
+        export_onnx(model, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_hash_of_any_type():
+    layer = torch.nn.BatchNorm1d(2)
+    assert weights_hash(layer) == "811e80fb63a87304c06afd4257242edfc9ad9935f4dc75b000660a6b5f91f961"
+    assert weights_hash(layer.bfloat16()) != weights_hash(torch.nn.BatchNorm1d(2))
 
 
 def test_unknown_input_type(shapes_model, tmp_path):

@@ -38,6 +38,24 @@ def _with_unread_features() -> nn.Module:
     return model
 
 
+def _for_gray_images() -> nn.Module:
+    model = build_model().eval()
+    model.backbone.body.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+    return model
+
+
+def _with_levels_left_out() -> nn.Module:
+    model = build_model().eval()
+    model.roi_heads.box_roi_pool.featmap_names = ["0", "3"]
+    return model
+
+
+def _with_own_predictor() -> nn.Module:
+    model = build_model().eval()
+    model.roi_heads.box_predictor = nn.Sequential(model.roi_heads.box_predictor)
+    return model
+
+
 @pytest.mark.parametrize(
     ("make", "part"),
     [
@@ -50,6 +68,9 @@ def _with_unread_features() -> nn.Module:
         (_with_own_pooling, "mask_roi_pool is a _OwnPooling"),
         (_with_fixed_size, "fixed_size"),
         (_without_pyramid, "single feature map"),
+        (_for_gray_images, "cannot run this model on an RGB image: .*3 channels"),
+        (_with_levels_left_out, "box_roi_pool reads 2 feature maps of 80 to 10 rows: expected each to have half"),
+        (_with_own_predictor, "box_predictor is a Sequential, expected torchvision's FastRCNNPredictor"),
         (_with_unread_features, r"box_roi_pool reads the feature maps \['p2', 'p3'\]"),
     ],
 )

@@ -4,6 +4,7 @@ import pytest
 from onnx import numpy_helper
 
 from maskrt.calibration.model_file import remove_seal
+from maskrt.export import verify
 from maskrt.export.verify import MismatchError, verify_onnx
 
 
@@ -43,3 +44,16 @@ def test_a_flipped_alignment_flag_is_found(shapes_model, shapes_onnx, tmp_path):
     onnx.save(proto, tmp_path / "flipped.onnx")
     with pytest.raises(MismatchError, match="does not match"):
         verify_onnx(shapes_model, tmp_path / "flipped.onnx")
+
+
+def test_masks_that_are_not_numbers_are_found(shapes_model, shapes_float32_onnx, monkeypatch):
+    run_onnx = verify._run_onnx
+
+    def with_nan(*arguments):
+        sides = run_onnx(*arguments)
+        sides[0].masks[0, 5, 5] = np.nan
+        return sides
+
+    monkeypatch.setattr(verify, "_run_onnx", with_nan)
+    with pytest.raises(MismatchError, match="masks nan"):
+        verify_onnx(shapes_model, shapes_float32_onnx)

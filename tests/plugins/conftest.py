@@ -20,34 +20,31 @@ from maskrt.plugins.attributes import RoiAlignAttributes
 EMULATOR = Path(__file__).parent / "emulator" / "emulated_plugins.cpp"
 
 
-def cuda_toolkit() -> Path | None:
-    """The folder of the CUDA toolkit, or None."""
+@pytest.fixture(scope="session")
+def cuda_headers() -> Path:
+    """The folder of the CUDA toolkit's headers."""
     nvcc = os.environ.get("CUDACXX") or shutil.which("nvcc", path=f"{os.environ['PATH']}:/usr/local/cuda/bin")
-    if nvcc is None:
-        return None
-    folders = (Path(nvcc).resolve().parents[1], Path("/usr/local/cuda"))
-    return next((folder for folder in folders if (folder / "include" / "cuda_fp16.h").is_file()), None)
+    toolkits = (*([] if nvcc is None else [Path(nvcc).resolve().parents[1]]), Path("/usr/local/cuda"))
+    for toolkit in toolkits:
+        if (toolkit / "include" / "cuda_fp16.h").is_file():
+            return toolkit / "include"
+    pytest.skip("the CUDA headers are not installed")
 
 
 @pytest.fixture(scope="session")
-def host_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def host_directory(once: Callable[..., Path]) -> Path:
     """A folder with libmaskrt_host.so, built for this test run."""
-    return build.build(tmp_path_factory.mktemp("host"), host_only=True)
+    return once("host", lambda folder: build.build(folder, host_only=True))
 
 
 @pytest.fixture(scope="session")
-def emulated_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def emulated_directory(cuda_headers: Path, once: Callable[..., Path]) -> Path:
     """A folder with a libmaskrt_plugins.so whose kernels run on the CPU."""
-    toolkit = cuda_toolkit()
-    if toolkit is None:
-        pytest.skip("the CUDA headers are not installed")
-    output = tmp_path_factory.mktemp("emulated")
     sources = build.SOURCE_DIRECTORY
     flags = ["-O2", "-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-Wno-unknown-pragmas"]
-    includes = [f"-I{sources}", f"-I{sources / 'kernels'}", f"-I{toolkit / 'include'}"]
-    command = ["g++", *flags, *includes, str(EMULATOR), "-o", str(output / libraries.PLUGINS)]
-    subprocess.run(command, check=True)
-    return output
+    includes = [f"-I{sources}", f"-I{sources / 'kernels'}", f"-I{cuda_headers}"]
+    command = ["g++", *flags, *includes, str(EMULATOR), "-o", libraries.PLUGINS]
+    return once("emulated", lambda folder: subprocess.run(command, cwd=folder, check=True))
 
 
 @pytest.fixture

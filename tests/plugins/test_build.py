@@ -10,7 +10,11 @@ from maskrt.plugins import abi, build, libraries
 
 
 def test_host_only_builds_one_library(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main(["--host-only", "--architectures", "89-real", "--output", str(tmp_path)]) == 0
+    assert "89-real" in (tmp_path / "CMakeCache.txt").read_text()
+    capsys.readouterr()
     assert build.main(["--host-only", "--output", str(tmp_path)]) == 0
+    assert "89-real" not in (tmp_path / "CMakeCache.txt").read_text()  # an earlier build's choice is not kept
     assert capsys.readouterr().out == f"{tmp_path / libraries.HOST}\n"
     assert (tmp_path / libraries.HOST).is_file()
     assert not (tmp_path / libraries.PLUGINS).exists()
@@ -45,8 +49,13 @@ def test_folder_without_tensorrt_headers(
 def test_headers_of_an_old_tensorrt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], plugin_directory: Path
 ) -> None:
-    (tmp_path / "NvInferRuntime.h").touch()
-    (tmp_path / "NvInferVersion.h").write_text("#define NV_TENSORRT_MAJOR 8\n")
-    monkeypatch.setenv("TENSORRT_INCLUDE", str(tmp_path))
-    assert build.main(["--output", str(tmp_path / "build"), "--architectures", "89-real"]) == 1
-    assert "are of TensorRT 8; the plugins need TensorRT 10 or newer" in " ".join(capsys.readouterr().err.split())
+    """Also where an earlier build in the same folder had others: TENSORRT_INCLUDE is what counts."""
+    for version in (7, 8):
+        include = tmp_path / str(version)
+        include.mkdir()
+        (include / "NvInferRuntime.h").touch()
+        (include / "NvInferVersion.h").write_text(f"#define NV_TENSORRT_MAJOR {version}\n")
+        monkeypatch.setenv("TENSORRT_INCLUDE", str(include))
+        assert build.main(["--output", str(tmp_path / "build"), "--architectures", "89-real"]) == 1
+        message = " ".join(capsys.readouterr().err.split())
+        assert f"are of TensorRT {version}; the plugins need TensorRT 10 or newer" in message

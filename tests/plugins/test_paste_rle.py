@@ -245,6 +245,12 @@ def test_too_large_an_image_is_refused(reference: Callable[..., Any]) -> None:
         reference(host.paste_rle, np.zeros((0, 4), np.float32), np.zeros((0, 3, 3), np.float32), (65_536, 65_536))
 
 
+@pytest.mark.parametrize("shape", [(2, 7, 3), (2, 3, 7), (2, 0, 0)])
+def test_masks_that_are_not_square_are_refused(shape: tuple[int, ...], reference: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match="mask_probabilities must be square"):
+        reference(host.paste_rle, np.zeros((2, 4), np.float32), np.zeros(shape, np.float32), (5, 5))
+
+
 @pytest.mark.parametrize(
     ("replacement", "message"),
     [

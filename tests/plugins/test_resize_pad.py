@@ -175,3 +175,13 @@ def test_host_says_what_does_not_fit(reference: Callable[..., Any]) -> None:
         reference(host.resize_pad, [frame[:, ::2]], [(4, 5)], (8, 8), np.uint8)
     with pytest.raises(ValueError, match="frame 0 must be uint8"):
         reference(host.resize_pad, [frame.astype(np.float32)], [(4, 5)], (8, 8), np.uint8)
+    with pytest.raises(ValueError, match="must be uint8 or float32, but is to be float16"):
+        reference(host.resize_pad, [frame], [(4, 5)], (8, 8), np.float16)
+    with pytest.raises(ValueError, match="1 frames need as many sizes, but there are 2"):
+        reference(host.resize_pad, [frame], [(4, 5)] * 2, (8, 8), np.uint8)
+
+
+def test_device_needs_a_size_for_each_frame(as_device_array: Callable[..., Any]) -> None:
+    frame, canvas = np.zeros((4, 5, 3), np.uint8), np.zeros((1, 8, 8, 3), np.uint8)
+    with pytest.raises(ValueError, match="1 frames need as many sizes, but there are 0"):
+        device.resize_pad([as_device_array(frame)], [], as_device_array(canvas))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -192,36 +192,44 @@ def install(machine: Any, fake_cuda: ModuleType, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def write_engine(machine: Any, tmp_path: Path) -> Callable[..., Path]:
+def build_inputs() -> Callable[..., Any]:
+    """`build_inputs(tensorrt_version=...)` -> the `BuildInputs` of an engine; the keywords are its fields."""
+    from maskrt.runtime.manifest import BuildInputs, Profile
+
+    inputs = BuildInputs(
+        maskrt_version="0.1.0",
+        onnx_file="model.onnx",
+        onnx_sha256="00",
+        target="rtx4090",
+        compute_capability="8.9",
+        flavor="tensorrt",
+        tensorrt_version="10.13.3.9",
+        plugin_version="0.1.0",
+        precision="fp32",
+        workspace_mib=4096,
+        profile=Profile((1, 32, 32), (1, 64, 128), (8, 512, 512)),
+    )
+    return lambda **fields: dataclasses.replace(inputs, **fields)
+
+
+@pytest.fixture
+def write_engine(machine: Any, build_inputs: Callable[..., Any], tmp_path: Path) -> Callable[..., Path]:
     """`write_engine(onnx, tensorrt_version=...)` -> an engine file, with its manifest, that the fake TensorRT runs.
 
-    Its content is not an engine's; the fake machine knows which ONNX file it stands for. The keywords are fields of
-    `BuildInputs`.
+    Its content is not an engine's; the fake machine knows which ONNX file it stands for. The keywords are those of
+    `build_inputs`.
     """
-    from maskrt.runtime.manifest import BuildInputs, Manifest, Profile, manifest_path
+    from maskrt.runtime.manifest import Manifest, manifest_path
     from maskrt.runtime.onnx_file import read_metadata_properties
 
     def write(onnx_file: Path, name: str = "model.engine", **build: Any) -> Path:
         properties = read_metadata_properties(onnx_file)
         model = {key.removeprefix("maskrt."): json.loads(value) for key, value in properties.items()}
-        inputs = BuildInputs(
-            maskrt_version="0.1.0",
-            onnx_file=onnx_file.name,
-            onnx_sha256="00",
-            target="rtx4090",
-            compute_capability="8.9",
-            flavor="tensorrt",
-            tensorrt_version="10.13.3.9",
-            plugin_version="0.1.0",
-            precision="fp32",
-            workspace_mib=4096,
-            profile=Profile((1, 32, 32), (1, 64, 128), (8, 512, 512)),
-        )
         content = f"engine of {onnx_file} {build}".encode()
         manifest = Manifest(
             len(content),
             hashlib.sha256(content).hexdigest(),
-            dataclasses.replace(inputs, **build),
+            build_inputs(onnx_file=onnx_file.name, **build),
             (),
             (),
             {"BatchedNMS": 2, "MultilevelRoIAlign": 2},
@@ -243,6 +251,30 @@ def engine_file(
     """An engine of the tiny model, on a machine with the TensorRT for it."""
     install()
     return write_engine(write_model())
+
+
+class Inference(NamedTuple):
+    """How `maskrt-infer` ended: its exit code, what it said, and the folder with its results."""
+
+    code: int
+    out: str
+    err: str
+    folder: Path
+
+
+@pytest.fixture
+def infer(
+    write_model: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Inference]:
+    """`infer("photos", "--timings", model=..., output="out")` runs `maskrt-infer`, here on the tiny model."""
+    from maskrt.runtime.infer import main
+
+    def run(*arguments: object, model: Path | None = None, output: str = "out") -> Inference:
+        given = [model or write_model(), *arguments, "--output", tmp_path / output, "--threads", 1]
+        code = main([str(argument) for argument in given])
+        return Inference(code, *capsys.readouterr(), tmp_path / output)
+
+    return run
 
 
 @pytest.fixture

@@ -72,13 +72,13 @@ def test_without_onnx_runtime_the_message_names_the_cure(write_model: Callable[.
 
 
 def test_start_takes_less_than_half_a_second() -> None:
-    """The least of several starts, in processor time, so that a busy machine does not decide."""
+    """One of several starts, in processor time, so that a busy machine does not decide."""
     code = "import time; import maskrt.runtime.infer; print(time.process_time())"
-    seconds = [
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-        for _ in range(5)
-    ]
-    assert min(seconds) < 0.5
+
+    def seconds() -> float:
+        return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+    assert any(seconds() < 0.5 for _ in range(5))
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from maskrt.runtime import Instances
-from maskrt.runtime.coco_json import CocoResults, write_in_one_step
+from maskrt.runtime.coco_json import CocoResults
 
 NAMES = ("__background__", "disk", "größe")
 
@@ -58,19 +58,3 @@ def test_nothing_found_is_valid_too(tmp_path: Path) -> None:
     data_set, results_list = CocoResults(NAMES).write(tmp_path)
     assert json.loads(data_set.read_text())["annotations"] == []
     assert json.loads(results_list.read_text()) == []
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.json"
-    write_in_one_step(path, b"old")
-
-    def half_a_write(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[:2])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", half_a_write)
-    with pytest.raises(OSError, match="No space left"):
-        write_in_one_step(path, b"new content")
-    assert path.read_bytes() == b"old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]

@@ -1,4 +1,7 @@
 import argparse
+import io
+import os
+import sys
 
 import pytest
 
@@ -38,6 +41,13 @@ def fail(error: BaseException) -> int:
 def test_how_a_command_ends(capsys, error, code, message):
     ended = run_command("maskrt-x", lambda: fail(error), interrupted="nothing was written", install="maskrt[export]")
     assert (ended, capsys.readouterr().err) == (code, message)
+
+
+def test_names_that_the_terminal_cannot_show(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii", write_through=True))
+    assert run_command("maskrt-x", lambda: print("größe", os.fsdecode(b"\xfc")) or 0, interrupted="") == 0
+    assert written.getvalue() == rb"gr\xf6\xdfe \udcfc" + b"\n"
 
 
 def test_a_bug_is_not_taken_for_a_missing_package():

@@ -6,8 +6,10 @@ import ctypes
 import gc
 import inspect
 import re
+import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -65,6 +67,33 @@ def test_memory_is_freed_with_its_object(gpu: Gpu, machine: Any) -> None:
     assert len(machine.streams) == 1
 
 
+def test_nothing_is_freed_at_the_end_of_the_process() -> None:
+    """A thread may still be at work there, on pinned memory that must not vanish under it."""
+    result = subprocess.run(
+        [sys.executable, "-c", END_OF_PROCESS, str(Path(__file__).parent / "fakes")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert result.stdout.splitlines() == ["cudaMalloc", "cudaMallocHost"]
+
+
+END_OF_PROCESS = """
+import atexit, sys
+from types import ModuleType
+sys.path.insert(0, sys.argv[1])
+from fake_cuda import Machine
+machine = Machine()
+atexit.register(lambda: print(*machine.names(), sep="\\n"))  # the first to be registered is the last to be called
+sys.modules.update({"cuda": ModuleType("cuda"), "cuda.bindings": ModuleType("cuda.bindings")})
+sys.modules["cuda.bindings.runtime"] = machine.module()
+from maskrt.runtime.cuda import DeviceMemory, Gpu, PinnedMemory
+gpu = Gpu()
+kept = DeviceMemory(gpu, 8), PinnedMemory(gpu, 8)
+"""
+
+
 def test_out_of_memory(gpu: Gpu, machine: Any) -> None:
     with pytest.raises(OutOfMemory, match=r"cudaMalloc: memoryallocation") as caught:
         DeviceMemory(gpu, machine.total + 1)
@@ -118,6 +147,27 @@ def test_a_capture_that_fails_leaves_the_stream_usable(gpu: Gpu, machine: Any) -
     assert not machine.graphs
     stream.capture(lambda: None).launch(stream)
     stream.synchronize()
+
+
+def test_garbage_is_not_collected_during_a_capture(gpu: Gpu, machine: Any) -> None:
+    """It may own GPU memory, which cannot be freed then."""
+    stream, memory = Stream(gpu), [DeviceMemory(gpu, 100)]
+
+    def leave_garbage() -> None:
+        cycle: list[object] = [memory.pop()]
+        cycle.append(cycle)
+        del cycle
+        _ = [[] for _ in range(99)]
+
+    threshold = gc.get_threshold()
+    gc.set_threshold(1, 1)  # a collection at every second list that is made
+    try:
+        stream.capture(leave_garbage)
+    finally:
+        gc.set_threshold(*threshold)
+    assert gc.isenabled()
+    gc.collect()
+    assert machine.used() == 0
 
 
 def test_another_thread_may_allocate_during_a_capture(gpu: Gpu) -> None:

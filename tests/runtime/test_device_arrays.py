@@ -123,6 +123,21 @@ def test_memory_elsewhere(machine: Any, gpu: Gpu, stream: Stream) -> None:
     address = machine.device_array(np.zeros(60, np.uint8), device=1)
     with pytest.raises(ArgumentError, match="lie on GPU 1, but the engine runs on GPU 0"):
         open_device_array(interface_array(address, (1, 4, 5, 3)), gpu, stream)
+    assert "wait" not in machine.names()  # for a stream of the other GPU, which is an error
+
+
+def test_dlpack_on_another_gpu_is_not_asked_for(gpu: Gpu, stream: Stream) -> None:
+    """torch refuses to hand out memory of a GPU that is not the current one."""
+
+    class Elsewhere(DlpackArray):
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return 2, 1
+
+        def __dlpack__(self, *, stream: int) -> Any:
+            raise BufferError("Can't export tensors on a different CUDA device index.")
+
+    with pytest.raises(ArgumentError, match="lie on GPU 1, but the engine runs on GPU 0"):
+        open_device_array(Elsewhere(np.zeros(3)), gpu, stream)
 
 
 def test_part_of_a_larger_array(machine: Any, gpu: Gpu, stream: Stream) -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from maskrt.runtime import Instances
+from maskrt.runtime import ArgumentError, Instances
 from maskrt.runtime.draw import draw_caption, draw_instances
 
 
@@ -70,6 +70,7 @@ def test_any_image_size(size: tuple[int, int], with_masks: bool) -> None:
         [-5, -5, width + 5, height + 5],
         [0, 0, 0, 0],
         [width - 1, height - 1] * 2,
+        [-1e30, -1e10, 1e30, 1e10],
     ]
     instances = instances_in(height, width, boxes, name="a rather long class name größe")  # type: ignore[arg-type]
     if not with_masks:
@@ -77,6 +78,20 @@ def test_any_image_size(size: tuple[int, int], with_masks: bool) -> None:
     overlay = draw_instances(np.zeros((height, width, 3), np.uint8), instances)
     assert overlay.shape == (height, width, 3)
     assert overlay.any()
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((40, 30, 3), np.uint8), "of an image of 40x30 pixels, but the one to draw over has 30x40"),
+        (np.zeros((30, 40), np.uint8), r"got shape \[30, 40\]"),
+        (np.zeros((30, 40, 3), np.float32), "got float32"),
+        (None, "got NoneType"),
+    ],
+)
+def test_another_image_than_the_one_segmented(image: np.ndarray, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        draw_instances(image, instances_in(30, 40, [[0, 0, 20, 20]]))
 
 
 def test_no_instances_gives_the_image(rng: np.random.Generator) -> None:

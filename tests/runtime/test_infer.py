@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +23,7 @@ from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tiles import predict_tiled
 
 WriteModel = Callable[..., Path]
+Infer = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -38,24 +41,26 @@ def photos(tmp_path: Path, rng: np.random.Generator) -> Path:
     return folder
 
 
+@pytest.fixture
+def good_photos(photos: Path) -> list[Path]:
+    """The three good ones; the second is tall, 200x150 pixels."""
+    return [photos / "a.jpg", photos / "more" / "a.jpg", photos / "z.png"]
+
+
 def load(output: Path) -> dict:
     return json.loads((output / "instances.json").read_text())
 
 
-def test_folder_with_bad_images(
-    write_model: WriteModel, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = tmp_path / "out"
-    assert main([str(write_model()), str(photos), "--output", str(output), "--timings"]) == 1
+def names_in(output: Path) -> list[str]:
+    return [Path(image["file_name"]).name for image in load(output)["images"]]
+
+
+def test_folder_with_bad_images(infer: Infer, photos: Path, good_photos: list[Path]) -> None:
+    code, out, err, output = infer(photos, "--timings")
+    assert code == 1
     data = load(output)
-    assert [image["file_name"] for image in data["images"]] == [
-        str(photos / name) for name in ("a.jpg", "more/a.jpg", "z.png")
-    ]
-    assert [(image["width"], image["height"]) for image in data["images"]] == [
-        (120, 90),
-        (150, 200),
-        (44, 33),
-    ]
+    assert [image["file_name"] for image in data["images"]] == list(map(str, good_photos))
+    assert [(image["width"], image["height"]) for image in data["images"]] == [(120, 90), (150, 200), (44, 33)]
     assert [category["name"] for category in data["categories"]] == ["disk", "star", "größe"]
     assert len(data["annotations"]) == 6
     ids = {image["id"]: image for image in data["images"]}
@@ -70,64 +75,48 @@ def test_folder_with_bad_images(
     assert [overlay.name for overlay in overlays] == ["a.jpg", "a_2.jpg", "z.jpg"]
     assert read_image(overlays[1]).shape == (200, 150, 3)
 
-    captured = capsys.readouterr()
     for bad in ("empty.jpg is empty", "cut.png is cut off", "text.jpeg is not an image"):
-        assert bad in captured.err
-    assert "3 images, 6 instances, 3 failed." in captured.out
+        assert bad in err
+    assert "3 images, 6 instances, 3 failed." in out
     for stage in ("decode", "preprocess", "infer", "postprocess", "rle", "draw", "write"):
-        assert stage in captured.out
+        assert stage in out
 
 
-def test_good_images_give_exit_code_0(write_model: WriteModel, photos: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    arguments = [str(write_model()), str(photos / "a.jpg"), f"{photos}/*.png"]
+def test_good_images_give_exit_code_0(infer: Infer, photos: Path) -> None:
     (photos / "cut.png").unlink()
-    assert main([*arguments, "--output", str(output), "--no-overlays"]) == 0
-    assert len(load(output)["images"]) == 2
-    assert not (output / "overlays").exists()
+    ended = infer(photos / "a.jpg", f"{photos}/*.png", "--no-overlays")
+    assert ended.code == 0
+    assert len(load(ended.folder)["images"]) == 2
+    assert not (ended.folder / "overlays").exists()
 
 
-def test_batches_give_the_same_results(write_model: WriteModel, photos: Path, tmp_path: Path) -> None:
+def test_batches_give_the_same_results(infer: Infer, photos: Path) -> None:
     """The bad images are left out of their batches."""
-    outputs = [tmp_path / f"out{size}" for size in (1, 2, 8)]
-    for output, size in zip(outputs, ("1", "2", "8"), strict=True):
-        arguments = [str(write_model()), str(photos), "--output", str(output), "--batch-size", size]
-        assert main(arguments) == 1
-    assert load(outputs[0]) == load(outputs[1]) == load(outputs[2])
+    ended = [infer(photos, "--batch-size", size, output=f"out{size}") for size in (1, 2, 8)]
+    assert [one.code for one in ended] == [1, 1, 1]
+    assert load(ended[0].folder) == load(ended[1].folder) == load(ended[2].folder)
 
 
-def test_thresholds(write_model: WriteModel, photos: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    arguments = [str(write_model()), str(photos / "a.jpg"), "--output", str(output)]
-    assert main([*arguments, "--score-threshold", "0.7", "--nms-threshold", "0.3", "--threads", "1"]) == 0
-    assert [annotation["score"] for annotation in load(output)["annotations"]] == [pytest.approx(0.9)]
+def test_thresholds(infer: Infer, photos: Path) -> None:
+    ended = infer(photos / "a.jpg", "--score-threshold", "0.7", "--nms-threshold", "0.3")
+    assert ended.code == 0
+    assert [annotation["score"] for annotation in load(ended.folder)["annotations"]] == [pytest.approx(0.9)]
 
 
-def test_missing_inputs_do_not_stop_the_rest(
-    write_model: WriteModel, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = tmp_path / "out"
-    arguments = [
-        str(write_model()),
-        "nowhere.jpg",
-        "*.nothing",
-        str(photos / "a.jpg"),
-        "--output",
-        str(output),
-    ]
-    assert main(arguments) == 1
-    assert len(load(output)["images"]) == 1
-    captured = capsys.readouterr()
-    assert "nowhere.jpg: there is no such file." in captured.err
-    assert "*.nothing: no file matches." in captured.err
-    assert "2 failed" in captured.out
+def test_missing_inputs_do_not_stop_the_rest(infer: Infer, photos: Path) -> None:
+    code, out, err, output = infer("nowhere.jpg", "*.nothing", photos / "a.jpg")
+    assert code == 1
+    assert names_in(output) == ["a.jpg"]
+    assert "nowhere.jpg: there is no such file." in err
+    assert "*.nothing: no file matches." in err
+    assert "2 failed" in out
 
 
-def test_model_without_masks(write_model: WriteModel, photos: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    assert main([str(write_model(masks=False)), str(photos / "a.jpg"), "--output", str(output)]) == 0
-    assert "segmentation" not in load(output)["annotations"][0]
-    assert (output / "overlays" / "a.jpg").exists()
+def test_model_without_masks(infer: Infer, write_model: WriteModel, photos: Path) -> None:
+    ended = infer(photos / "a.jpg", model=write_model(masks=False))
+    assert ended.code == 0
+    assert "segmentation" not in load(ended.folder)["annotations"][0]
+    assert (ended.folder / "overlays" / "a.jpg").exists()
 
 
 @pytest.mark.parametrize(
@@ -177,8 +166,36 @@ def test_bad_options(option: list[str], capsys: pytest.CaptureFixture[str]) -> N
     assert option[0] in capsys.readouterr().err
 
 
+def test_more_threads_than_there_are_cores(infer: Infer, photos: Path) -> None:
+    assert infer(photos / "a.jpg", "--threads", 10**12).code == 0
+
+
+def test_an_input_where_the_results_go_is_not_replaced(infer: Infer, photos: Path, tmp_path: Path) -> None:
+    inside = tmp_path / "out" / "overlays" / "a.jpg"
+    inside.parent.mkdir(parents=True)
+    content = (photos / "a.jpg").read_bytes()
+    inside.write_bytes(content)
+    code, _, err, _ = infer(photos / "a.jpg", tmp_path / "out")
+    assert code == 2
+    assert f"{inside} lies where the results go, and would be replaced. Choose another --output." in err
+    assert inside.read_bytes() == content
+    assert infer(tmp_path / "out", "--no-overlays").code == 0  # which replaces nothing
+
+
+def test_a_file_name_that_is_no_text(infer: Infer, photos: Path, tmp_path: Path) -> None:
+    """Linux takes any bytes for a name; Python shows those that are no UTF-8 as lone surrogates."""
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/gr\xfc\xdfe.jpg"))
+    try:
+        (photos / "a.jpg").rename(odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    ended = infer(odd)
+    assert ended.code == 0
+    assert load(ended.folder)["images"][0]["file_name"] == str(odd)
+
+
 def test_an_image_that_fails_in_the_model_does_not_stop_the_rest(
-    write_model: WriteModel, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    infer: Infer, good_photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     preprocess = Segmenter.preprocess
 
@@ -188,57 +205,62 @@ def test_an_image_that_fails_in_the_model_does_not_stop_the_rest(
         return preprocess(self, images)
 
     monkeypatch.setattr(Segmenter, "preprocess", fail_on_tall_images)
-    output = tmp_path / "out"
-    arguments = [str(write_model()), str(photos / "a.jpg"), str(photos / "more"), str(photos / "z.png")]
-    assert main([*arguments, "--output", str(output)]) == 1
-    assert [Path(image["file_name"]).name for image in load(output)["images"]] == ["a.jpg", "z.png"]
+    ended = infer(*good_photos)
+    assert ended.code == 1
+    assert names_in(ended.folder) == ["a.jpg", "z.png"]
 
 
-def test_an_overlay_that_cannot_be_written(
-    write_model: WriteModel, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = tmp_path / "out"
-    (output / "overlays" / "a.jpg").mkdir(parents=True)
-    (output / "overlays" / "a.jpg" / "file").touch()
-    arguments = [str(write_model()), str(photos / "a.jpg"), str(photos / "z.png"), "--output", str(output)]
-    assert main(arguments) == 1
-    assert "a.jpg: its overlay cannot be written" in capsys.readouterr().err
-    assert len(load(output)["images"]) == 1
+def test_an_overlay_that_cannot_be_written(infer: Infer, good_photos: list[Path], tmp_path: Path) -> None:
+    in_its_place = tmp_path / "out" / "overlays" / "a.jpg"
+    in_its_place.mkdir(parents=True)
+    (in_its_place / "file").touch()
+    code, _, err, output = infer(good_photos[0], good_photos[2])
+    assert code == 1
+    assert "a.jpg: its overlay cannot be written" in err
+    assert names_in(output) == ["z.png"]
+
+
+def test_an_overlay_that_no_jpeg_can_hold(infer: Infer, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "long.png"), np.zeros((1, 65501, 3), np.uint8))
+    code, _, err, output = infer(tmp_path / "long.png")
+    assert code == 1
+    assert "long.png: its overlay cannot be written: a JPEG cannot hold 65501x1 pixels." in err
+    assert names_in(output) == []
 
 
 def test_interrupt_keeps_what_is_finished(
-    write_model: WriteModel,
-    photos: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    infer: Infer, good_photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A SIGINT while the second image is read and the third waits: the main thread is anywhere then."""
+    arrived = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        arrived.set()
+        raise KeyboardInterrupt
 
     def interrupted_read(path: Path) -> np.ndarray:
         if path.name == "z.png":
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.2)
+            assert arrived.wait(60)
+            time.sleep(0.2)  # until the main thread has told the others
         return read_image(path)
 
     monkeypatch.setattr(segmenter, "read_image", interrupted_read)
-    output = tmp_path / "out"
-    arguments = [str(write_model()), str(photos / "a.jpg"), str(photos / "z.png"), str(photos / "more")]
-    assert main([*arguments, "--output", str(output)]) == 130
-    data = load(output)
-    names = [Path(image["file_name"]).name for image in data["images"]]
+    handler = signal.signal(signal.SIGINT, interrupt)
+    try:
+        code, out, _, output = infer(good_photos[0], good_photos[2], good_photos[1])
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert code == 130
+    names = names_in(output)
     assert names in ([], ["a.jpg"])
-    assert len(data["annotations"]) == 2 * len(names)
+    assert len(load(output)["annotations"]) == 2 * len(names)
     assert [path.name for path in (output / "overlays").iterdir()] == names
-    assert f"Interrupted: {3 - len(names)} images were not reached." in capsys.readouterr().out
+    assert f"Interrupted: {3 - len(names)} images not reached." in out
 
 
 def test_a_stage_that_dies_takes_one_image_with_it(
-    write_model: WriteModel,
-    photos: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    infer: Infer, good_photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever it raises: the image is reported, and the rest goes on."""
 
@@ -248,34 +270,27 @@ def test_a_stage_that_dies_takes_one_image_with_it(
         return draw_instances(image, instances)
 
     monkeypatch.setattr(infer_images, "draw_instances", dying_draw)
-    output = tmp_path / "out"
-    arguments = [str(write_model()), str(photos / "a.jpg"), str(photos / "more"), str(photos / "z.png")]
-    assert main([*arguments, "--output", str(output)]) == 1
-    assert [Path(image["file_name"]).name for image in load(output)["images"]] == ["a.jpg", "z.png"]
-    captured = capsys.readouterr()
-    assert "more/a.jpg: The draw stage failed: SystemExit 0" in captured.err
-    assert "2 images, 4 instances, 1 failed." in captured.out
+    code, out, err, output = infer(*good_photos)
+    assert code == 1
+    assert names_in(output) == ["a.jpg", "z.png"]
+    assert "more/a.jpg: The draw stage failed: SystemExit 0" in err
+    assert "2 images, 4 instances, 1 failed." in out
 
 
-def test_a_pipeline_that_cannot_go_on(
-    write_model: WriteModel,
-    photos: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_pipeline_that_cannot_go_on(infer: Infer, good_photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> Iterator[object]:
         raise PipelineError("The thread of the infer stage was ended: SystemExit")
         yield
 
     monkeypatch.setattr(infer_images, "run_pipeline", broken)
-    assert main([str(write_model()), str(photos / "a.jpg"), "--output", str(tmp_path / "out")]) == 1
-    assert "maskrt-infer: The thread of the infer stage was ended: SystemExit" in capsys.readouterr().err
-    assert load(tmp_path / "out")["images"] == []
+    code, _, err, output = infer(*good_photos)
+    assert code == 1
+    assert "maskrt-infer: The thread of the infer stage was ended: SystemExit" in err
+    assert names_in(output) == []
 
 
 def test_one_bad_image_does_not_lose_its_batch(
-    write_model: WriteModel, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    infer: Infer, good_photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segment = Segmenter.infer
 
@@ -285,20 +300,20 @@ def test_one_bad_image_does_not_lose_its_batch(
         return segment(self, batch, **options)
 
     monkeypatch.setattr(Segmenter, "infer", fail_on_tall_images)
-    output = tmp_path / "out"
-    arguments = [str(write_model()), str(photos / "a.jpg"), str(photos / "more"), str(photos / "z.png")]
-    assert main([*arguments, "--output", str(output), "--batch-size", "8"]) == 1
-    assert [Path(image["file_name"]).name for image in load(output)["images"]] == ["a.jpg", "z.png"]
+    ended = infer(*good_photos, "--batch-size", "8")
+    assert ended.code == 1
+    assert names_in(ended.folder) == ["a.jpg", "z.png"]
 
 
-def test_tiles(write_model: WriteModel, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [str(write_model()), str(photos / "more" / "a.jpg"), "--output", str(tmp_path / "out")]
-    assert main([*arguments, "--tile", "80x90", "--batch-size", "3"]) == 0
-    tall = read_image(photos / "more" / "a.jpg")
-    expected = predict_tiled(Segmenter(tmp_path / "model.onnx"), tall, tile_size=(80, 90))
-    assert len(load(tmp_path / "out")["annotations"]) == len(expected) > 2
-    assert main([*arguments, "--tile", "8x8"]) == 1
-    assert "A tile should be at least 64x64 pixels" in capsys.readouterr().err
+def test_tiles(infer: Infer, good_photos: list[Path], tmp_path: Path) -> None:
+    tall = good_photos[1]
+    ended = infer(tall, "--tile", "80x90", "--batch-size", "3")
+    assert ended.code == 0
+    expected = predict_tiled(Segmenter(tmp_path / "model.onnx"), read_image(tall), tile_size=(80, 90))
+    assert len(load(ended.folder)["annotations"]) == len(expected) > 2
+    refused = infer(tall, "--tile", "8x8")
+    assert refused.code == 1
+    assert "A tile should be at least 64x64 pixels" in refused.err
 
 
 @pytest.mark.parametrize("command", [["-m", "maskrt.runtime.infer"], [str(ROOT / "runtime" / "infer.py")]])

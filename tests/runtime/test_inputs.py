@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from maskrt.runtime.inputs import find_images, unique_names
+from maskrt.runtime.inputs import find_images, unique_stems
 
 
 @pytest.fixture
@@ -54,7 +54,16 @@ def test_arguments_without_images(tree: Path) -> None:
 
 
 def test_result_names_never_meet() -> None:
-    files = [Path(name) for name in ("a/x.jpg", "b/x.jpg", "b/X.png", "c/x_2.jpg", "y.jpg")]
-    names = unique_names(files, ".jpg")
-    assert names == ["x.jpg", "x_2.jpg", "X_3.jpg", "x_2_2.jpg", "y.jpg"]
-    assert len({name.lower() for name in names}) == len(files)
+    assert unique_stems(["x", "x", "X", "x_2", "y.1", "y.2"]) == ["x", "x_2", "X_3", "x_2_2", "y.1", "y.2"]
+    assert unique_stems([]) == []
+
+
+def test_a_file_that_cannot_be_looked_at_is_left_to_the_reader(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a folder that can be listed but not entered."""
+
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert find_images(["sub"]) == ([Path("sub/c.webp"), Path("sub/deep/d.tif")], [])
+    assert find_images(["*.txt"]) == ([Path("notes.txt")], [])

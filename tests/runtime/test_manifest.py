@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from maskrt.runtime import ModelError
 from maskrt.runtime.manifest import (
     BuildInputs,
     Manifest,
-    Profile,
     Tensor,
     check_engine_file,
     check_gpu,
@@ -28,24 +28,15 @@ REBUILD = "`maskrt-engine model.onnx --target rtx4090`"
 
 
 @pytest.fixture
-def manifest() -> Manifest:
+def manifest(build_inputs: Callable[..., BuildInputs]) -> Manifest:
     """The manifest of an engine of five bytes, b"12345"."""
-    profile = Profile((1, 32, 32), (1, 256, 448), (8, 448, 448))
     return Manifest(
         engine_bytes=5,
         engine_sha256="5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5",
-        build=BuildInputs(
-            maskrt_version="0.1.0",
-            onnx_file="model.onnx",
+        build=build_inputs(
             onnx_sha256="15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",  # of b"123456789"
-            target="rtx4090",
-            compute_capability="8.9",
             flavor="tensorrt-rtx",
             tensorrt_version="1.7.1.116",
-            plugin_version="0.1.0",
-            precision="fp32",
-            workspace_mib=4096,
-            profile=profile,
         ),
         inputs=(Tensor("images", "uint8", (1, 32, 32, 3), (1, 256, 448, 3), (8, 448, 448, 3)),),
         outputs=(Tensor("num_detections", "int32", (1,), (1,), (8,)),),
@@ -166,6 +157,8 @@ def test_no_engine_and_no_manifest(engine: Path, tmp_path: Path) -> None:
         read_manifest(engine)
     with pytest.raises(ModelError, match=r"no such file. `maskrt-engine` or `make engine`"):
         read_manifest(tmp_path / "missing.engine")
+    with pytest.raises(ModelError, match=r"cannot be read: File name too long|no such file"):
+        read_manifest(tmp_path / ("x" * 300 + ".engine"))
 
 
 @pytest.mark.parametrize(
@@ -201,6 +194,18 @@ def test_manifest_of_a_newer_maskrt(engine: Path) -> None:
 def test_fields_that_are_not_a_manifests(engine: Path, changes: dict[str, Any]) -> None:
     rewrite(engine, **changes)
     with pytest.raises(ModelError, match=r"damaged or was edited: its fields are not those of a manifest"):
+        read_manifest(engine)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"tensorrt_version": None}, {"target": 7}, {"profile": {"min": [1, 32], "opt": [1, 32], "max": [1, 32]}}],
+)
+def test_build_inputs_of_another_type(engine: Path, manifest: Manifest, changes: dict[str, Any]) -> None:
+    rewrite(engine, build={**dataclasses.asdict(manifest.build), **changes})
+    with pytest.raises(
+        ModelError, match=r"its fields are not those of a manifest \((tensorrt_version|target|\[1, 32\])"
+    ):
         read_manifest(engine)
 
 

@@ -47,9 +47,11 @@ def test_many_sets_on_a_grid(rng: np.random.Generator) -> None:
         assert nms(boxes, scores, labels, threshold).tolist() == torchvision_nms(boxes, scores, labels, threshold)
 
 
-def test_thousands_of_boxes(rng: np.random.Generator) -> None:
-    boxes = random_boxes(rng, 6000, extent=500)
-    scores, labels = rng.random(6000, dtype=np.float32), rng.integers(1, 3, 6000).astype(np.int32)
+@pytest.mark.parametrize("extent", [500, 50], ids=["side by side", "in a pile"])
+def test_thousands_of_boxes(rng: np.random.Generator, extent: float) -> None:
+    boxes = random_boxes(rng, 6000, extent)
+    scores = rng.random(6000, dtype=np.float32).round(3)  # with ties
+    labels = rng.integers(1, 3, 6000).astype(np.int32)
     kept = nms(boxes, scores, labels, 0.4)
     assert 500 < len(kept) < 5000
     assert kept.tolist() == torchvision_nms(boxes, scores, labels, 0.4)

@@ -1,6 +1,8 @@
 """Batches and boxes against torchvision's GeneralizedRCNNTransform."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,22 +10,14 @@ import torch
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.models.detection.transform import resize_boxes as torchvision_resize_boxes
 
+from maskrt.runtime import Segmenter
 from maskrt.runtime.metadata import ModelMetadata
 from maskrt.runtime.preprocess import make_batch, resize_boxes, resized_size
 
-METADATA = ModelMetadata(
-    version="0.1.0",
-    model_family="torchvision.MaskRCNN",
-    class_names=("__background__", "disk"),
-    min_size=800,
-    max_size=1333,
-    size_divisor=32,
-    score_threshold=0.05,
-    nms_threshold=0.5,
-    detections_per_image=100,
-    weights_sha256="",
-    precision="fp32",
-)
+
+@pytest.fixture
+def metadata(write_model: Callable[..., Path]) -> ModelMetadata:
+    return Segmenter(write_model(min_size=800, max_size=1333)).metadata
 
 
 def torchvision_transform(metadata: ModelMetadata) -> GeneralizedRCNNTransform:
@@ -39,8 +33,10 @@ def planes(image: np.ndarray) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("min_size", "max_size", "size_divisor"), [(800, 1333, 32), (320, 640, 32), (256, 256, 64)])
-def test_batches_equal_torchvision(rng: np.random.Generator, min_size: int, max_size: int, size_divisor: int) -> None:
-    metadata = replace(METADATA, min_size=min_size, max_size=max_size, size_divisor=size_divisor)
+def test_batches_equal_torchvision(
+    rng: np.random.Generator, metadata: ModelMetadata, min_size: int, max_size: int, size_divisor: int
+) -> None:
+    metadata = replace(metadata, min_size=min_size, max_size=max_size, size_divisor=size_divisor)
     transform = torchvision_transform(metadata)
     for number in (1, 3):
         sizes = rng.integers(30, 900, (number, 2))
@@ -60,11 +56,10 @@ def test_batches_equal_torchvision(rng: np.random.Generator, min_size: int, max_
         assert np.abs(rounded.canvas - canvas).max() <= 1
 
 
-def test_sizes_equal_torchvision(rng: np.random.Generator) -> None:
+def test_sizes_equal_torchvision(rng: np.random.Generator, metadata: ModelMetadata) -> None:
     """The last bit of the scale decides whether a side is rounded down to one pixel less."""
     for min_size, max_size in ((80, 133), (64, 96), (33, 100)):
-        metadata = replace(METADATA, min_size=min_size, max_size=max_size)
-        transform = torchvision_transform(metadata)
+        transform = torchvision_transform(replace(metadata, min_size=min_size, max_size=max_size))
         for height, width in rng.integers(1, 1000, (150, 2)).tolist():
             if min(height, width) * max_size < max(height, width):
                 continue  # torchvision fails; see below
@@ -73,16 +68,16 @@ def test_sizes_equal_torchvision(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (500, 333), (427, 640), (999, 1000), (1333, 800)])
-def test_sizes_equal_torchvision_at_full_size(size: tuple[int, int]) -> None:
-    expected, _ = torchvision_transform(METADATA)([torch.zeros(3, *size)])
-    assert resized_size(*size, METADATA.min_size, METADATA.max_size) == expected.image_sizes[0]
+def test_sizes_equal_torchvision_at_full_size(metadata: ModelMetadata, size: tuple[int, int]) -> None:
+    expected, _ = torchvision_transform(metadata)([torch.zeros(3, *size)])
+    assert resized_size(*size, metadata.min_size, metadata.max_size) == expected.image_sizes[0]
 
 
-def test_a_side_is_never_zero() -> None:
+def test_a_side_is_never_zero(metadata: ModelMetadata) -> None:
     """20000x10 would become 1333x0.67, on which torchvision fails."""
     assert resized_size(10, 20000, 800, 1333) == (1, 1333)
     assert resized_size(20000, 10, 800, 1333) == (1333, 1)
-    batch = make_batch([np.full((10, 20000, 3), 7, np.uint8)], METADATA, np.dtype(np.float32))
+    batch = make_batch([np.full((10, 20000, 3), 7, np.uint8)], metadata, np.dtype(np.float32))
     assert batch.canvas.shape == (1, 32, 1344, 3)
     assert (batch.canvas[0, 0, :1333] == 7).all()
     assert batch.canvas.sum() == 7 * 3 * 1333

@@ -92,13 +92,17 @@ class RecordingBackend:
         self.input_dtype = np.dtype(np.uint8)
         self.providers = ("Recorder",)
         self.calls: list[tuple[np.ndarray, ...]] = []
-        self.labels = np.zeros((1, 1), np.int32)
-        self.boxes = np.zeros((1, 1, 4), np.float32)
+        self.detections = Detections(
+            num_detections=np.array([1], np.int32),
+            boxes=np.zeros((1, 1, 4), np.float32),
+            scores=np.ones((1, 1), np.float32),
+            labels=np.ones((1, 1), np.int32),
+            masks=None,
+        )
 
     def run(self, *arrays: np.ndarray) -> Detections:
         self.calls.append(arrays)
-        one = np.ones(1, np.int32)
-        return Detections(one, self.boxes, np.zeros((1, 1), np.float32), self.labels, None)
+        return self.detections
 
 
 @pytest.fixture
@@ -127,17 +131,25 @@ def test_what_the_model_is_given(recorder: tuple[Segmenter, RecordingBackend]) -
         assert float(nms_threshold[0]) <= nms < float(np.nextafter(nms_threshold[0], np.float32(1)))
 
 
-def test_label_without_a_name(recorder: tuple[Segmenter, RecordingBackend]) -> None:
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("labels", 4, "it gave label 4, but its metadata names labels 1 to 3"),
+        ("labels", 0, "it gave label 0, "),
+        ("labels", -1, "it gave label -1, "),
+        ("boxes", np.nan, "not finite"),
+        ("scores", np.nan, "not finite"),
+        ("scores", np.inf, "not finite"),
+        ("num_detections", 2, "it counted 2 detections in rows for 1"),
+        ("num_detections", -1, "it counted -1 detections"),
+    ],
+)
+def test_detections_that_no_sound_model_gives(
+    recorder: tuple[Segmenter, RecordingBackend], field: str, value: float, message: str
+) -> None:
     segmenter, backend = recorder
-    backend.labels[0] = 4
-    with pytest.raises(ModelError, match="label 4"):
-        segmenter.predict(image_of(50, 100))
-
-
-def test_boxes_that_are_no_numbers(recorder: tuple[Segmenter, RecordingBackend]) -> None:
-    segmenter, backend = recorder
-    backend.boxes[0, 0, 2] = np.nan
-    with pytest.raises(ModelError, match="not finite"):
+    getattr(backend.detections, field).flat[0] = value
+    with pytest.raises(ModelError, match=message):
         segmenter.predict(image_of(50, 100))
 
 

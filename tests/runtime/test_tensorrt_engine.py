@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +30,25 @@ def test_the_plugins_come_before_the_engine(engine_file: Path, machine: Any) -> 
         ("load plugins", "tensorrt", "registry of tensorrt"),
         ("deserialize", engine_file.stat().st_size),
     ]
+
+
+def test_engines_opened_at_the_same_time(engine_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT has one log and one plugin registry in a process: one thread at a time sees to them."""
+    from maskrt.runtime import tensorrt_engine
+
+    loading, most = [0], [0]
+
+    def load_plugins(trt: Any) -> None:
+        loading[0] += 1
+        most[0] = max(most[0], loading[0])
+        time.sleep(0.01)
+        loading[0] -= 1
+
+    monkeypatch.setattr(tensorrt_engine, "load_plugins", load_plugins)
+    with ThreadPoolExecutor(4) as pool:
+        segmenters = list(pool.map(Segmenter, [engine_file] * 4))
+    assert len(segmenters) == 4
+    assert most == [1]
 
 
 def test_no_driver_no_gpu_old_driver(engine_file: Path, machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +165,7 @@ def test_tensorrt_rtx_compiles_a_shape_once_for_all_threads(rtx: Path, machine: 
     start = threading.Barrier(4)
 
     def predict(width: int) -> int:
-        start.wait(10)
+        start.wait(60)
         return len(segmenter.predict(np.zeros((64, width, 3), np.uint8)))
 
     with ThreadPoolExecutor(4) as pool:

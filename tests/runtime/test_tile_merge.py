@@ -27,6 +27,20 @@ def merge_boxes(*boxes: tuple[int, tuple[int, int, int, int], float, int], tiles
     return merge(detections, tiles, (HEIGHT, WIDTH))
 
 
+def mirror(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Left and right change places, and so do the two tiles."""
+    left, top, right, bottom = box
+    return WIDTH - right, top, WIDTH - left, bottom
+
+
+def merge_both_ways(first: list[tuple[int, int, int, int]], second: list[tuple[int, int, int, int]]) -> list[list[int]]:
+    """The boxes that come of sure detections in one tile and less sure ones in the other, whichever lies left."""
+    found = merge_boxes(*((0, box, 0.9, 1) for box in first), *((1, box, 0.8, 1) for box in second))
+    mirrored = merge_boxes(*((0, mirror(box), 0.8, 1) for box in second), *((1, mirror(box), 0.9, 1) for box in first))
+    assert sorted(boxes_of(found)) == sorted([*mirror((x1, y1, x2, y2))] for x1, y1, x2, y2 in boxes_of(mirrored))
+    return sorted(boxes_of(found))
+
+
 def boxes_of(merged: Merged) -> list[list[int]]:
     return merged.boxes.astype(int).tolist()
 
@@ -65,8 +79,24 @@ def test_a_whole_detection_replaces_its_cut_off_twin_even_one_of_a_better_score(
 
 def test_a_sliver_at_the_border_is_covered() -> None:
     """8 of its 10 columns belong to the whole object; within the shared region they agree by less than half."""
-    merged = merge_boxes((0, (30, 50, 160, 100), 0.9, 1), (1, (150, 60, 159, 80), 0.3, 1))
-    assert boxes_of(merged) == [[30, 50, 160, 100]]
+    assert merge_both_ways([(30, 50, 160, 100)], [(150, 60, 159, 80)]) == [[30, 50, 160, 100]]
+
+
+def test_an_object_in_front_of_a_larger_one_of_its_class_stays_an_object_of_its_own() -> None:
+    """What the second tile sees of the smaller one lies in what the first sees of the larger one, and they agree."""
+    small, large = (120, 50, 200, 90), (80, 46, 205, 106)
+    found = merge_both_ways([small, large], [(150, 50, 200, 90), (150, 46, 205, 106)])
+    assert found == [list(large), list(small)]
+
+
+def test_an_object_in_front_of_a_larger_one_that_only_one_tile_sees_stays_too() -> None:
+    small, large = (165, 60, 200, 80), (80, 46, 205, 106)
+    assert merge_both_ways([large], [(150, 46, 205, 106), small]) == [list(large), list(small)]
+
+
+def test_what_a_tile_takes_for_two_comes_out_once_if_the_other_sees_one() -> None:
+    whole = (100, 50, 200, 90)
+    assert merge_both_ways([whole], [(150, 50, 200, 90), (157, 50, 200, 76)]) == [list(whole)]
 
 
 def test_an_object_whole_in_both_tiles_comes_out_once() -> None:

@@ -18,7 +18,7 @@ def write(path: Path, times: list[int], time_base: Fraction, size: tuple[int, in
     writer = VideoWriter(path, size, Fraction(25), time_base, threads=1)
     for i, time in enumerate(times):
         writer.write(np.full((*size, 3), COLORS[i % len(COLORS)], np.uint8), time)
-    writer.close()
+    assert writer.close()
 
 
 def test_h264_in_mp4_with_the_times_and_colours_given(tmp_path: Path) -> None:
@@ -62,7 +62,23 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
 
 
 def test_without_a_frame_there_is_no_file(tmp_path: Path) -> None:
-    VideoWriter(tmp_path / "clip.mp4", (32, 32), Fraction(25), Fraction(1, 25)).close()
+    assert not VideoWriter(tmp_path / "clip.mp4", (32, 32), Fraction(25), Fraction(1, 25)).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_while_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a second Ctrl-C: no half of a file stays behind."""
+    writer = VideoWriter(tmp_path / "clip.mp4", (32, 32), Fraction(25), Fraction(1, 25))
+    for time in range(100):
+        writer.write(np.zeros((32, 32, 3), np.uint8), time)
+    assert len(list(tmp_path.iterdir())) == 1  # the encoder has let go of the first frames
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer, "_mux", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        writer.close()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -88,7 +104,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         writer.close()
     with pytest.raises(VideoError, match="No space left"):
         writer.write(np.zeros((480, 640, 3), np.uint8), 1000)
-    writer.close()  # there is nothing to finish, and no second error
+    assert not writer.close()  # there is nothing to finish, and no second error
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,9 +2,11 @@ import json
 
 import cv2
 import numpy as np
+import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from maskrt.shapes import dataset
 from maskrt.shapes.dataset import ground_truth, write_dataset
 from maskrt.shapes.scenes import generate_scene
 
@@ -27,3 +29,18 @@ def test_dataset_is_coco_format_and_says_what_the_scenes_hold(tmp_path):
             assert (x, y, x + w, y + h) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
             assert record["area"] == mask.sum()
     assert {category["name"] for category in coco.cats.values()} >= {"disk", "star"}
+
+
+def test_a_picture_that_cannot_be_written_is_an_error_and_no_dataset(tmp_path, monkeypatch, capsys):
+    (tmp_path / "00001.png").mkdir()
+    monkeypatch.setattr("sys.argv", ["dataset", str(tmp_path), "--count", "3"])
+    assert dataset.main() == 2
+    assert "dataset: [Errno" in capsys.readouterr().err
+    assert not (tmp_path / "annotations.json").exists()
+
+
+def test_a_count_of_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["dataset", str(tmp_path), "--count", "0"])
+    with pytest.raises(SystemExit):
+        dataset.main()
+    assert "expected a whole number from 1, got 0" in capsys.readouterr().err

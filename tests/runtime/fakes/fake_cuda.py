@@ -93,6 +93,8 @@ class Machine(MachineState):
 
     def _free(self, name: str, address: int, kind: cudaMemoryType) -> tuple:
         with self.lock:
+            if self.break_captures():
+                return (cudaError_t.cudaErrorStreamCaptureUnsupported,)
             for stream in self.streams.values():  # freeing waits for the device
                 self.run(stream)
             for memory in self.memory:
@@ -189,7 +191,12 @@ class Machine(MachineState):
         return (OK,)
 
     def cudaGraphExecDestroy(self, graphExec: int) -> tuple:
-        del self.executables[graphExec]
+        for operation in self.executables.pop(graphExec):
+            if operation.name == "engine":
+                try:
+                    operation.check()
+                except Misuse as error:  # nobody would see it: this is called when an object is collected
+                    self.log.append(("misuse", str(error)))
         return (OK,)
 
     def cudaGraphLaunch(self, graphExec: int, stream: int) -> tuple:

@@ -135,12 +135,22 @@ class MachineState:
     def allocating(self, what: str) -> None:
         if self.allocation_is_misuse:
             raise Misuse(f"{what} after the warm-up")
-        for stream in self.streams.values():
-            mine = stream.capturing_thread == threading.get_ident()
-            if stream.captured is not None and (
-                mine or stream.capture_mode is cudaStreamCaptureMode.cudaStreamCaptureModeGlobal
-            ):
-                stream.capture_broken = True
+        self.break_captures()
+
+    def break_captures(self) -> bool:
+        """A call that is not allowed during a capture; whether there is one that it breaks."""
+        broken = [
+            stream
+            for stream in self.streams.values()
+            if stream.captured is not None
+            and (
+                stream.capturing_thread == threading.get_ident()
+                or stream.capture_mode is cudaStreamCaptureMode.cudaStreamCaptureModeGlobal
+            )
+        ]
+        for stream in broken:
+            stream.capture_broken = True
+        return bool(broken)
 
     def read(self, address: int, size: int, kind: cudaMemoryType) -> np.ndarray:
         """The bytes at an address, which must lie in one live allocation."""

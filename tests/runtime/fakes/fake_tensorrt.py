@@ -169,6 +169,9 @@ def make_module(name: str, version: str, machine: Any, misuse: type[Exception], 
             return True
 
         def infer_shapes(self) -> list[str]:
+            if "infer_shapes" in machine.failing:
+                self._engine.logger.log(Severity.ERROR, machine.failing["infer_shapes"])
+                raise RuntimeError("infer_shapes error code: -1")
             return [value.name for value in self._engine.session.get_inputs() if value.name not in self._shapes]
 
         def get_tensor_shape(self, tensor: str) -> tuple[int, ...]:

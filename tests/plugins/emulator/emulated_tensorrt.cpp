@@ -1,0 +1,152 @@
+// The TensorRT plugins on the CPU, called as TensorRT calls them; the kernels are those of the emulated library.
+#include "maskrt_plugins.h"
+
+#include "tensorrt/batched_nms.cpp"
+#include "tensorrt/fields.cpp"
+#include "tensorrt/logger.cpp"
+#include "tensorrt/multilevel_roi_align.cpp"
+#include "tensorrt/registration.cpp"
+
+#include <algorithm>
+#include <cstring>
+#include <initializer_list>
+#include <memory>
+#include <vector>
+
+namespace {
+
+using namespace nvinfer1;
+
+Dims dims(std::initializer_list<int64_t> sizes)
+{
+    Dims result{};
+    for (const int64_t size : sizes) {
+        result.d[result.nbDims++] = size;
+    }
+    return result;
+}
+
+PluginTensorDesc describe(DataType type, TensorFormat format, const Dims& size)
+{
+    PluginTensorDesc tensor{};
+    tensor.dims = size;
+    tensor.type = type;
+    tensor.format = format;
+    return tensor;
+}
+
+// What an engine has after it was written and read again: a plugin made from the fields that another one gives, then
+// copied for an execution context.
+std::unique_ptr<IPluginV3> reread(IPluginV3& plugin)
+{
+    auto* runtime = static_cast<IPluginV3OneRuntime*>(plugin.getCapabilityInterface(PluginCapabilityType::kRUNTIME));
+    auto* core = static_cast<IPluginV3OneCore*>(plugin.getCapabilityInterface(PluginCapabilityType::kCORE));
+    int32_t count = 0;
+    IPluginCreatorInterface* const* creators = getCreators(count);
+    for (int32_t i = 0; i < count; ++i) {
+        auto* creator = static_cast<IPluginCreatorV3One*>(creators[i]);
+        if (std::strcmp(creator->getPluginName(), core->getPluginName()) == 0) {
+            std::unique_ptr<IPluginV3> read(
+                creator->createPlugin("", runtime->getFieldsToSerialize(), TensorRTPhase::kRUNTIME));
+            auto* read_runtime
+                = static_cast<IPluginV3OneRuntime*>(read->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
+            return std::unique_ptr<IPluginV3>(read_runtime->attachToContext(nullptr));
+        }
+    }
+    return nullptr;
+}
+
+bool supports(IPluginV3& plugin, const std::vector<PluginTensorDesc>& tensors, int32_t inputs)
+{
+    auto* build = static_cast<IPluginV3OneBuild*>(plugin.getCapabilityInterface(PluginCapabilityType::kBUILD));
+    std::vector<DynamicPluginTensorDesc> dynamic;
+    for (const PluginTensorDesc& tensor : tensors) {
+        dynamic.push_back({tensor, tensor.dims, tensor.dims, tensor.dims});
+    }
+    const int32_t count = static_cast<int32_t>(tensors.size());
+    for (int32_t i = 0; i < count; ++i) {
+        if (!build->supportsFormatCombination(i, dynamic.data(), inputs, count - inputs)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace
+
+// Beside what enqueue returns.
+constexpr int32_t kUnsupported = -77;  // supportsFormatCombination says no
+constexpr int32_t kStrayed = -78;      // something was written behind the workspace
+
+// Channels-last is TensorRT's HWC8 in float16, where channels are padded to a multiple of 8, and its HWC in float32.
+extern "C" int32_t emulated_roi_align(const MaskrtRoiAlign* call)
+{
+    maskrt::MultilevelRoIAlign original(call->attributes);
+    const std::unique_ptr<IPluginV3> plugin = reread(original);
+    const DataType type = call->data_type == MASKRT_FLOAT16 ? DataType::kHALF : DataType::kFLOAT;
+    const TensorFormat layout = call->channels_last == 0 ? TensorFormat::kLINEAR
+        : type == DataType::kHALF                        ? TensorFormat::kHWC8
+                                                         : TensorFormat::kHWC;
+    std::vector<PluginTensorDesc> tensors{
+        describe(DataType::kFLOAT, TensorFormat::kLINEAR, dims({call->batch, call->rois_per_image, 4}))};
+    std::vector<const void*> inputs{call->rois};
+    for (int32_t level = 0; level < call->attributes.level_count; ++level) {
+        tensors.push_back(
+            describe(type, layout, dims({call->batch, call->channels, call->heights[level], call->widths[level]})));
+        inputs.push_back(call->features[level]);
+    }
+    tensors.push_back(describe(type, layout,
+        dims({call->batch * call->rois_per_image, call->channels, call->attributes.output_height,
+            call->attributes.output_width})));
+    if (!supports(*plugin, tensors, static_cast<int32_t>(inputs.size()))) {
+        return kUnsupported;
+    }
+    auto* runtime = static_cast<IPluginV3OneRuntime*>(plugin->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
+    void* output = call->output;
+    return runtime->enqueue(tensors.data(), &tensors.back(), inputs.data(), &output, nullptr, nullptr);
+}
+
+// The DataType of the output for inputs of these DataTypes, or -1 where the plugin refuses them.
+extern "C" int32_t emulated_roi_align_type(const MaskrtRoiAlignAttributes* attributes, const int32_t* types, int32_t count)
+{
+    const maskrt::MultilevelRoIAlign plugin(*attributes);
+    std::vector<DataType> inputs;
+    for (int32_t i = 0; i < count; ++i) {
+        inputs.push_back(static_cast<DataType>(types[i]));
+    }
+    DataType output{};
+    return plugin.getOutputDataTypes(&output, 1, inputs.data(), count) == 0 ? static_cast<int32_t>(output) : -1;
+}
+
+// The workspace is that of a profile with one more image at most, and `spare` more boxes.
+// scores: how many scores an image has, which should be as many as boxes.
+extern "C" int32_t emulated_batched_nms(const MaskrtBatchedNms* call, int32_t spare, int32_t scores)
+{
+    maskrt::BatchedNMS original(call->max_output);
+    const std::unique_ptr<IPluginV3> plugin = reread(original);
+    const int32_t batch = call->batch;
+    const int32_t count = call->boxes_per_image;
+    const TensorFormat linear = TensorFormat::kLINEAR;
+    const std::vector<PluginTensorDesc> tensors{describe(DataType::kFLOAT, linear, dims({batch, count, 4})),
+        describe(DataType::kFLOAT, linear, dims({batch, scores})), describe(DataType::kINT32, linear, dims({batch, count})),
+        describe(DataType::kFLOAT, linear, dims({1})), describe(DataType::kFLOAT, linear, dims({1})),
+        describe(DataType::kINT32, linear, dims({batch})),
+        describe(DataType::kINT32, linear, dims({batch, call->max_output}))};
+    if (!supports(*plugin, tensors, 5)) {
+        return kUnsupported;
+    }
+    auto* build = static_cast<IPluginV3OneBuild*>(plugin->getCapabilityInterface(PluginCapabilityType::kBUILD));
+    DynamicPluginTensorDesc boxes{tensors[0], dims({1, 1, 4}), dims({batch + 1, count + spare, 4}), tensors[0].dims};
+    const size_t bytes = build->getWorkspaceSize(&boxes, 5, nullptr, 2);
+    constexpr size_t kGuard = 4096;
+    std::vector<unsigned char> memory(bytes + 2 * kGuard, 0xa5);
+    void* workspace = memory.data() + (kGuard - reinterpret_cast<uintptr_t>(memory.data()) % 256);
+    const void* inputs[] = {call->boxes, call->scores, call->groups, call->iou_threshold, call->score_threshold};
+    void* outputs[] = {call->num, call->indices};
+    auto* runtime = static_cast<IPluginV3OneRuntime*>(plugin->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
+    const int32_t status = runtime->enqueue(tensors.data(), &tensors[5], inputs, outputs, workspace, nullptr);
+    const auto* end = static_cast<const unsigned char*>(workspace) + bytes;
+    const unsigned char* guard_end = memory.data() + memory.size();
+    const bool strayed = std::any_of(end, guard_end, [](unsigned char byte) { return byte != 0xa5; });
+    return strayed ? kStrayed : status;
+}

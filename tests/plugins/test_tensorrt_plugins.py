@@ -1,0 +1,159 @@
+"""The TensorRT plugins' own code, from their fields to the launch, with the kernels emulated on the CPU."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maskrt.plugins import abi, build, host, libraries
+from maskrt.plugins.attributes import RoiAlignAttributes
+
+SOURCE = Path(__file__).parent / "emulator" / "emulated_tensorrt.cpp"
+LIBRARY = "libemulated_tensorrt.so"
+UNSUPPORTED = -77  # what the emulation returns beside what enqueue does
+
+
+@pytest.fixture(scope="module")
+def plugins(
+    cuda_headers: Path, emulated_directory: Path, plugin_directory: Path, once: Callable[..., Path]
+) -> ctypes.CDLL:
+    """The plugins on the emulated kernels."""
+    cache = plugin_directory / "CMakeCache.txt"
+    settings = cache.read_text() if cache.is_file() else ""
+    headers = re.search(r"^TENSORRT_INCLUDE_DIR:PATH=(/.*)$", settings, re.MULTILINE)
+    if headers is None:
+        pytest.skip("the plugins were built without TensorRT headers, or not here")
+    includes = [f"-I{build.SOURCE_DIRECTORY}", f"-I{cuda_headers}", "-isystem", headers[1]]
+    # By its path: under its name alone, the loader would take the real library for it where that is loaded already.
+    kernels = str(emulated_directory / libraries.PLUGINS)
+    command = ["g++", "-O1", "-std=c++17", "-shared", "-fPIC", *includes, str(SOURCE), kernels, "-o", LIBRARY]
+    folder = once("emulated-tensorrt", lambda folder: subprocess.run(command, cwd=folder, check=True))
+    return ctypes.CDLL(str(folder / LIBRARY))
+
+
+def to_channels_last(array: np.ndarray, stride: int) -> np.ndarray:
+    """[N, C, H, W] as [N, H, W, stride], with zeros behind the channels."""
+    padded = np.pad(array, ((0, 0), (0, stride - array.shape[1]), (0, 0), (0, 0)))
+    return np.ascontiguousarray(padded.transpose(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels", "stride"),  # stride: of a pixel in channels-last memory; None: linear
+    [
+        (np.float32, 5, None),
+        (np.float16, 5, None),
+        (np.float32, 12, 12),
+        (np.float16, 16, 16),
+        (np.float16, 13, 16),  # what TensorRT pads, it pads with zeros
+    ],
+)
+@pytest.mark.parametrize(("levels", "mode"), [(3, "avg"), (1, "max")])
+def test_roi_align_equals_host(
+    plugins: ctypes.CDLL,
+    reference: Callable[..., Any],
+    dtype: type,
+    channels: int,
+    stride: int | None,
+    levels: int,
+    mode: str,
+) -> None:
+    rng = np.random.default_rng(channels)
+    attributes = RoiAlignAttributes(7, 5, 2, (0.5, 0.25, 0.125)[:levels], (20.0, 40.0)[: levels - 1], mode=mode)
+    corner = rng.uniform(-5, 60, (2, 9, 2))
+    rois = np.concatenate([corner, corner + np.exp(rng.uniform(0, 4.5, (2, 9, 2)))], -1).astype(np.float32)
+    features = [rng.standard_normal((2, channels, 40 >> i, 48 >> i)).astype(dtype) for i in range(levels)]
+    expected = reference(host.multilevel_roi_align, rois, features, attributes)
+    if stride is not None:
+        features, expected = [to_channels_last(f, stride) for f in features], to_channels_last(expected, stride)
+    output = np.full(expected.shape, 77, dtype)
+    call = abi.RoiAlignStruct(
+        attributes=attributes.to_struct(),
+        batch=2,
+        rois_per_image=9,
+        channels=channels,
+        data_type=abi.FLOAT16 if dtype == np.float16 else abi.FLOAT32,
+        channels_last=stride is not None,
+        rois=rois.ctypes.data,
+        output=output.ctypes.data,
+    )
+    for level, feature in enumerate(features):
+        call.heights[level], call.widths[level] = 40 >> level, 48 >> level
+        call.features[level] = feature.ctypes.data
+    assert plugins.emulated_roi_align(ctypes.byref(call)) == 0
+    np.testing.assert_array_equal(output, expected)
+
+
+def test_channels_last_float32_needs_whole_vectors(plugins: ctypes.CDLL) -> None:
+    attributes = RoiAlignAttributes(7, 7, 2, (0.25,)).to_struct()
+    call = abi.RoiAlignStruct(attributes, 1, 1, 6, abi.FLOAT32, channels_last=1)
+    call.heights[0] = call.widths[0] = 8
+    assert plugins.emulated_roi_align(ctypes.byref(call)) == UNSUPPORTED
+
+
+FLOAT, HALF, INT8 = 0, 1, 2  # nvinfer1::DataType
+
+
+@pytest.mark.parametrize(
+    ("types", "output", "message"),
+    [
+        ((FLOAT, FLOAT, FLOAT), FLOAT, ""),
+        ((FLOAT, HALF, HALF), HALF, ""),
+        ((HALF, HALF, HALF), -1, "rois must be float32"),
+        ((FLOAT, HALF, FLOAT), -1, "all float32 or all float16, but feature 1 is not"),
+        ((FLOAT, INT8, INT8), -1, "all float32 or all float16, but feature 0 is not"),
+        ((FLOAT, FLOAT), -1, "2 scales need 3 inputs (rois and the features), but there are 2"),
+    ],
+)
+def test_roi_align_gives_the_features_type(
+    plugins: ctypes.CDLL, types: tuple[int, ...], output: int, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    attributes = RoiAlignAttributes(7, 7, 2, (0.5, 0.25), (20.0,)).to_struct()
+    given = (ctypes.c_int32 * len(types))(*types)
+    assert plugins.emulated_roi_align_type(ctypes.byref(attributes), given, len(types)) == output
+    assert message in capfd.readouterr().err
+
+
+def nms_call(rng: np.random.Generator, batch: int, count: int, max_output: int) -> tuple[abi.BatchedNmsStruct, Any]:
+    """A call, and its arrays: boxes, scores, groups, thresholds, num, indices."""
+    corner = rng.uniform(0, 100, (batch, count, 2))
+    arrays = (
+        np.concatenate([corner, corner + rng.uniform(0, 40, (batch, count, 2))], -1).astype(np.float32),
+        rng.random((batch, count), np.float32),
+        rng.integers(0, 3, (batch, count), np.int32),
+        np.array([0.5, 0.1], np.float32),
+        np.full(batch, 77, np.int32),
+        np.full((batch, max_output), 77, np.int32),
+    )
+    boxes, scores, groups, thresholds, num, indices = (array.ctypes.data for array in arrays)
+    call = abi.BatchedNmsStruct(
+        batch, count, max_output, boxes, scores, groups, thresholds, thresholds + 4, num, indices
+    )
+    return call, arrays
+
+
+@pytest.mark.parametrize(("batch", "count", "spare"), [(1, 300, 0), (2, 2100, 0), (2, 100, 3000), (1, 2048, 1)])
+def test_batched_nms_equals_host(
+    plugins: ctypes.CDLL, reference: Callable[..., Any], batch: int, count: int, spare: int
+) -> None:
+    """In the workspace of a profile's largest sizes, which the call need not have."""
+    call, arrays = nms_call(np.random.default_rng(count), batch, count, 50)
+    assert plugins.emulated_batched_nms(ctypes.byref(call), spare, count) == 0
+    expected_num, expected = reference(host.batched_nms, *arrays[:3], *arrays[3].tolist(), 50)
+    np.testing.assert_array_equal(arrays[4], expected_num)
+    np.testing.assert_array_equal(arrays[5], expected)
+
+
+def test_batched_nms_refuses_scores_that_do_not_fit_the_boxes(
+    plugins: ctypes.CDLL, capfd: pytest.CaptureFixture[str]
+) -> None:
+    call, arrays = nms_call(np.random.default_rng(0), 1, 10, 5)
+    assert plugins.emulated_batched_nms(ctypes.byref(call), 0, 9) != 0
+    assert "BatchedNMS: scores must be [1, 10], as boxes are, but are [1, 9]" in capfd.readouterr().err
+    assert (arrays[5] == 77).all()
