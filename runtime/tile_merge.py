@@ -74,7 +74,7 @@ def merge(detections: TileDetections, tiles: list[Tile], image_size: tuple[int, 
     cut = _cut_off(detections, tiles, image_size)
     areas = np.array([area(mask) for mask in runs], dtype=np.int64)
     merged = []
-    for parts in _groups(detections, tiles, cut, areas, image_size[0]):
+    for parts in _groups(detections, tiles, cut, image_size[0]):
         whole = parts[~cut[parts]]
         if len(whole):
             parts = whole[[scores[whole].argmax()]]
@@ -99,11 +99,12 @@ def _cut_off(detections: TileDetections, tiles: list[Tile], image_size: tuple[in
     return (begins | ends).any(axis=1)
 
 
-def _groups(
-    detections: TileDetections, tiles: list[Tile], cut: np.ndarray, areas: np.ndarray, height: int
-) -> list[np.ndarray]:
+def _groups(detections: TileDetections, tiles: list[Tile], cut: np.ndarray, height: int) -> list[np.ndarray]:
     """The numbers of the detections of each object."""
-    group = np.arange(len(areas))
+    group = np.arange(len(detections.boxes))
+    # Pasting grows masks a little beyond their tile, into what no other tile can confirm.
+    in_tile = zip(detections.runs, detections.tiles, strict=True)
+    areas = np.array([area(clip(mask, tiles[number], height)) for mask, number in in_tile], dtype=np.int64)
     starts = np.searchsorted(detections.tiles, np.arange(len(tiles) + 1)).tolist()
     for first, second, shared in _overlapping(tiles):
         a, b = np.arange(starts[first], starts[first + 1]), np.arange(starts[second], starts[second + 1])

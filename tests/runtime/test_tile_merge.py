@@ -82,6 +82,12 @@ def test_a_sliver_at_the_border_is_covered() -> None:
     assert merge_both_ways([(30, 50, 160, 100)], [(150, 60, 159, 80)]) == [[30, 50, 160, 100]]
 
 
+def test_what_a_mask_has_outside_of_its_tile_needs_no_cover() -> None:
+    """Masks are pasted a little beyond what their tile sees: here two columns of seven."""
+    whole = (200, 40, 330, 120)
+    assert boxes_of(merge_boxes((0, (245, 50, 252, 80), 0.6, 1), (1, whole, 0.8, 1))) == [list(whole)]
+
+
 def test_an_object_in_front_of_a_larger_one_of_its_class_stays_an_object_of_its_own() -> None:
     """What the second tile sees of the smaller one lies in what the first sees of the larger one, and they agree."""
     small, large = (120, 50, 200, 90), (80, 46, 205, 106)
