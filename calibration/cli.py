@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     images.add_argument(
         "--method",
         choices=["max", "percentile", "entropy"],
-        default="max",
+        default="percentile",
         help="how ranges follow from values (default: %(default)s)",
     )
     images.add_argument(

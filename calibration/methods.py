@@ -34,7 +34,7 @@ from maskrt.calibration.images import choose_images
 from maskrt.calibration.layers import find_layers
 from maskrt.calibration.model_file import load_exported, set_metadata
 from maskrt.calibration.placement import find_addends
-from maskrt.calibration.quantization import DEFAULT_METHOD, CalibrationOptions, quantize
+from maskrt.calibration.quantization import DEFAULT_METHOD, DEFAULT_PERCENTILE, CalibrationOptions, quantize
 from maskrt.evaluation.coco import box_and_mask_ap
 from maskrt.evaluation.coco_dataset import CocoDataset, read_ground_truth
 from maskrt.evaluation.environment import describe_environment
@@ -53,6 +53,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "entropy": {"method": "entropy"},
 }
 """Name → options of the calibration."""
+
+DEFAULT = f"{DEFAULT_METHOD} {DEFAULT_PERCENTILE:g}"
+"""The name of what `maskrt-quantize` does."""
 
 PARTS = 10
 _KINDS = ("box", "mask")
@@ -120,14 +123,14 @@ def evaluate(
     for name, file in files.items():
         print(f"{name}: {len(dataset.files)} images", file=sys.stderr)
         models.append(evaluate_model(FilePredictor(file, threads=threads), name, dataset, folder))
-    (default,) = (model for model in models if model["name"] == DEFAULT_METHOD)
+    (default,) = (model for model in models if model["name"] == DEFAULT)
     numbers = list(dataset.files)
     parts = [dataset.restrict(images=numbers[first::PARTS]) for first in range(PARTS)]
     by_part = {model["name"]: [_ap(part, folder / model["results"]) for part in parts] for model in models}
     for model in models:
         model["from_default"] = {}
         for kind in _KINDS:
-            pairs = zip(by_part[model["name"]], by_part[DEFAULT_METHOD], strict=True)
+            pairs = zip(by_part[model["name"]], by_part[DEFAULT], strict=True)
             error = statistics.stdev(part[kind] - default_part[kind] for part, default_part in pairs) / PARTS**0.5
             model["from_default"][kind] = [model[kind]["AP"] - default[kind]["AP"], error]
     return models
@@ -147,7 +150,7 @@ def table(models: Sequence[dict[str, Any]]) -> str:
         for kind in _KINDS:
             difference, error = model["from_default"][kind]
             cells += [f"{model[kind]['AP']:.4f}", f"{difference:+.4f} ± {error:.4f}"]
-        if model["name"] == DEFAULT_METHOD:
+        if model["name"] == DEFAULT:
             cells[2] = cells[4] = ""
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

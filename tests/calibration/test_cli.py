@@ -93,7 +93,10 @@ def test_a_budget_where_there_is_no_ap_to_lose(quantize_with_budget, tmp_path, c
         (["MODEL", "--precision", "fp16", "--output", "no/folder/a.onnx"], "there is no folder no/folder"),
         (["MODEL", "--precision", "fp16", "--output", "empty"], "is a folder"),
         (["INT8", "--images", "SCENES"], "is of precision int8 already"),
-        (["MODEL", "--images", "SCENES", "--percentile", "99.9"], "--percentile goes with --method percentile"),
+        (
+            ["MODEL", "--images", "SCENES", "--method", "max", "--percentile", "99.9"],
+            "--percentile goes with --method percentile",
+        ),
         (["MODEL", "--images", "SCENES", "--cache", "no/folder/a.json"], "there is no folder no/folder"),
         (["MODEL", "--images", "SCENES", "--cache", "MODEL"], "is the model itself"),
         (["MODEL", "--images", "SCENES", "--output", "MODEL"], "is the model itself"),

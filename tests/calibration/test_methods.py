@@ -8,7 +8,7 @@ from maskrt.calibration import methods
 @pytest.fixture
 def measure(shapes_onnx, tmp_path, monkeypatch):
     """Runs the command on few scenes and with one method, into a folder."""
-    monkeypatch.setattr(methods, "METHODS", {"max": {"method": "max"}})
+    monkeypatch.setattr(methods, "METHODS", {methods.DEFAULT: methods.METHODS[methods.DEFAULT]})
     monkeypatch.setattr(methods, "HELD_OUT_SCENES", 2)
     monkeypatch.setattr(methods, "PARTS", 2)
 
@@ -26,19 +26,19 @@ def test_each_file_is_scored_on_scenes_that_serve_nothing_else(measure, tmp_path
     models = {model["name"]: model for model in result["models"]}
     assert {name: model["precision"] for name, model in models.items()} == {
         "fp32": "fp32",
-        "max": "int8",
+        methods.DEFAULT: "int8",
         "quantize_static": "int8",
     }
-    assert models["max"]["from_default"] == {"box": [0, 0], "mask": [0, 0]}
+    assert models[methods.DEFAULT]["from_default"] == {"box": [0, 0], "mask": [0, 0]}
     for model in models.values():
         records = json.loads((tmp_path / model["results"]).read_text())
         assert {record["image_id"] for record in records} == {3, 4, 5, 6}
         for kind in ("box", "mask"):
             difference, error = model["from_default"][kind]
-            assert difference == pytest.approx(model[kind]["AP"] - models["max"][kind]["AP"])
-            assert (error > 0) == (model["name"] != "max")
+            assert difference == pytest.approx(model[kind]["AP"] - models[methods.DEFAULT][kind]["AP"])
+            assert (error > 0) == (model["name"] != methods.DEFAULT)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
-    assert [line.split(" | ")[0] for line in lines[2:]] == ["| fp32", "| max", "| quantize_static"]
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| fp32", f"| {methods.DEFAULT}", "| quantize_static"]
     assert all(line.count("|") == 6 for line in lines)
 
 
