@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -53,6 +54,27 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
         return path
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def build_inputs() -> Callable[..., Any]:
+    """`build_inputs(tensorrt_version=...)` -> the `BuildInputs` of an engine; the keywords are its fields."""
+    from maskrt.runtime.manifest import BuildInputs, Profile
+
+    inputs = BuildInputs(
+        maskrt_version="0.1.0",
+        onnx_file="model.onnx",
+        onnx_sha256="00",
+        target="rtx4090",
+        compute_capability="8.9",
+        flavor="tensorrt",
+        tensorrt_version="10.13.3.9",
+        plugin_version="0.1.0",
+        precision="fp32",
+        workspace_mib=4096,
+        profile=Profile((1, 32, 32), (1, 64, 128), (8, 512, 512)),
+    )
+    return lambda **fields: dataclasses.replace(inputs, **fields)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ def test_int8_with_accuracy_then_again_from_the_cache(shapes_onnx, scene_folder,
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "model.int8.layers.json",
         "model.int8.onnx",
-        "shapes.max.calibration.json",
+        "shapes.percentile.calibration.json",
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -18,7 +17,7 @@ import pytest
 
 import maskrt
 from maskrt.plugins import abi, libraries
-from maskrt.runtime.manifest import BuildInputs, Manifest, Profile, manifest_path
+from maskrt.runtime.manifest import Manifest, manifest_path
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -80,40 +79,38 @@ def save_skeleton(path: Path, **metadata: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def write_engine() -> Callable[..., Path]:
-    """`write_engine(folder, onnx, target="l4")`: a file that passes for an engine until TensorRT reads it."""
-    return save_engine
+def write_engine(build_inputs: Callable[..., Any]) -> Callable[..., Path]:
+    """`write_engine(folder, onnx, target="l4")`: a file that passes for an engine until TensorRT reads it.
 
+    It has random bytes and a manifest that fits them. The keywords are those of `build_inputs`.
+    """
 
-def save_engine(folder: Path, onnx_file: Path, **changes: Any) -> Path:
-    """An engine file of random bytes, with a manifest that fits it."""
-    engine = folder / "model.rtx4090.engine"
-    content = np.random.default_rng(0).bytes(100_000)
-    build = BuildInputs(
-        maskrt_version=maskrt.__version__,
-        onnx_file=onnx_file.name,
-        onnx_sha256=hashlib.sha256(onnx_file.read_bytes()).hexdigest(),
-        target="rtx4090",
-        compute_capability="8.9",
-        flavor="tensorrt-rtx",
-        tensorrt_version="1.7.1.116",
-        plugin_version=maskrt.__version__,
-        precision="fp16",
-        workspace_mib=1024,
-        profile=Profile((1, 256, 256), (1, 256, 448), (4, 448, 448)),
-    )
-    manifest = Manifest(
-        engine_bytes=len(content),
-        engine_sha256=hashlib.sha256(content).hexdigest(),
-        build=dataclasses.replace(build, **changes),
-        inputs=(),
-        outputs=(),
-        plugin_layers={},
-        model={},
-    )
-    engine.write_bytes(content)
-    manifest_path(engine).write_text(manifest.to_json())
-    return engine
+    def write(folder: Path, onnx_file: Path, **changes: Any) -> Path:
+        engine = folder / "model.rtx4090.engine"
+        content = np.random.default_rng(0).bytes(100_000)
+        build = {
+            "maskrt_version": maskrt.__version__,
+            "onnx_file": onnx_file.name,
+            "onnx_sha256": hashlib.sha256(onnx_file.read_bytes()).hexdigest(),
+            "flavor": "tensorrt-rtx",
+            "tensorrt_version": "1.7.1.116",
+            "plugin_version": maskrt.__version__,
+            "precision": "fp16",
+        }
+        manifest = Manifest(
+            engine_bytes=len(content),
+            engine_sha256=hashlib.sha256(content).hexdigest(),
+            build=build_inputs(**{**build, **changes}),
+            inputs=(),
+            outputs=(),
+            plugin_layers={},
+            model={},
+        )
+        engine.write_bytes(content)
+        manifest_path(engine).write_text(manifest.to_json())
+        return engine
+
+    return write
 
 
 @pytest.fixture

@@ -1,32 +1,16 @@
 """The pinned requirements of an edge package."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from maskrt.engines import EngineError
 from maskrt.engines.package_requirements import CUDA, ONNX_RUNTIME, RUNTIME, requirements
-from maskrt.runtime.manifest import BuildInputs, Profile
 
 CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints.txt"
-
-
-def build_inputs(**changes: object) -> BuildInputs:
-    values: dict = {
-        "maskrt_version": "0.1.0",
-        "onnx_file": "model.onnx",
-        "onnx_sha256": "00",
-        "target": "l4",
-        "compute_capability": "8.9",
-        "flavor": "tensorrt",
-        "tensorrt_version": "10.14.1.48",
-        "plugin_version": "0.1.0",
-        "precision": "int8",
-        "workspace_mib": 4096,
-        "profile": Profile((1, 32, 32), (1, 800, 1344), (8, 1344, 1344)),
-    }
-    return BuildInputs(**{**values, **changes})
 
 
 def test_the_versions_are_those_of_the_tests() -> None:
@@ -50,14 +34,14 @@ def test_every_package_has_one_version_for_each_python() -> None:
 @pytest.mark.parametrize(
     ("changes", "cuda", "expected"),
     [
-        ({}, 13000, "tensorrt-cu13==10.14.1.48"),
-        ({}, 12080, "tensorrt-cu12==10.14.1.48"),
-        ({"version_compatible": True}, 13000, "tensorrt-lean-cu13==10.14.1.48"),
+        ({}, 13000, "tensorrt-cu13==10.13.3.9"),
+        ({}, 12080, "tensorrt-cu12==10.13.3.9"),
+        ({"version_compatible": True}, 13000, "tensorrt-lean-cu13==10.13.3.9"),
         ({"flavor": "tensorrt-rtx", "tensorrt_version": "1.7.1.116"}, 13000, "tensorrt-rtx-cu13==1.7.1.116"),
         ({"compute_capability": "8.7", "tensorrt_version": "10.3.0"}, 12060, "# TensorRT 10.3.0 comes with JetPack."),
     ],
 )
-def test_tensorrt(changes: dict, cuda: int, expected: str) -> None:
+def test_tensorrt(build_inputs: Callable[..., Any], changes: dict, cuda: int, expected: str) -> None:
     lines = requirements(build_inputs(**changes), cuda, with_onnx=False).splitlines()
     assert lines[-1] == expected
     assert [line for line in lines if line.startswith("cuda-bindings")] == list(CUDA[cuda // 1000])
@@ -68,6 +52,6 @@ def test_onnx_alone() -> None:
     assert requirements(None, 0, with_onnx=True).splitlines() == [*RUNTIME, *ONNX_RUNTIME]
 
 
-def test_a_cuda_that_nobody_knows() -> None:
+def test_a_cuda_that_nobody_knows(build_inputs: Callable[..., Any]) -> None:
     with pytest.raises(EngineError, match=r"compiled with CUDA 14, .* for CUDA 12 and 13\. Run `make plugins`"):
         requirements(build_inputs(), 14010, with_onnx=False)

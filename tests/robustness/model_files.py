@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from maskrt.runtime.manifest import BuildInputs, Manifest, Profile, Tensor, _checksum
+from maskrt.runtime.manifest import BuildInputs, Manifest, Tensor, _checksum
 from maskrt.runtime.onnx_file import sealed
 
 from ..runtime.conftest import build_model
@@ -63,26 +63,13 @@ def _places(content: Any) -> Iterator[tuple[Any, Any]]:
         yield from _places(value)
 
 
-def engine_and_manifest() -> tuple[bytes, Manifest]:
+def engine_and_manifest(build: BuildInputs) -> tuple[bytes, Manifest]:
     """Bytes that stand in for an engine, which is not opened here, and the manifest that describes them."""
     engine = np.random.default_rng(3).bytes(5000)
-    profile = Profile((1, 32, 32), (1, 256, 448), (8, 448, 448))
-    inputs = (Tensor("images", "uint8", (1, 32, 32, 3), (1, 256, 448, 3), (8, 448, 448, 3)),)
+    shapes = build.profile.min, build.profile.opt, build.profile.max
+    inputs = (Tensor("images", "uint8", *((*shape, 3) for shape in shapes)),)
     model = {entry.key.removeprefix("maskrt."): json.loads(entry.value) for entry in small_model().metadata_props}
-    build = BuildInputs(
-        maskrt_version="0.1.0",
-        onnx_file="model.onnx",
-        onnx_sha256="0" * 64,
-        target="rtx4090",
-        compute_capability="8.9",
-        flavor="tensorrt-rtx",
-        tensorrt_version="1.7.1.116",
-        plugin_version="0.1.0",
-        precision="fp32",
-        workspace_mib=4096,
-        profile=profile,
-    )
-    outputs = (Tensor("num_detections", "int32", (1,), (1,), (8,)),)
+    outputs = (Tensor("num_detections", "int32", *(shape[:1] for shape in shapes)),)
     digest = hashlib.sha256(engine).hexdigest()
     return engine, Manifest(len(engine), digest, build, inputs, outputs, {"BatchedNMS": 2}, model)
 

@@ -5,7 +5,9 @@ A short form runs by default, all of it with MASKRT_LONG_TESTS=1. The damage is 
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from maskrt.runtime.manifest import manifest_path
 from maskrt.runtime.onnx_file import sealed
@@ -96,10 +98,10 @@ def test_models_with_odd_metadata(tmp_path: Path) -> None:
     assert not tally.faults
 
 
-def test_mutated_engines(tmp_path: Path) -> None:
+def test_mutated_engines(tmp_path: Path, build_inputs: Callable[..., Any]) -> None:
     """Every damaged engine is refused, before anything has opened it."""
     tally, path = Tally(tmp_path), tmp_path / "mutated.engine"
-    engine, manifest = engine_and_manifest()
+    engine, manifest = engine_and_manifest(build_inputs(flavor="tensorrt-rtx", tensorrt_version="1.7.1.116"))
     manifest_path(path).write_text(manifest.to_json())
     with Examiner() as examiner:
         path.write_bytes(engine)
@@ -115,10 +117,10 @@ def test_mutated_engines(tmp_path: Path) -> None:
     assert not tally.faults
 
 
-def test_mutated_manifests(tmp_path: Path) -> None:
+def test_mutated_manifests(tmp_path: Path, build_inputs: Callable[..., Any]) -> None:
     """A damaged manifest is refused or says the same; one edited with care, checksum and all, is refused or used."""
     tally, path = Tally(tmp_path), tmp_path / "mutated.engine"
-    engine, manifest = engine_and_manifest()
+    engine, manifest = engine_and_manifest(build_inputs(flavor="tensorrt-rtx", tensorrt_version="1.7.1.116"))
     path.write_bytes(engine)
     text = manifest.to_json().encode()
     mutate = Mutator(text, seed=[4], regions=[(0, len(text))])

@@ -1,6 +1,5 @@
 """Fixtures of the runtime tests: fresh random numbers, a model small enough to build in a test, and a fake GPU."""
 
-import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -189,27 +188,6 @@ def install(machine: Any, fake_cuda: ModuleType, monkeypatch: pytest.MonkeyPatch
         return trt
 
     return put
-
-
-@pytest.fixture
-def build_inputs() -> Callable[..., Any]:
-    """`build_inputs(tensorrt_version=...)` -> the `BuildInputs` of an engine; the keywords are its fields."""
-    from maskrt.runtime.manifest import BuildInputs, Profile
-
-    inputs = BuildInputs(
-        maskrt_version="0.1.0",
-        onnx_file="model.onnx",
-        onnx_sha256="00",
-        target="rtx4090",
-        compute_capability="8.9",
-        flavor="tensorrt",
-        tensorrt_version="10.13.3.9",
-        plugin_version="0.1.0",
-        precision="fp32",
-        workspace_mib=4096,
-        profile=Profile((1, 32, 32), (1, 64, 128), (8, 512, 512)),
-    )
-    return lambda **fields: dataclasses.replace(inputs, **fields)
 
 
 @pytest.fixture
