@@ -80,7 +80,7 @@ def test_a_budget_that_is_met_at_once_keeps_nothing(shapes_onnx, scene_folder, h
 
 def test_a_cached_calibration_that_lacks_a_tensor_is_measured_anew(shapes_onnx, scene_folder, int8_onnx, tmp_path):
     cache = tmp_path / "cache.json"
-    content = json.loads((int8_onnx.parent / "shapes.max.calibration.json").read_text())
+    content = json.loads((int8_onnx.parent / "shapes.percentile.calibration.json").read_text())
     content["thresholds"].popitem()
     cache.write_text(json.dumps(content))
     output = tmp_path / "a.onnx"
