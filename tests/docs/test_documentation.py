@@ -1,31 +1,26 @@
 """README.md and docs/ cannot go stale: every block of shell and Python in them is executed, or says why it is not.
 
-A block that cannot be executed has a comment right before it, with one of the reasons in `REASONS`:
+A block that cannot be executed has a comment right before it, with one of the reasons in `blocks.REASONS`:
 
     <!-- not run: needs a GPU -->
 
 Such a block is still checked: the options of its maskrt commands and its make targets exist, and what its Python
 imports is there. It shows up as a skipped test with its reason. Where it only lacks files or the internet, its
-`maskrt-infer` runs on the files below. The others are executed in order, each in a process of
-its own, in a folder that looks like the checkout and has the demo model (`model.onnx`, `out/model.onnx`), `street.jpg`,
-`extra.jpg`, the folder `photos/`, a larger `aerial.tif`, and `clip.mp4` of half a second.
+`maskrt-infer` runs on the files below. The others are executed in order, each in a process of its own, in a folder that
+looks like the checkout and has the demo model (`model.onnx`, `out/model.onnx`), `street.jpg`, `extra.jpg`, the folder
+`photos/`, a larger `aerial.tif`, and `clip.mp4` of half a second.
 """
 
 from __future__ import annotations
 
-import argparse
-import ast
 import importlib
 import os
 import re
-import runpy
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, NoReturn
 
 import cv2
 import numpy as np
@@ -33,150 +28,8 @@ import pytest
 
 from maskrt.plugins import libraries
 
-ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted((ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
-
-REASONS = (r"needs a GPU", r"needs the internet", r"needs your own files", r"long \(.+\)")
-EXECUTED = ("sh", "python")
-NOT_CODE = ("text", "json", "pbtxt", "c", "cpp")
-HELP = (
-    "Mend the block, or put one of these lines right before it:\n"
-    + "\n".join(f"  <!-- not run: {reason} -->" for reason in (*REASONS[:-1], "long (which test runs it instead)"))
-    + "\ntests/docs/test_documentation.py says what the block may use."
-)
-
-
-class Block(NamedTuple):
-    """A fenced block: document, line of its fence, language, text, and why it is not run (None: it is)."""
-
-    document: Path
-    line: int
-    language: str
-    text: str
-    reason: str | None
-
-    @property
-    def place(self) -> str:
-        return f"{self.document.name}:{self.line}"
-
-
-def blocks_of(document: Path) -> Iterator[Block]:
-    """The fenced blocks of a document, in order."""
-    reason, fence, lines = None, None, list[str]()
-    for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), start=1):
-        if fence is None and (opening := re.fullmatch(r"```(\S*)\s*", line)):
-            fence, lines = (number, opening[1]), []
-        elif fence is not None and line.strip() == "```":
-            yield Block(document, *fence, "\n".join(lines) + "\n", reason)
-            fence = reason = None
-        elif fence is not None:
-            lines.append(line)
-        elif mark := re.fullmatch(r"<!-- not run: (.*?) -->", line.strip()):
-            reason = mark[1]
-        elif line.strip():
-            reason = None
-    assert fence is None, f"{document.name}:{fence[0]}: this block has no end."
-
-
-def check_form(block: Block) -> None:
-    """That the block's language and reason are known."""
-    known = ", ".join((*EXECUTED, *NOT_CODE))
-    assert block.language in (*EXECUTED, *NOT_CODE), (
-        f"{block.place}: a block of {block.language or 'no language'}; it has to be one of {known}. Shell is `sh`."
-    )
-    if block.reason is not None:
-        fits = any(re.fullmatch(reason, block.reason) for reason in REASONS)
-        assert fits, f"{block.place}: {block.reason!r} is not a reason for not running a block.\n{HELP}"
-
-
-class _Parsed(BaseException):
-    """The command's options were understood. Not an Exception, so that no command catches it."""
-
-
-def command_scripts() -> dict[str, tuple[str, str]]:
-    """Module and function of each console command, from pyproject.toml."""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    found = re.findall(r'^(maskrt-\S+) = "(.+):(.+)"$', text, re.MULTILINE)
-    return {name: (module, function) for name, module, function in found}
-
-
-def simple_commands(text: str) -> Iterator[list[str]]:
-    """The words of each simple command of a shell block, without assignments before it, redirections kept."""
-    lexer = shlex.shlex(text.replace("\\\n", " ").replace("\n", "\n;"), posix=True, punctuation_chars=True)
-    lexer.whitespace_split = True
-    words: list[str] = []
-    for word in [*lexer, ";"]:
-        if set(word) <= set(";|&()"):
-            while words and re.fullmatch(r"\w+=.*", words[0]):
-                words.pop(0)
-            if words:
-                yield words
-            words = []
-        else:
-            words.append(word)
-
-
-def check_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """That a maskrt command or a make target exists, with these options; other programs are not looked at."""
-    name, *arguments = words
-    if name == "make":
-        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-        for argument in arguments:
-            variable, assigned, _ = argument.partition("=")
-            if assigned:
-                assert re.search(rf"\$\({variable}\)", makefile), f"The Makefile does not use {variable}."
-            else:
-                assert re.search(rf"^{re.escape(argument)}:", makefile, re.MULTILINE), f"There is no `make {argument}`."
-    elif name.startswith("maskrt-"):
-        scripts = command_scripts()
-        assert name in scripts, f"There is no command {name} in pyproject.toml."
-        module, function = scripts[name]
-        _parse_only(getattr(importlib.import_module(module), function), words, monkeypatch)
-    elif name in ("python", "python3") and arguments[:1] == ["-m"] and arguments[1].startswith("maskrt."):
-        with monkeypatch.context() as patch:
-            patch.delitem(sys.modules, arguments[1], raising=False)  # runpy warns of a module that is imported already
-            run = partial(runpy.run_module, arguments[1], run_name="__main__", alter_sys=True)
-            _parse_only(run, arguments[1:], monkeypatch)
-
-
-def _parse_only(run: Callable[[], object], words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    parse = argparse.ArgumentParser.parse_args
-
-    def parse_and_stop(self: argparse.ArgumentParser, *arguments: object) -> NoReturn:
-        parse(self, *arguments)  # type: ignore[call-overload]
-        raise _Parsed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
-        patch.setattr(sys, "argv", words)
-        with pytest.raises((_Parsed, SystemExit)) as ended:
-            run()
-    assert ended.type is _Parsed, f"`{shlex.join(words)}` is not understood: the usage above says what is."
-
-
-def check_imports(text: str) -> None:
-    """That the block is Python, and that what it imports of maskrt is there."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("maskrt"):
-            module = importlib.import_module(node.module or "")
-            for alias in node.names:
-                assert hasattr(module, alias.name), f"{node.module} has no {alias.name}."
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name.startswith("maskrt"):
-                    importlib.import_module(alias.name)
-
-
-def check_marked(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What can be said of a block without running it."""
-    try:
-        if block.language == "python":
-            check_imports(block.text)
-        else:
-            for words in simple_commands(block.text):
-                check_command(words, monkeypatch)
-    except (AssertionError, ImportError, SyntaxError, ValueError) as error:
-        raise AssertionError(f"{block.place}: {error}") from None
+from .blocks import DOCUMENTS, EXECUTED, HELP, ROOT, Block, blocks_of, check_form
+from .marked_blocks import check_marked, command_scripts, simple_commands
 
 
 def run_block(block: Block, folder: Path, environment: dict[str, str]) -> None:

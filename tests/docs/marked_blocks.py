@@ -1,0 +1,106 @@
+"""What can be said of a block without running it: its commands, their options and its imports exist."""
+
+import argparse
+import ast
+import importlib
+import re
+import runpy
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NoReturn
+
+import pytest
+
+from .blocks import ROOT, Block
+
+
+class _Parsed(BaseException):
+    """The command's options were understood. Not an Exception, so that no command catches it."""
+
+
+def command_scripts() -> dict[str, tuple[str, str]]:
+    """Module and function of each console command, from pyproject.toml."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.findall(r'^(maskrt-\S+) = "(.+):(.+)"$', text, re.MULTILINE)
+    return {name: (module, function) for name, module, function in found}
+
+
+def simple_commands(text: str) -> Iterator[list[str]]:
+    """The words of each simple command of a shell block, without assignments before it, redirections kept."""
+    lexer = shlex.shlex(text.replace("\\\n", " ").replace("\n", "\n;"), posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    words: list[str] = []
+    for word in [*lexer, ";"]:
+        if set(word) <= set(";|&()"):
+            while words and re.fullmatch(r"\w+=.*", words[0]):
+                words.pop(0)
+            if words:
+                yield words
+            words = []
+        else:
+            words.append(word)
+
+
+def check_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a maskrt command or a make target exists, with these options; other programs are not looked at."""
+    name, *arguments = words
+    if name == "make":
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        for argument in arguments:
+            variable, assigned, _ = argument.partition("=")
+            if assigned:
+                assert re.search(rf"\$\({variable}\)", makefile), f"The Makefile does not use {variable}."
+            else:
+                assert re.search(rf"^{re.escape(argument)}:", makefile, re.MULTILINE), f"There is no `make {argument}`."
+    elif name.startswith("maskrt-"):
+        scripts = command_scripts()
+        assert name in scripts, f"There is no command {name} in pyproject.toml."
+        module, function = scripts[name]
+        _parse_only(getattr(importlib.import_module(module), function), words, monkeypatch)
+    elif name in ("python", "python3") and arguments[:1] == ["-m"] and arguments[1].startswith("maskrt."):
+        with monkeypatch.context() as patch:
+            patch.delitem(sys.modules, arguments[1], raising=False)  # runpy warns of a module that is imported already
+            run = partial(runpy.run_module, arguments[1], run_name="__main__", alter_sys=True)
+            _parse_only(run, arguments[1:], monkeypatch)
+
+
+def _parse_only(run: Callable[[], object], words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(self: argparse.ArgumentParser, *arguments: object) -> NoReturn:
+        parse(self, *arguments)  # type: ignore[call-overload]
+        raise _Parsed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+        patch.setattr(sys, "argv", words)
+        with pytest.raises((_Parsed, SystemExit)) as ended:
+            run()
+    assert ended.type is _Parsed, f"`{shlex.join(words)}` is not understood: the usage above says what is."
+
+
+def check_imports(text: str) -> None:
+    """That the block is Python, and that what it imports of maskrt is there."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("maskrt"):
+            module = importlib.import_module(node.module or "")
+            for alias in node.names:
+                assert hasattr(module, alias.name), f"{node.module} has no {alias.name}."
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("maskrt"):
+                    importlib.import_module(alias.name)
+
+
+def check_marked(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can be said of a block without running it."""
+    try:
+        if block.language == "python":
+            check_imports(block.text)
+        else:
+            for words in simple_commands(block.text):
+                check_command(words, monkeypatch)
+    except (AssertionError, ImportError, SyntaxError, ValueError) as error:
+        raise AssertionError(f"{block.place}: {error}") from None
