@@ -26,7 +26,7 @@ from maskrt.engines.package_contents import Contents, engine_contents, onnx_cont
 from maskrt.engines.package_readme import readme
 from maskrt.engines.package_requirements import requirements
 from maskrt.engines.package_wheel import runtime_wheel
-from maskrt.runtime.command import run_command
+from maskrt.runtime.command import documented_parser, run_command
 from maskrt.runtime.errors import ArgumentError
 from maskrt.runtime.files import check_writable
 
@@ -130,13 +130,7 @@ def describe(package: Package) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    summary, _, rest = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        prog="maskrt-package",
-        description=summary,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = documented_parser("maskrt-package", __doc__)
     parser.add_argument("model", type=Path, help="the .engine file, or an .onnx file")
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"archive, {SUFFIX} (default: beside the model)")
     parser.add_argument(

@@ -44,7 +44,7 @@ from maskrt.evaluation.bench_sides import Side, limit_opencv_threads, open_segme
 from maskrt.evaluation.bench_table import operations_table, pipeline_table
 from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.source_model import add_source_options
-from maskrt.runtime.command import positive, run_command
+from maskrt.runtime.command import documented_parser, positive, run_command
 from maskrt.runtime.errors import ArgumentError, DependencyError
 from maskrt.runtime.files import write_in_one_step
 
@@ -179,13 +179,7 @@ def _measure_operations(threads: int | None, repeats: int) -> list[dict[str, Any
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    description, _, rest = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m maskrt.evaluation.bench",
-        description=description,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = documented_parser("python -m maskrt.evaluation.bench", __doc__)
     parser.add_argument("models", nargs="*", type=Path, metavar="MODEL", help="model file: .onnx or .engine")
     parser.add_argument(
         "--against",

@@ -20,7 +20,7 @@ from maskrt.evaluation.report_models import Model, collect_models
 from maskrt.evaluation.report_render import to_html, to_markdown
 from maskrt.evaluation.report_sections import accuracy, differences, origin, speed
 from maskrt.evaluation.report_summary import summary
-from maskrt.runtime.command import positive, run_command
+from maskrt.runtime.command import documented_parser, positive, run_command
 from maskrt.runtime.errors import ArgumentError
 from maskrt.runtime.files import write_in_one_step
 
@@ -79,13 +79,7 @@ def _write(options: argparse.Namespace) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    description, _, rest = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m maskrt.evaluation.report",
-        description=description,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = documented_parser("python -m maskrt.evaluation.report", __doc__)
     parser.add_argument(
         "results", nargs="*", type=Path, default=[Path("out")], help="result files, or folders of them (default: out)"
     )

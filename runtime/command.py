@@ -1,4 +1,4 @@
-"""What the console commands share: numbers checked as they are read, and how a command ends."""
+"""What the console commands share: how they describe themselves, numbers checked as they are read, and how they end."""
 
 import argparse
 import io
@@ -12,6 +12,14 @@ USAGE = 2
 """Exit code where something the user gave does not work."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+
+def documented_parser(prog: str, documentation: str | None) -> argparse.ArgumentParser:
+    """A parser whose help begins with the first line of a module's documentation and ends with the rest, as written."""
+    description, _, rest = (documentation or "").partition("\n")
+    return argparse.ArgumentParser(
+        prog=prog, description=description, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def run_command(name: str, run: Callable[[], int], *, interrupted: str, install: str = "maskrt") -> int:

@@ -26,7 +26,7 @@ if __package__ in (None, ""):  # run as a file, maybe without an installation
 
 import cv2
 
-from maskrt.runtime.command import INTERRUPTED, fraction, positive, run_command
+from maskrt.runtime.command import INTERRUPTED, documented_parser, fraction, positive, run_command
 from maskrt.runtime.errors import ArgumentError, MaskrtError
 from maskrt.runtime.files import write_in_one_step
 from maskrt.runtime.infer_images import ImageRun
@@ -113,13 +113,7 @@ def _make_writable(folder: Path) -> None:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    description, _, rest = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
-        prog="maskrt-infer",
-        description=description,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = documented_parser("maskrt-infer", __doc__)
     parser.add_argument("model", type=Path, help="model file: .onnx or .engine")
     parser.add_argument(
         "images", nargs="+", metavar="input", help="image, folder, quoted glob, video, URL, or camera:0"
