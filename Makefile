@@ -69,23 +69,23 @@ engines: $(READY) plugins $(ONNX)  ## ONNX → engines for every target that thi
 	$(RUN) -m maskrt.engines $(ONNX) --all-targets $(ENGINE_OPTIONS)
 
 package: engine  ## engine, plugins and runtime in one archive for the device of TARGET
-	$(RUN) -m maskrt.engines.package $(ONNX:.onnx=).$(TARGET).engine --onnx $(ONNX) $(PACKAGE_OPTIONS)
+	$(RUN) -m maskrt.engines.package.cli $(ONNX:.onnx=).$(TARGET).engine --onnx $(ONNX) $(PACKAGE_OPTIONS)
 
 gpu-check:  ## on a GPU machine, with its own packages: compile, GPU tests, kernel benchmarks → out/gpu-check/
-	PYTHONPATH=src $(PYTHON) -m maskrt.plugins.gpu_check
+	PYTHONPATH=src $(PYTHON) -m maskrt.tools.gpu_check
 
 $(OUT)/model.fp16.onnx $(OUT)/model.int8.onnx: $(OUT)/model.%.onnx: $(ONNX) $(CALIBRATION)
 	$(RUN) -m maskrt.calibration $(ONNX) --precision $* --images $(CALIBRATION) --output $@
 
 compare: $(READY) $(FILES)  ## FILES against PyTorch: tensors, detections, a verdict for each
-	$(RUN) -m maskrt.evaluation.compare $(FILES) --model $(MODEL) --output $(OUT)/compare $(COMPARE_OPTIONS)
+	$(RUN) -m maskrt.evaluation.compare.cli $(FILES) --model $(MODEL) --output $(OUT)/compare $(COMPARE_OPTIONS)
 
 evaluate: $(READY) $(FILES)  ## COCO AP of FILES and of PyTorch on DATASET
-	$(RUN) -m maskrt.evaluation.evaluate $(FILES) --pytorch --model $(MODEL) $(if $(DATASET),--dataset $(DATASET)) \
+	$(RUN) -m maskrt.evaluation.evaluate.cli $(FILES) --pytorch --model $(MODEL) $(if $(DATASET),--dataset $(DATASET)) \
 		--output $(OUT)/evaluate $(EVALUATE_OPTIONS)
 
 bench: $(READY) $(ONNX)  ## latency, throughput and memory of ONNX beside torchvision, by stage → out/bench.json
-	$(RUN) -m maskrt.evaluation.bench $(ONNX) --against torchvision --model $(MODEL) --operations \
+	$(RUN) -m maskrt.evaluation.bench.cli $(ONNX) --against torchvision --model $(MODEL) --operations \
 		--output $(OUT)/bench.json $(BENCH_OPTIONS)
 
 # The input is float32 here, so that the rounding of resized pixels is not taken for a difference of the models.
@@ -97,12 +97,12 @@ $(REPORT)/model.fp16.onnx $(REPORT)/model.int8.onnx: $(REPORT)/model.%.onnx: $(R
 	$(RUN) -m maskrt.calibration $< --precision $* --images $(CALIBRATION) --output $@
 
 report: $(READY) $(REPORT_MODELS)  ## PyTorch, FP32, FP16, INT8 side by side on SCENES scenes → out/report/index.html
-	$(RUN) -m maskrt.evaluation.compare $(REPORT_MODELS) --model $(MODEL) --count 4 --output $(REPORT)/compare || [ $$? -eq 1 ]
-	$(RUN) -m maskrt.evaluation.evaluate $(REPORT_MODELS) --pytorch --model $(MODEL) --limit $(SCENES) \
+	$(RUN) -m maskrt.evaluation.compare.cli $(REPORT_MODELS) --model $(MODEL) --count 4 --output $(REPORT)/compare || [ $$? -eq 1 ]
+	$(RUN) -m maskrt.evaluation.evaluate.cli $(REPORT_MODELS) --pytorch --model $(MODEL) --limit $(SCENES) \
 		--output $(REPORT)/evaluate
-	$(RUN) -m maskrt.evaluation.bench $(REPORT_MODELS) --against torchvision --model $(MODEL) \
+	$(RUN) -m maskrt.evaluation.bench.cli $(REPORT_MODELS) --against torchvision --model $(MODEL) \
 		--pictures 4 --warm-up 4 --repeats 10 --output $(REPORT)/bench.json
-	$(RUN) -m maskrt.evaluation.report $(REPORT) --output $(REPORT)/index.html
+	$(RUN) -m maskrt.evaluation.report.cli $(REPORT) --output $(REPORT)/index.html
 
 train-shapes: $(READY)  ## train the demo model again (about an hour and a half on two cores)
 	GLIBC_TUNABLES=$(HUGE_PAGES) $(RUN) -m maskrt.shapes.train

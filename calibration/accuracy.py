@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from maskrt.evaluation.coco import box_and_mask_ap
-from maskrt.evaluation.coco_dataset import CocoDataset, category_ids
-from maskrt.evaluation.predict import FilePredictor, predict_images
+from maskrt.evaluation.metrics.coco import box_and_mask_ap
+from maskrt.evaluation.metrics.dataset import CocoDataset, category_ids
+from maskrt.evaluation.metrics.predict import FilePredictor, predict_images
 
 
 @dataclass(frozen=True)

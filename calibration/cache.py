@@ -9,7 +9,7 @@ from typing import Any
 
 from maskrt.calibration.calibrate import Calibration
 from maskrt.calibration.model_file import write_file
-from maskrt.runtime.metadata import load_json
+from maskrt.contract.metadata import load_json
 
 _FORMAT = 1
 

@@ -19,10 +19,10 @@ from maskrt.calibration.features import find_network
 from maskrt.calibration.images import LEAST_COUNT, SENSIBLE_COUNT, ImageSample
 from maskrt.calibration.layers import Layer
 from maskrt.calibration.thresholds import Method, ThresholdCollector
-from maskrt.runtime.errors import ArgumentError, ModelError
-from maskrt.runtime.metadata import ModelMetadata
-from maskrt.runtime.preprocess import make_batch
-from maskrt.runtime.progress import Progress
+from maskrt.contract.metadata import ModelMetadata
+from maskrt.errors import ArgumentError, ModelError
+from maskrt.runtime.inference.progress import Progress
+from maskrt.runtime.transforms.canvas import make_batch
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,6 @@ def _session_with_outputs(model: onnx.ModelProto, tensors: Collection[str]) -> A
     augmented.graph.output.extend(known[name] for name in tensors if name not in outputs)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.spin_duration_us", "50")  # see runtime/onnx_backend.py
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "50")  # see runtime/backends/onnxruntime.py
     options.enable_cpu_mem_arena = False  # the arena keeps what the tensors of earlier images needed
     return onnxruntime.InferenceSession(augmented.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskrt.runtime.errors import ArgumentError
-from maskrt.runtime.metadata import load_json
+from maskrt.contract.metadata import load_json
+from maskrt.errors import ArgumentError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from maskrt.calibration.features import ROI_ALIGN, consumers, find_network
-from maskrt.runtime.errors import ModelError
+from maskrt.errors import ModelError
 
 _TYPE_BLIND = frozenset({"Shape", "Size"})
 """Operators that read a tensor of any type and whose result does not depend on it."""

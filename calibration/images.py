@@ -11,11 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from maskrt.evaluation.coco_dataset import read_coco
+from maskrt.errors import ArgumentError, ImageError
+from maskrt.evaluation.metrics.dataset import read_coco
 from maskrt.runtime import read_image
-from maskrt.runtime.errors import ArgumentError, ImageError
-from maskrt.runtime.inputs import find_images
-from maskrt.runtime.video import is_video
+from maskrt.runtime.inference.sources import find_images
+from maskrt.runtime.video.reader import is_video
 
 SENSIBLE_COUNT = 64
 """What the demo model's figures were measured with."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from maskrt.runtime.errors import MaskrtError, ModelError
-from maskrt.runtime.files import write_in_one_step
-from maskrt.runtime.metadata import ModelMetadata, parse_metadata
-from maskrt.runtime.onnx_file import SEAL, read_metadata_properties
+from maskrt.contract.metadata import ModelMetadata, parse_metadata
+from maskrt.contract.seal import SEAL, read_metadata_properties
+from maskrt.errors import MaskrtError, ModelError
+from maskrt.files import write_in_one_step
 
 DOMAIN = "maskrt"
 """Domain of the operators that become TensorRT plugins."""
@@ -59,7 +59,7 @@ def check_same_interface(original: onnx.ModelProto, converted: onnx.ModelProto) 
 
 
 def remove_seal(model: onnx.ModelProto) -> None:
-    """Takes the seal off a model that is to be changed; see `maskrt.runtime.onnx_file`."""
+    """Takes the seal off a model that is to be changed; see `maskrt.contract.seal`."""
     properties = {entry.key: entry.value for entry in model.metadata_props if entry.key != SEAL}
     onnx.helper.set_model_props(model, properties)
 

@@ -22,18 +22,18 @@ from maskrt.calibration.model_file import check_same_interface, load_exported, s
 from maskrt.calibration.recipe import Recipe
 from maskrt.calibration.search import search
 from maskrt.calibration.thresholds import Method
-from maskrt.evaluation.coco_dataset import CocoDataset, category_ids, read_ground_truth
-from maskrt.runtime.errors import ArgumentError
-from maskrt.runtime.files import check_writable
-from maskrt.runtime.manifest import sha256_of
-from maskrt.runtime.metadata import ModelMetadata
-from maskrt.runtime.onnx_file import sealed
+from maskrt.contract.manifest import sha256_of
+from maskrt.contract.metadata import ModelMetadata
+from maskrt.contract.seal import sealed
+from maskrt.errors import ArgumentError
+from maskrt.evaluation.metrics.dataset import CocoDataset, category_ids, read_ground_truth
+from maskrt.files import check_writable
 
 Precision = Literal["fp16", "int8", "fp8"]
 
 DEFAULT_METHOD: Method = "percentile"
 DEFAULT_PERCENTILE = 99.99
-"""What measured best on the demo model: `python -m maskrt.calibration.methods`, and the README."""
+"""What measured best on the demo model: `python -m maskrt.tools.calibration_methods`, and the README."""
 
 
 @dataclass(frozen=True)

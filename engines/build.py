@@ -14,6 +14,13 @@ from types import ModuleType
 from typing import TextIO
 
 from maskrt import __version__
+from maskrt.contract.manifest import (
+    BuildInputs,
+    Manifest,
+    check_engine_file,
+    manifest_path,
+    read_manifest,
+)
 from maskrt.engines.errors import EngineError
 from maskrt.engines.files import write_together
 from maskrt.engines.flavors import AUTO, TENSORRT, Flavor, choose_flavor, import_tensorrt
@@ -24,15 +31,8 @@ from maskrt.engines.profile import Canvas, make_profile
 from maskrt.engines.progress import BuildProgress, builder_monitor
 from maskrt.engines.serialize import interruptible, polygraphy_exception, polygraphy_log, serialize_network
 from maskrt.engines.targets import LOCAL, check_precision, find_target
-from maskrt.runtime.errors import ArgumentError, ModelError
-from maskrt.runtime.files import check_writable
-from maskrt.runtime.manifest import (
-    BuildInputs,
-    Manifest,
-    check_engine_file,
-    manifest_path,
-    read_manifest,
-)
+from maskrt.errors import ArgumentError, ModelError
+from maskrt.files import check_writable
 
 _MAX_WORKSPACE_MIB = 1 << 20  # a TiB: more than any GPU has, and still a number of bytes that TensorRT takes
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from maskrt.command import INTERRUPTED, run_command
 from maskrt.engines.build import build_engine, check_flavor_options, default_output
 from maskrt.engines.flavors import AUTO, FLAVORS, choose_flavor
 from maskrt.engines.gpu import local_gpu
@@ -15,8 +16,7 @@ from maskrt.engines.onnx_model import read_onnx_model
 from maskrt.engines.profile import parse_canvas
 from maskrt.engines.summary import describe
 from maskrt.engines.targets import LOCAL, check_precision, find_target, target_names
-from maskrt.runtime.command import INTERRUPTED, run_command
-from maskrt.runtime.errors import ArgumentError, DependencyError
+from maskrt.errors import ArgumentError, DependencyError
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,6 +1,6 @@
 """What building an engine raises, beside the errors of the runtime."""
 
-from maskrt.runtime.errors import MaskrtError
+from maskrt.errors import MaskrtError
 
 
 class EngineError(MaskrtError):

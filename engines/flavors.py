@@ -13,10 +13,10 @@ import sys
 from dataclasses import dataclass
 from types import ModuleType
 
+from maskrt.contract.manifest import FLAVOR_NAMES
 from maskrt.engines.gpu import Gpu
 from maskrt.engines.targets import Target
-from maskrt.runtime.errors import ArgumentError, DependencyError
-from maskrt.runtime.manifest import FLAVOR_NAMES
+from maskrt.errors import ArgumentError, DependencyError
 
 _POLYGRAPHY_SWITCH = "POLYGRAPHY_USE_TENSORRT_RTX"
 

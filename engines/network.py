@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from maskrt.contract.manifest import Profile, Tensor
 from maskrt.engines.errors import EngineError
 from maskrt.engines.flavors import Flavor, version_of
 from maskrt.engines.onnx_model import OnnxModel, without_functions
-from maskrt.runtime.manifest import Profile, Tensor
 
 _FUNCTIONS_SINCE = (10, 7)
 """The first TensorRT whose parser prefers a plugin over a local function of the same name."""

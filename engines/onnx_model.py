@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskrt.runtime.errors import DependencyError, ModelError
-from maskrt.runtime.manifest import sha256_of
-from maskrt.runtime.metadata import ModelMetadata, parse_metadata
-from maskrt.runtime.onnx_file import read_metadata_properties
+from maskrt.contract.manifest import sha256_of
+from maskrt.contract.metadata import ModelMetadata, parse_metadata
+from maskrt.contract.seal import read_metadata_properties
+from maskrt.errors import DependencyError, ModelError
 
 if TYPE_CHECKING:
     import onnx

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from maskrt.contract.manifest import Profile
+from maskrt.contract.metadata import ModelMetadata
 from maskrt.engines.onnx_model import LIMITS
 from maskrt.engines.targets import Target
-from maskrt.runtime.errors import ArgumentError
-from maskrt.runtime.manifest import Profile
-from maskrt.runtime.metadata import ModelMetadata
+from maskrt.errors import ArgumentError
 
 Canvas = tuple[int, int, int]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
+from maskrt.contract.manifest import BuildInputs, Tensor
 from maskrt.engines.flavors import TENSORRT, Flavor
 from maskrt.engines.progress import BuildProgress
-from maskrt.runtime.manifest import BuildInputs, Tensor
 
 
 def serialize_network(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from maskrt.contract.manifest import FLAVOR_NAMES, Manifest, manifest_path
 from maskrt.engines.build import BuildResult
 from maskrt.engines.profile import format_canvas
-from maskrt.runtime.manifest import FLAVOR_NAMES, Manifest, manifest_path
 
 _LISTED_TYPES = 6
 

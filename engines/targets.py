@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from maskrt.engines.gpu import Gpu
-from maskrt.runtime.errors import ArgumentError
+from maskrt.errors import ArgumentError
 
 LOCAL = "local"
 """The target that stands for the GPU of this machine."""

@@ -22,18 +22,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from maskrt.command import positive
+from maskrt.contract.metadata import parse_metadata
+from maskrt.contract.seal import read_metadata_properties
+from maskrt.contract.tensors import round_down_to_float32
+from maskrt.errors import ArgumentError
 from maskrt.runtime import read_image
-from maskrt.runtime.command import positive
-from maskrt.runtime.errors import ArgumentError
-from maskrt.runtime.inputs import find_images
-from maskrt.runtime.metadata import parse_metadata
-from maskrt.runtime.onnx_file import read_metadata_properties
-from maskrt.runtime.preprocess import make_batch
-from maskrt.runtime.thresholds import round_down_to_float32
+from maskrt.runtime.inference.sources import find_images
+from maskrt.runtime.transforms.canvas import make_batch
 
 
 def load_data() -> Iterator[dict[str, np.ndarray]]:
-    """Yields the inputs of the model for each image; see `maskrt.export.graph.InferenceGraph`.
+    """Yields the inputs of the model for each image; see `maskrt.export.rcnn.graph.InferenceGraph`.
 
     Raises:
         MaskrtError: the environment names no model, or what it names cannot be read.

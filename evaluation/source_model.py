@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskrt.runtime.errors import ArgumentError
+from maskrt.errors import ArgumentError
 
 if TYPE_CHECKING:
     from torchvision.models.detection import FasterRCNN as TorchModel
@@ -66,8 +66,8 @@ def load_source(options: argparse.Namespace) -> SourceModel:
     from torchvision.models.detection import FasterRCNN
 
     from maskrt.export.cli import read_class_names
-    from maskrt.export.sources import load_model
-    from maskrt.export.support import check_supported
+    from maskrt.export.families.torchvision.sources import load_model
+    from maskrt.export.families.torchvision.support import check_supported
 
     model, names = load_model(
         options.model, weights=options.weights, checkpoint=options.checkpoint, num_classes=options.num_classes

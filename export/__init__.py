@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from maskrt.export.onnx_file import export_onnx
+    from maskrt.export.exporter import export_onnx
 
 __all__ = ["export_onnx"]
 
@@ -17,7 +17,7 @@ __all__ = ["export_onnx"]
 def __getattr__(name: str) -> Any:
     # Lazily, so that `maskrt.export.functions` can be used where torch is not installed.
     if name == "export_onnx":
-        from maskrt.export.onnx_file import export_onnx
+        from maskrt.export.exporter import export_onnx
 
         return export_onnx
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

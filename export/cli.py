@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from maskrt.runtime.command import positive, run_command
-from maskrt.runtime.errors import MaskrtError
-from maskrt.runtime.files import check_writable
+from maskrt.command import positive, run_command
+from maskrt.errors import MaskrtError
+from maskrt.files import check_writable
 
 DEMO_MODEL = "maskrt.shapes.model:shapes_model"
 
@@ -69,8 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         MaskrtError: something the user gave does not work.
     """
-    from maskrt.export.onnx_file import export_onnx
-    from maskrt.export.sources import load_model
+    from maskrt.export.exporter import export_onnx
+    from maskrt.export.families.torchvision.sources import load_model
     from maskrt.export.verify import import_onnxruntime, verify_onnx
 
     output: Path = arguments.output

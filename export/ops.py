@@ -33,7 +33,7 @@ def multilevel_roi_align(
         sampling_ratio: samples per cell and direction; 0 adapts it to the RoI's size.
         aligned: whether coordinates are shifted by half a pixel (torchvision's flag of this name).
         scales: per level, feature size / canvas size.
-        level_thresholds: see `maskrt.export.levels.level_thresholds`.
+        level_thresholds: see `maskrt.export.rcnn.levels.level_thresholds`.
 
     Returns:
         `[B*R,C,output_height,output_width]` of the features' type.

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torchvision.models.detection import FasterRCNN
 
-from maskrt.evaluation.match import Detections, match_detections
-from maskrt.export.graph import SIZE_DIVISOR
-from maskrt.runtime.errors import DependencyError, MaskrtError
-from maskrt.runtime.thresholds import round_down_to_float32
+from maskrt.contract.tensors import round_down_to_float32
+from maskrt.errors import DependencyError, MaskrtError
+from maskrt.evaluation.metrics.match import Detections, match_detections
+from maskrt.export.rcnn.graph import SIZE_DIVISOR
 
 BOX_TOLERANCE = 0.05
 """Pixels."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from . import abi
+from maskrt.plugins import abi
 
 TRANSFORMATIONS = ("output_half_pixel", "half_pixel")
 MODES = ("avg", "max")

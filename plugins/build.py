@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 
 import maskrt
-
-from . import libraries
+from maskrt.plugins import libraries
 
 SOURCE_DIRECTORY = Path(__file__).resolve().parent
 

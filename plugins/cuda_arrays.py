@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from .array_checks import check_type_and_shape
+from maskrt.plugins.array_checks import check_type_and_shape
 
 
 class CudaArray(Protocol):

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from . import abi, libraries
-from .array_checks import check_masks, check_sizes
-from .attributes import RoiAlignAttributes
-from .box_scales import box_scales
-from .cuda_arrays import CudaArray, inspect_array, inspect_frame
+from maskrt.plugins import abi, libraries
+from maskrt.plugins.array_checks import check_masks, check_sizes
+from maskrt.plugins.attributes import RoiAlignAttributes
+from maskrt.plugins.box_scales import box_scales
+from maskrt.plugins.cuda_arrays import CudaArray, inspect_array, inspect_frame
 
 
 class DeviceError(RuntimeError):

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import abi, libraries
-from .array_checks import check_masks, check_sizes, check_type_and_shape
-from .attributes import RoiAlignAttributes
-from .box_scales import box_scales
+from maskrt.plugins import abi, libraries
+from maskrt.plugins.array_checks import check_masks, check_sizes, check_type_and_shape
+from maskrt.plugins.attributes import RoiAlignAttributes
+from maskrt.plugins.box_scales import box_scales
 
 
 def _library() -> ctypes.CDLL:

@@ -7,7 +7,7 @@ import os
 import struct
 from pathlib import Path
 
-from . import abi
+from maskrt.plugins import abi
 
 PLUGINS = "libmaskrt_plugins.so"
 HOST = "libmaskrt_host.so"
@@ -16,7 +16,7 @@ AUTOLOAD = "libmaskrt_autoload.so"
 
 DIRECTORY_VARIABLE = "MASKRT_PLUGINS_DIR"
 INSTALLED_DIRECTORY = Path(__file__).resolve().parent / "lib"
-"""Where the wheel of an edge package (`maskrt.engines.package`) puts the libraries."""
+"""Where the wheel of an edge package (`maskrt.engines.package.cli`) puts the libraries."""
 DEFAULT_DIRECTORY = Path(__file__).resolve().parents[1] / "build" / "plugins"
 
 

@@ -11,9 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import maskrt
-
-from . import libraries
-from .libraries import PluginLibraryError
+from maskrt.plugins import libraries
+from maskrt.plugins.libraries import PluginLibraryError
 
 PLUGIN_NAMES = ("MultilevelRoIAlign", "BatchedNMS")
 PLUGIN_VERSION = "1"

@@ -4,13 +4,13 @@ Needs NumPy, OpenCV, and what runs the model, imported when one is opened: ONNX 
 cuda-bindings for engines. Never torch.
 """
 
+from maskrt.errors import ArgumentError, DependencyError, ImageError, MaskrtError, ModelError
 from maskrt.runtime.draw import draw_instances
-from maskrt.runtime.errors import ArgumentError, DependencyError, ImageError, MaskrtError, ModelError
-from maskrt.runtime.images import read_image
-from maskrt.runtime.instances import Instances
-from maskrt.runtime.pipeline import PipelineError
+from maskrt.runtime.images.read import read_image
 from maskrt.runtime.segmenter import Segmenter
-from maskrt.runtime.tiles import predict_tiled
+from maskrt.runtime.streaming.pipeline import PipelineError
+from maskrt.runtime.structures.instances import Instances
+from maskrt.runtime.tiling.predict import predict_tiled
 
 __all__ = [
     "ArgumentError",

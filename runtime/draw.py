@@ -6,9 +6,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from maskrt.runtime.errors import ArgumentError
-from maskrt.runtime.images import check_image
-from maskrt.runtime.instances import Instances
+from maskrt.errors import ArgumentError
+from maskrt.runtime.images.read import check_image
+from maskrt.runtime.structures.instances import Instances
 
 # RGB. Neighbours in the list differ in hue and lightness, since instances drawn next to each other in score
 # order often lie next to each other in the image too.

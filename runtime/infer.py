@@ -26,14 +26,14 @@ if __package__ in (None, ""):  # run as a file, maybe without an installation
 
 import cv2
 
-from maskrt.runtime.command import INTERRUPTED, documented_parser, fraction, positive, run_command
-from maskrt.runtime.errors import ArgumentError, MaskrtError
-from maskrt.runtime.files import write_in_one_step
-from maskrt.runtime.infer_images import ImageRun
-from maskrt.runtime.infer_video import VideoRun
-from maskrt.runtime.inputs import find_images, unique_stems
+from maskrt.command import INTERRUPTED, documented_parser, fraction, positive, run_command
+from maskrt.errors import ArgumentError, MaskrtError
+from maskrt.files import write_in_one_step
+from maskrt.runtime.inference.images import ImageRun
+from maskrt.runtime.inference.sources import find_images, unique_stems
+from maskrt.runtime.inference.video import VideoRun
 from maskrt.runtime.segmenter import Segmenter
-from maskrt.runtime.video import VideoReader, file_stem, import_av, is_stream, is_video
+from maskrt.runtime.video.reader import VideoReader, file_stem, import_av, is_stream, is_video
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

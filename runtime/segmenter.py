@@ -7,17 +7,17 @@ from typing import overload
 
 import numpy as np
 
-from maskrt.runtime.backend import Detections, open_backend
-from maskrt.runtime.device_arrays import is_device_array
-from maskrt.runtime.errors import ArgumentError, MaskrtError, ModelError
-from maskrt.runtime.images import check_image, read_image
-from maskrt.runtime.instances import Instances
-from maskrt.runtime.metadata import ModelMetadata
-from maskrt.runtime.pipeline import Outcome, run_pipeline
-from maskrt.runtime.preprocess import Batch, make_batch, resize_boxes
-from maskrt.runtime.stages import BatchStages, ImageLike, Job, in_batches
-from maskrt.runtime.stopwatch import Stopwatch
-from maskrt.runtime.thresholds import round_down_to_float32
+from maskrt.contract.metadata import ModelMetadata
+from maskrt.contract.tensors import round_down_to_float32
+from maskrt.errors import ArgumentError, MaskrtError, ModelError
+from maskrt.runtime.backends.base import Detections, open_backend
+from maskrt.runtime.cuda.arrays import is_device_array
+from maskrt.runtime.images.read import check_image, read_image
+from maskrt.runtime.streaming.pipeline import Outcome, run_pipeline
+from maskrt.runtime.streaming.stages import BatchStages, ImageLike, Job, in_batches
+from maskrt.runtime.streaming.stopwatch import Stopwatch
+from maskrt.runtime.structures.instances import Instances
+from maskrt.runtime.transforms.canvas import Batch, make_batch, resize_boxes
 
 
 class Segmenter:

@@ -59,7 +59,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 @pytest.fixture(scope="session")
 def build_inputs() -> Callable[..., Any]:
     """`build_inputs(tensorrt_version=...)` -> the `BuildInputs` of an engine; the keywords are its fields."""
-    from maskrt.runtime.manifest import BuildInputs, Profile
+    from maskrt.contract.manifest import BuildInputs, Profile
 
     inputs = BuildInputs(
         maskrt_version="0.1.0",

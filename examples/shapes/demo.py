@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from maskrt.evaluation.coco import average_precision
+from maskrt.evaluation.metrics.coco import average_precision
 from maskrt.evaluation.torch_results import torch_results
-from maskrt.export.onnx_file import export_onnx
+from maskrt.export.exporter import export_onnx
 from maskrt.export.verify import verify_onnx
 from maskrt.runtime import MaskrtError, Segmenter, infer
 from maskrt.shapes.backgrounds import photograph

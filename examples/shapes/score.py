@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from maskrt.evaluation.coco import average_precision
+from maskrt.evaluation.metrics.coco import average_precision
 from maskrt.evaluation.torch_results import torch_results
 from maskrt.shapes.dataset import HELD_OUT_SCENES, ground_truth
 from maskrt.shapes.scenes import generate_scene

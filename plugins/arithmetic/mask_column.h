@@ -1,5 +1,5 @@
 // The rows at which one image column of a pasted mask changes between background and foreground, without its pixels:
-// runtime/paste.py's crossings, one column at a time.
+// runtime/masks/paste.py's crossings, one column at a time.
 //
 // Along a column the resized mask is linear in y between neighbouring mask rows, so that it crosses 0.5 at most once
 // between two. The crossing is solved for in double precision, then checked in the two rows beside it with the float32

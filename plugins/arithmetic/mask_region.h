@@ -1,5 +1,5 @@
 // Where a mask of M x M probabilities goes in an image: torchvision's expand_boxes and paste_mask_in_image
-// (models/detection/roi_heads.py), as runtime/paste.py states them. A mask has one zero pixel added on each side, and
+// (models/detection/roi_heads.py), as runtime/masks/paste.py states them. A mask has one zero pixel added on each side, and
 // its box grows by (M + 2) / M and is truncated to whole pixels.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Bilinear resizing in float32, as runtime/resize.py's resize_float32 and torch's CPU kernel do it: half-pixel centres,
+// Bilinear resizing in float32, as runtime/transforms/bilinear.py's resize_float32 and torch's CPU kernel do it: half-pixel centres,
 // no antialiasing.
 #pragma once
 

@@ -6,9 +6,9 @@ from onnx import TensorProto
 
 from maskrt.calibration.fp16 import convert_to_fp16
 from maskrt.calibration.model_file import custom_operators, load_exported
-from maskrt.evaluation.match import Detections, match_detections
+from maskrt.contract.seal import SEAL, read_metadata_properties
+from maskrt.evaluation.metrics.match import Detections, match_detections
 from maskrt.runtime import ModelError, Segmenter
-from maskrt.runtime.onnx_file import SEAL, read_metadata_properties
 from maskrt.shapes.scenes import generate_scene
 
 

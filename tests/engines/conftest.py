@@ -16,8 +16,8 @@ import onnx
 import pytest
 
 import maskrt
+from maskrt.contract.manifest import Manifest, manifest_path
 from maskrt.plugins import abi, libraries
-from maskrt.runtime.manifest import Manifest, manifest_path
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from maskrt.contract.manifest import Manifest, Profile, check_engine_file, check_onnx, manifest_path, read_manifest
 from maskrt.engines.build import default_output, runs_on
 from maskrt.plugins import libraries
-from maskrt.runtime.manifest import Manifest, Profile, check_engine_file, check_onnx, manifest_path, read_manifest
 
 pytest.importorskip("tensorrt_rtx")
 

@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 import pytest
 
+from maskrt.contract.manifest import sha256_of
 from maskrt.engines.onnx_model import read_onnx_model, without_functions
 from maskrt.runtime import ModelError
-from maskrt.runtime.manifest import sha256_of
 
 
 def test_the_demo_model(shapes_onnx: Path) -> None:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskrt.engines import package
+from maskrt.engines.package import cli as package
 from maskrt.plugins import libraries
 from maskrt.runtime import infer
 

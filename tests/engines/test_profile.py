@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from maskrt.contract.manifest import Profile
+from maskrt.contract.metadata import ModelMetadata
 from maskrt.engines.profile import Canvas, format_canvas, make_profile, parse_canvas
 from maskrt.engines.targets import find_target
 from maskrt.runtime import ArgumentError
-from maskrt.runtime.manifest import Profile
-from maskrt.runtime.metadata import ModelMetadata
 
 
 def metadata(min_size: int, max_size: int) -> ModelMetadata:

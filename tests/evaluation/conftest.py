@@ -17,7 +17,7 @@ NASTY = "<script>alert(1)</script> | *b*"
 
 ENVIRONMENT = {
     "date": "2026-01-02T03:04:05+00:00",
-    "command": "python -m maskrt.evaluation.bench a.onnx",
+    "command": "python -m maskrt.evaluation.bench.cli a.onnx",
     "device": "A CPU",
     "cpu": "A CPU",
     "cores": 2,

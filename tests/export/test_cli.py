@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from maskrt.export import onnx_file, verify
+from maskrt.export import exporter as onnx_file
+from maskrt.export import verify
 from maskrt.export.cli import main, read_class_names
 from maskrt.runtime import MaskrtError, Segmenter
 

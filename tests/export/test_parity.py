@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskrt.evaluation.match import Detections, match_detections
+from maskrt.evaluation.metrics.match import Detections, match_detections
 from maskrt.evaluation.torch_results import torch_results
 from maskrt.export import export_onnx
 from maskrt.runtime import Instances, Segmenter

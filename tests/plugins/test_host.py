@@ -16,7 +16,7 @@ from torchvision.ops import MultiScaleRoIAlign, batched_nms, roi_align
 from torchvision.ops.boxes import _batched_nms_vanilla
 from torchvision.ops.poolers import LevelMapper
 
-from maskrt.export.levels import level_thresholds
+from maskrt.export.rcnn.levels import level_thresholds
 from maskrt.plugins import host
 from maskrt.plugins.attributes import RoiAlignAttributes
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from maskrt.runtime.manifest import BuildInputs, Manifest, Tensor, _checksum
-from maskrt.runtime.onnx_file import sealed
+from maskrt.contract.manifest import BuildInputs, Manifest, Tensor, _checksum
+from maskrt.contract.seal import sealed
 
 from ..runtime.conftest import build_model
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from maskrt.runtime.manifest import manifest_path
-from maskrt.runtime.onnx_file import sealed
+from maskrt.contract.manifest import manifest_path
+from maskrt.contract.seal import sealed
 
 from .examiner import Examiner, Finding
 from .image_files import image_files

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
+from maskrt.contract.seal import sealed
 from maskrt.runtime import MaskrtError, Segmenter, read_image
-from maskrt.runtime.backend import Detections
-from maskrt.runtime.onnx_file import sealed
+from maskrt.runtime.backends.base import Detections
 from maskrt.shapes.scenes import generate_scene
 
 from .model_files import small_model
@@ -144,7 +144,7 @@ def test_an_error_in_one_thread_is_its_own(
 WRITER = """
 import sys
 from pathlib import Path
-from maskrt.runtime.files import write_in_one_step
+from maskrt.files import write_in_one_step
 folder = Path(sys.argv[1])
 def write_in_two_steps(path, content):
     with path.open("wb", buffering=0) as file:

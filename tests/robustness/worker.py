@@ -17,8 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from maskrt.contract.manifest import check_engine_file, read_manifest
 from maskrt.runtime import MaskrtError, Segmenter, read_image
-from maskrt.runtime.manifest import check_engine_file, read_manifest
 
 # Only keeps the test machine alive: what is too much memory is found well before.
 ADDRESS_SPACE = 16 << 30

@@ -156,8 +156,9 @@ def machine(fake_cuda: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
 def install(machine: Any, fake_cuda: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """`install("tensorrt_rtx", "1.7.1.116")` puts a fake TensorRT, and the plugins for it, on the fake machine."""
     from maskrt.plugins.loader import PluginLibrary
-    from maskrt.runtime import tensorrt_engine, tensorrt_images
-    from maskrt.runtime.preprocess import Frames
+    from maskrt.runtime.backends.tensorrt import engine as tensorrt_engine
+    from maskrt.runtime.backends.tensorrt import images as tensorrt_images
+    from maskrt.runtime.transforms.canvas import Frames
 
     fake_tensorrt = load_fake("fake_tensorrt")
 
@@ -197,8 +198,8 @@ def write_engine(machine: Any, build_inputs: Callable[..., Any], tmp_path: Path)
     Its content is not an engine's; the fake machine knows which ONNX file it stands for. The keywords are those of
     `build_inputs`.
     """
-    from maskrt.runtime.manifest import Manifest, manifest_path
-    from maskrt.runtime.onnx_file import read_metadata_properties
+    from maskrt.contract.manifest import Manifest, manifest_path
+    from maskrt.contract.seal import read_metadata_properties
 
     def write(onnx_file: Path, name: str = "model.engine", **build: Any) -> Path:
         properties = read_metadata_properties(onnx_file)

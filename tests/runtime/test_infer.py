@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from maskrt.runtime import Instances, ModelError, Segmenter, draw_instances, infer_images, read_image, segmenter
+from maskrt.runtime import Instances, ModelError, Segmenter, draw_instances, read_image, segmenter
 from maskrt.runtime.infer import main
-from maskrt.runtime.pipeline import PipelineError
-from maskrt.runtime.preprocess import Batch
-from maskrt.runtime.tiles import predict_tiled
+from maskrt.runtime.inference import images as infer_images
+from maskrt.runtime.streaming.pipeline import PipelineError
+from maskrt.runtime.tiling.predict import predict_tiled
+from maskrt.runtime.transforms.canvas import Batch
 
 WriteModel = Callable[..., Path]
 Infer = Callable[..., Any]

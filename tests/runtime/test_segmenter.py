@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from maskrt.contract.metadata import ModelMetadata
 from maskrt.runtime import ArgumentError, ImageError, ModelError, Segmenter
-from maskrt.runtime.backend import Detections
-from maskrt.runtime.metadata import ModelMetadata
-from maskrt.runtime.preprocess import Batch
+from maskrt.runtime.backends.base import Detections
+from maskrt.runtime.transforms.canvas import Batch
 
 WriteModel = Callable[..., Path]
 BOX_FRACTIONS = np.array([[0.1, 0.1, 0.5, 0.6], [0.4, 0.3, 0.9, 0.9], [0.0, 0.0, 1.0, 1.0]])  # of the model

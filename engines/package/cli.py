@@ -1,0 +1,160 @@
+"""`maskrt-package`: an engine becomes one archive that installs and runs on its device, without this repository.
+
+    maskrt-package model.rtx4090.engine --onnx model.onnx --output rtx4090.tar.gz
+
+In the archive: the engine and its manifest, the plugin libraries, a wheel of the runtime, the requirements in pinned
+versions, checksums, and a README with the commands. An .onnx file alone makes a package for ONNX Runtime on the CPU.
+The same files give the same archive, byte for byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import io
+import os
+import shlex
+import sys
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskrt.command import documented_parser, run_command
+from maskrt.engines.files import write_together
+from maskrt.engines.package.contents import Contents, engine_contents, onnx_contents
+from maskrt.engines.package.readme import readme
+from maskrt.engines.package.requirements import requirements
+from maskrt.engines.package.wheel import runtime_wheel
+from maskrt.errors import ArgumentError
+from maskrt.files import check_writable
+
+SUFFIX = ".tar.gz"
+CHECKSUMS = "SHA256SUMS"
+_EARLIEST = 315532800  # 1980-01-01 UTC: tar warns of earlier times
+_LEVEL = 1  # weights hardly shrink: a higher level takes three times as long for 2 %
+
+
+@dataclass(frozen=True)
+class Package:
+    """An archive that was written: its path, and the size in bytes of each file in it, by name."""
+
+    path: Path
+    files: Mapping[str, int]
+
+
+def default_output(model: Path) -> Path:
+    """Where a package is written by default: beside the model."""
+    return model.with_name(model.name.removesuffix(model.suffix) + SUFFIX)
+
+
+def make_package(
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    onnx: str | os.PathLike[str] | None = None,
+) -> Package:
+    """Write the package of an engine, or of an ONNX file alone.
+
+    Args:
+        model: the .engine file, its manifest beside it, or an .onnx file that maskrt exported.
+        output: the archive, .tar.gz; by default beside the model.
+        onnx: the ONNX file that the engine was built from, to be packed as well: it runs where there is no GPU.
+
+    Raises:
+        ArgumentError: a file has not the ending that says what it is: .engine, .onnx, .tar.gz.
+        ModelError: a file is missing, damaged, or does not belong to the others.
+        EngineError: the plugin library is missing or does not fit the engine, or the archive cannot be written.
+        DependencyError: maskrt is not installed.
+    """
+    model = Path(model)
+    if model.suffix not in (".engine", ".onnx"):
+        raise ArgumentError(f"{model}: expected a file that ends in .engine or .onnx.")
+    output = default_output(model) if output is None else Path(output)
+    if not output.name.removesuffix(SUFFIX) or not output.name.endswith(SUFFIX):
+        raise ArgumentError(f"The package {output} must have a name and end in {SUFFIX}.")
+    if model.suffix == ".engine":
+        contents = engine_contents(model, None if onnx is None else Path(onnx))
+    elif onnx is not None:
+        raise ArgumentError(f"--onnx goes with an engine, but {model} is an ONNX file already.")
+    else:
+        contents = onnx_contents(model)
+    check_writable(output)
+    folder = output.name.removesuffix(SUFFIX)
+    files = {f"{folder}/{path}": content for path, content in _files(contents).items()}
+    write_together({output: archive(files)})
+    return Package(output, {name: len(content) for name, content in sorted(files.items())})
+
+
+def _files(contents: Contents) -> dict[str, bytes]:
+    """Every file of the archive, by its path inside of its folder."""
+    wheel, wheel_content = runtime_wheel(contents.plugins)
+    build = contents.manifest.build if contents.manifest else None
+    files = {
+        **contents.models,
+        **{f"plugins/{path}": content for path, content in contents.plugins.items()},
+        wheel: wheel_content,
+        "requirements.txt": requirements(build, contents.cuda, with_onnx=contents.with_onnx).encode(),
+        "README.md": readme(list(contents.models), wheel, build, contents.cuda).encode(),
+    }
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {path}\n" for path, content in sorted(files.items()))
+    return {**files, CHECKSUMS: sums.encode()}
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """A .tar.gz file of these files: the same bytes for the same files, whoever packs them when and where."""
+    stream = io.BytesIO()
+    with (
+        gzip.GzipFile(filename="", mode="wb", fileobj=stream, compresslevel=_LEVEL, mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w", format=tarfile.GNU_FORMAT) as tar,
+    ):
+        for path, content in sorted(files.items()):
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mtime, entry.mode = len(content), _EARLIEST, 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def describe(package: Package) -> str:
+    """What the user reads after packing: the files with their sizes, and how to go on."""
+    size = package.path.stat().st_size
+    folder = package.path.name.removesuffix(SUFFIX)
+    return "\n".join(
+        (
+            f"{package.path}: {size / 1e6:.1f} MB",
+            *(f"  {size / 1e6:8.2f} MB  {name}" for name, size in package.files.items()),
+            f"On the device: tar xf {shlex.quote(package.path.name)}, then as {folder}/README.md says.",
+        )
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = documented_parser("maskrt-package", __doc__)
+    parser.add_argument("model", type=Path, help="the .engine file, or an .onnx file")
+    parser.add_argument("--output", type=Path, metavar="FILE", help=f"archive, {SUFFIX} (default: beside the model)")
+    parser.add_argument(
+        "--onnx", type=Path, metavar="FILE", help="pack the engine's ONNX file as well, to run where there is no GPU"
+    )
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Makes the package and says what is in it.
+
+    Raises:
+        MaskrtError: something the user gave does not work.
+    """
+    print(describe(make_package(options.model, options.output, onnx=options.onnx)))
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0, or 2 where something the user gave does not work."""
+    return run_command(
+        "maskrt-package", lambda: run(_parser().parse_args(argv)), interrupted="no half-written package is left"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

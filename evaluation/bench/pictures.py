@@ -1,0 +1,70 @@
+"""The image files that the benchmark reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from maskrt.errors import ArgumentError, DependencyError
+from maskrt.runtime import read_image
+from maskrt.runtime.inference.sources import find_images
+
+_JPEG_QUALITY = (cv2.IMWRITE_JPEG_QUALITY, 95)
+
+
+def gather_pictures(arguments: Sequence[str], count: int, folder: Path) -> list[Path]:
+    """The first `count` image files of the arguments; without arguments, held-out scenes of the demo, as JPEG.
+
+    Args:
+        arguments: files, folders and globs.
+        count: the most files to take, at least 1.
+        folder: where scenes are written to; exists.
+
+    Raises:
+        ArgumentError: no image there.
+        DependencyError: the demo's packages are missing.
+    """
+    if arguments:
+        files, problems = find_images(arguments)
+        if problems or not files:
+            raise ArgumentError(" ".join(problems) or "There is nothing to do: no image was found.")
+        return files[:count]
+    try:
+        from maskrt.shapes.scenes import generate_scene
+
+        scenes = [generate_scene(number, "test").image for number in range(count)]
+    except ImportError as error:
+        raise DependencyError(
+            f"The demo's pictures need {error.name}: `pip install maskrt[shapes]`, or give your own with --images."
+        ) from None
+    return [_write(folder / f"scene-{number:03d}.jpg", image) for number, image in enumerate(scenes)]
+
+
+def resize_pictures(files: Sequence[Path], size: tuple[int, int], folder: Path) -> list[Path]:
+    """JPEG files of the same pictures, stretched to (height, width) `size`, in `folder`, which exists.
+
+    Raises:
+        ImageError: a picture cannot be read.
+    """
+    height, width = size
+    return [
+        _write(
+            folder / f"{height}x{width}-{number:03d}.jpg",
+            cv2.resize(read_image(file), (width, height), interpolation=cv2.INTER_CUBIC),
+        )
+        for number, file in enumerate(files)
+    ]
+
+
+def make_batches(files: Sequence[Path], batch: int) -> list[list[Path]]:
+    """As many batches as there are files; each begins one file later than the one before, around and around."""
+    return [[files[(start + i) % len(files)] for i in range(batch)] for start in range(len(files))]
+
+
+def _write(path: Path, image: np.ndarray) -> Path:
+    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _JPEG_QUALITY):
+        raise ArgumentError(f"{path} cannot be written: free space, or set TMPDIR to a folder with room.")
+    return path

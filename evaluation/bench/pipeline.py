@@ -1,0 +1,82 @@
+"""The whole pipeline, from image files to encoded masks: every side on the same batches, in turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from maskrt.errors import MaskrtError
+from maskrt.evaluation.bench.memory import peak_memory
+from maskrt.evaluation.bench.sides import STAGES, Side
+from maskrt.evaluation.bench.timing import percentiles, ratio, stage_seconds_in_turns
+
+
+def measure_pipeline(
+    openers: Sequence[Callable[[], Side]],
+    sides: Sequence[Side],
+    batches: Sequence[Sequence[Path]],
+    repeats: int,
+    warm_up: int,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Time and memory of each side.
+
+    Args:
+        openers: make the sides again, in the process that measures memory; in the order of `sides`.
+        sides: the first one that works is the reference of the speed-ups.
+        batches: of image files, of one size.
+        repeats, warm_up: turns with and without a stopwatch; see `timing.stage_seconds_in_turns`.
+
+    Returns:
+        A record for each side that works: `name`, `precision`, `backend`, `batch`; `detections_per_image`;
+        `seconds` of a batch (`median`, `p90`, `p99` of each stage and of the `total`); `images_per_second` (the batch
+        over the median total); `overlapped_images_per_second` (as many batches, the stages of one beside those of
+        others; None for PyTorch); `speedup` (`reference`, `median`, `least`, `most`, turn by turn); `peak_memory` in
+        bytes (see `bench_memory.PeakMemory`). And `{"name", "batch", "reason"}` for each side that cannot run such a
+        batch, for example an engine built for smaller ones.
+    """
+    batch = len(batches[0])
+    working, failed = [], []
+    for opener, side in zip(openers, sides, strict=True):
+        try:
+            found = [len(instances) for files in batches for instances in side.run(files)]
+            memory = peak_memory(opener, batches)
+        except (MaskrtError, MemoryError) as error:
+            failed.append({"name": side.name, "batch": batch, "reason": str(error)})
+        else:
+            working.append((side, sum(found) / len(found), memory))
+    if not working:
+        return [], failed
+
+    seconds = stage_seconds_in_turns([side.stages for side, _, _ in working], batches, repeats, warm_up)
+    totals = seconds.sum(axis=2)
+    records = []
+    for i, (side, detections, memory) in enumerate(working):
+        of_stages = {stage: percentiles(seconds[:, i, number]) for number, stage in enumerate(STAGES)}
+        of_stages["total"] = percentiles(totals[:, i])
+        records.append(
+            {
+                "name": side.name,
+                "precision": side.precision,
+                "backend": side.backend,
+                "batch": batch,
+                "detections_per_image": detections,
+                "seconds": of_stages,
+                "images_per_second": batch / of_stages["total"]["median"],
+                "overlapped_images_per_second": _overlapped(side, batches, repeats),
+                "speedup": {"reference": working[0][0].name, **ratio(totals[:, 0], totals[:, i])._asdict()},
+                "peak_memory": dict(memory),
+            }
+        )
+    return records, failed
+
+
+def _overlapped(side: Side, batches: Sequence[Sequence[Path]], turns: int) -> float | None:
+    """Images per second of a side that can work on several batches at once, over as many batches as turns."""
+    if side.stream is None:
+        return None
+    files = [file for turn in range(turns) for file in batches[turn % len(batches)]]
+    start = time.perf_counter()
+    side.stream(files, len(batches[0]))
+    return len(files) / (time.perf_counter() - start)

@@ -1,0 +1,147 @@
+"""What a file finds in an image beside what the source model finds, both as COCO result records of the whole pipeline.
+
+Detections are matched, since they may swap places; by the name of their class, not by its number. Scores near the
+threshold cross it by rounding alone. Therefore only detections of at least some clear score must be found again, and
+their counterparts may have any score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pycocotools import mask as coco_mask
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+from maskrt.evaluation.metrics.match import Detections, match_detections
+from maskrt.runtime import Instances
+from maskrt.runtime.masks.rle import RLE
+
+Records = Sequence[dict[str, Any]]
+"""COCO result records of one image; `category_id` is the label."""
+
+
+@dataclass
+class DetectionDifferences:
+    """Counts, and one value for each matched pair: largest difference of the four box coordinates (pixels of the
+    canvas), difference of the scores, IoU of the masks."""
+
+    reference: int = 0
+    missing: int = 0
+    extra: int = 0
+    box: list[float] = field(default_factory=list)
+    score: list[float] = field(default_factory=list)
+    mask_iou: list[float] = field(default_factory=list)
+
+    def add(self, other: DetectionDifferences) -> None:
+        """Takes in those of another image."""
+        self.reference += other.reference
+        self.missing += other.missing
+        self.extra += other.extra
+        self.box += other.box
+        self.score += other.score
+        self.mask_iou += other.mask_iou
+
+    @property
+    def unmatched(self) -> float:
+        """Detections without a counterpart, as a share of all that either side has."""
+        return (self.missing + self.extra) / max(self.reference + self.extra, 1)
+
+    def badness(self) -> tuple[float, float, float]:
+        """Orders images: first those with detections without a counterpart, then by masks, then by boxes."""
+        return (
+            float(self.missing + self.extra),
+            1 - min(self.mask_iou, default=1.0),
+            max(self.box, default=0.0),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """See "detections" of compare.json in `maskrt.evaluation.compare.cli`."""
+        return {
+            "reference": self.reference,
+            "matched": len(self.box),
+            "missing": self.missing,
+            "extra": self.extra,
+            "box_px": _ninth_of_ten(self.box),
+            "box_px_max": max(self.box, default=None),
+            "score": _ninth_of_ten(self.score),
+            "score_max": max(self.score, default=None),
+            "mask_iou": _ninth_of_ten(self.mask_iou, best_first=-1),
+            "mask_iou_min": min(self.mask_iou, default=None),
+        }
+
+
+def compare_detections(
+    theirs: Records,
+    ours: Records,
+    their_names: Sequence[str],
+    our_names: Sequence[str],
+    score_threshold: float,
+    scale: float,
+) -> DetectionDifferences:
+    """Matches the detections of both sides on one image.
+
+    Args:
+        theirs, ours: of the reference and of the file, at a low score threshold.
+        their_names, our_names: class name of each label.
+        score_threshold: detections of at least this score must have a counterpart.
+        scale: canvas pixels per image pixel.
+    """
+    numbers = {name: number for number, name in enumerate(dict.fromkeys([*their_names, *our_names]))}
+    left, right = _detections(theirs, their_names, numbers), _detections(ours, our_names, numbers)
+    matching = match_detections(left, right)
+    pairs = matching.pairs[left.scores[matching.pairs[:, 0]] >= score_threshold]
+    i, j = pairs.T
+    differences = DetectionDifferences(
+        reference=int((left.scores >= score_threshold).sum()),
+        missing=int((left.scores[matching.missing] >= score_threshold).sum()),
+        extra=int((right.scores[matching.extra] >= score_threshold).sum()),
+        box=(scale * np.abs(left.boxes[i] - right.boxes[j])).max(axis=1, initial=0).tolist(),
+        score=np.abs(left.scores[i] - right.scores[j]).tolist(),
+    )
+    if all("segmentation" in record for record in (*theirs, *ours)):
+        differences.mask_iou = [_mask_iou(theirs[a]["segmentation"], ours[b]["segmentation"]) for a, b in pairs]
+    return differences
+
+
+def pasting_iou(instances: Instances) -> float | None:
+    """IoU of the pixels of all masks as maskrt pastes them with those that torchvision pastes from the same boxes and
+    mask probabilities. None without masks."""
+    if instances.mask_probabilities is None or not len(instances):
+        return None
+    intersection = union = 0
+    probabilities = torch.from_numpy(instances.mask_probabilities)[:, None]
+    boxes = torch.from_numpy(instances.boxes)
+    for index, rle in enumerate(instances.rle()):  # one at a time: a canvas for each would not fit for large images
+        pasted = paste_masks_in_image(probabilities[index, None], boxes[index, None], instances.image_size)[0, 0]
+        pair = [coco_mask.encode(np.asfortranarray((pasted > 0.5).numpy(), dtype=np.uint8)), rle]
+        intersection += int(coco_mask.area(coco_mask.merge(pair, intersect=True)))
+        union += int(coco_mask.area(coco_mask.merge(pair)))
+    return intersection / union if union else 1.0
+
+
+def _mask_iou(theirs: RLE, ours: RLE) -> float:
+    """1 where both are empty."""
+    union = float(coco_mask.area(coco_mask.merge([theirs, ours])))
+    return float(coco_mask.area(coco_mask.merge([theirs, ours], intersect=True))) / union if union else 1.0
+
+
+def _detections(records: Records, names: Sequence[str], numbers: dict[str, int]) -> Detections:
+    boxes = np.array([record["bbox"] for record in records], np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    labels = np.array([numbers[names[record["category_id"]]] for record in records], np.int64)
+    return Detections(boxes, np.array([record["score"] for record in records], np.float64), labels)
+
+
+def _ninth_of_ten(values: Sequence[float], best_first: Literal[1, -1] = 1) -> float | None:
+    """What nine of ten values are at most; with -1, at least.
+
+    Not the mean: where two boxes nearly tie in NMS, rounding decides which of them stays, and that one pair then
+    outweighs all others.
+    """
+    ordered = sorted(values)[::best_first]
+    return ordered[math.ceil(0.9 * len(ordered)) - 1] if ordered else None

@@ -1,0 +1,198 @@
+"""Every image of a data set through a model file or the PyTorch model, one at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
+
+import numpy as np
+
+from maskrt.contract.manifest import sha256_of
+from maskrt.errors import ArgumentError
+from maskrt.evaluation.source_model import SourceModel
+from maskrt.runtime import Segmenter, read_image
+from maskrt.runtime.inference.progress import Progress
+
+if TYPE_CHECKING:
+    from torchvision.models.detection import FasterRCNN
+
+
+class Predictor(Protocol):
+    """Something that finds instances.
+
+    Attributes:
+        class_names: the name of each label.
+        precision: "fp32", "fp16", "int8" or "fp8".
+        backend: the inference engine and its device, for people.
+        sha256: of all that its results depend on, but for thresholds and device.
+        thresholds: score and NMS threshold that it uses.
+    """
+
+    class_names: tuple[str, ...]
+    precision: str
+    backend: str
+    sha256: str
+    thresholds: tuple[float, float]
+
+    def predict(self, image: np.ndarray) -> list[dict[str, Any]]:
+        """COCO records of an image `[H,W,3]` uint8 RGB; `category_id` is the label, `image_id` is 0."""
+
+
+class FilePredictor:
+    """A model file, through the runtime; see `Predictor`.
+
+    Args:
+        path: `.onnx` or `.engine`.
+        score_threshold, nms_threshold: None: the model's.
+        threads: CPU threads; None: one per core.
+
+    Raises:
+        MaskrtError: the file cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        score_threshold: float | None = None,
+        nms_threshold: float | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self._segmenter = Segmenter(path, threads=threads)
+        metadata = self._segmenter.metadata
+        self.class_names = self._segmenter.class_names
+        self.precision = metadata.precision
+        self.backend = backend_name(self._segmenter)
+        self.sha256 = sha256_of(path)
+        self.thresholds = (
+            metadata.score_threshold if score_threshold is None else score_threshold,
+            metadata.nms_threshold if nms_threshold is None else nms_threshold,
+        )
+
+    def predict(self, image: np.ndarray) -> list[dict[str, Any]]:
+        score, nms = self.thresholds
+        return self._segmenter.predict(image, score_threshold=score, nms_threshold=nms).to_coco(0)
+
+
+class TorchPredictor:
+    """The PyTorch model, on the GPU where torch has one; see `Predictor`.
+
+    Args:
+        source: the model; it is copied.
+        score_threshold, nms_threshold: None: the model's.
+        threads: CPU threads, of this process from now on; None: one per core.
+
+    Raises:
+        ArgumentError: the model does not name its classes.
+    """
+
+    def __init__(
+        self,
+        source: SourceModel,
+        *,
+        score_threshold: float | None = None,
+        nms_threshold: float | None = None,
+        threads: int | None = None,
+    ) -> None:
+        import copy
+
+        import torch
+
+        from maskrt.export.exporter import weights_hash
+
+        if source.class_names is None:
+            raise ArgumentError(f"{source.source} does not name its classes; give --class-names.")
+        if threads is not None:
+            torch.set_num_threads(threads)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model: FasterRCNN = copy.deepcopy(source.model).to(device)
+        heads = self._model.roi_heads
+        heads.score_thresh = heads.score_thresh if score_threshold is None else score_threshold
+        heads.nms_thresh = heads.nms_thresh if nms_threshold is None else nms_threshold
+        self.class_names = source.class_names
+        self.precision = "fp32"
+        self.backend = f"PyTorch ({device.type})"
+        description = f"{weights_hash(source.model)}{source.model}{_settings(source.model)}"
+        self.sha256 = hashlib.sha256(description.encode()).hexdigest()
+        self.thresholds = heads.score_thresh, heads.nms_thresh
+
+    def predict(self, image: np.ndarray) -> list[dict[str, Any]]:
+        from maskrt.evaluation.torch_results import torch_results
+
+        return torch_results(self._model, image, 0)
+
+
+class ImageResult(NamedTuple):
+    """What was found in one image: COCO records with the data set's ids, and the seconds it took without decoding."""
+
+    image_id: int
+    seconds: float
+    records: list[dict[str, Any]]
+
+
+def predict_images(
+    predictor: Predictor,
+    files: Mapping[int, Path],
+    categories: Sequence[int | None],
+    stream: TextIO,
+    sizes: Mapping[int, tuple[int, int]] | None = None,
+) -> Iterator[ImageResult]:
+    """Yields the result of each image as soon as it is there; nothing is kept.
+
+    Args:
+        predictor: the model.
+        files: image id → image file.
+        categories: category id of each label; detections of a label without one are left out.
+        stream: where a progress bar is drawn, if it is a terminal.
+        sizes: (height, width) by image id, of the images whose size is to be checked; see `CocoDataset.sizes`.
+
+    Raises:
+        ArgumentError: an image has another size.
+        ImageError: an image cannot be read.
+        ModelError: the model fails on an image.
+    """
+    progress = Progress(len(files), stream)
+    try:
+        for number, file in files.items():
+            image = read_image(file)
+            height, width = image.shape[:2]
+            if sizes and sizes.get(number, (height, width)) != (height, width):
+                raise ArgumentError(
+                    f"{file} has {height}x{width} pixels (height x width), but its annotations are for "
+                    f"{'x'.join(map(str, sizes[number]))}. With --images, name the folder of the images that were "
+                    "annotated."
+                )
+            start = time.perf_counter()
+            found = predictor.predict(image)
+            seconds = time.perf_counter() - start
+            records = []
+            for record in found:
+                category = categories[record["category_id"]]
+                if category is not None:
+                    records.append({**record, "image_id": number, "category_id": category})
+            yield ImageResult(number, seconds, records)
+            progress.step(None)
+    finally:
+        progress.close()
+
+
+def _settings(model: FasterRCNN) -> list[tuple[str, str, Any]]:
+    """Detections per image, sizes of anchors and the like, by module: neither its weights nor its text show them."""
+    from torch import nn
+
+    of_all_modules = vars(nn.Module())
+    return [
+        (name, key, value)
+        for name, module in model.named_modules()
+        for key, value in vars(module).items()
+        if key not in of_all_modules and isinstance(value, int | float | str | tuple | list | dict)
+    ]
+
+
+def backend_name(segmenter: Segmenter) -> str:
+    """The inference engine and its device, for people."""
+    engine = "ONNX Runtime" if segmenter.path.suffix.lower() == ".onnx" else "TensorRT"
+    return f"{engine} ({segmenter.providers[0]})"

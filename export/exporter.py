@@ -1,0 +1,221 @@
+"""`export_onnx`: a torchvision Mask R-CNN or Faster R-CNN becomes one ONNX file."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx
+import torch
+from torch import nn
+from torchvision.models.detection import FasterRCNN
+
+from maskrt import __version__
+from maskrt.contract.metadata import FORMAT
+from maskrt.contract.seal import sealed
+from maskrt.errors import ArgumentError
+from maskrt.export import functions
+from maskrt.export.families.torchvision.support import (
+    UnsupportedModelError,
+    check_features,
+    check_supported,
+    first_line,
+)
+from maskrt.export.fold import fold_batch_norms
+from maskrt.export.rcnn.graph import SIZE_DIVISOR, InferenceGraph
+from maskrt.files import write_in_one_step
+
+IMAGES_DTYPES = {"uint8": torch.uint8, "float32": torch.float32}
+
+# Height and width: any two different multiples of 32 large enough that no level of the pyramid is empty.
+_SAMPLE_SIZE = (320, 416)
+
+
+def export_onnx(
+    model: FasterRCNN,
+    path: str | os.PathLike[str],
+    *,
+    class_names: Sequence[str] | None = None,
+    input_type: Literal["uint8", "float32"] = "uint8",
+) -> Path:
+    """Exports a torchvision `MaskRCNN` or `FasterRCNN` with an FPN backbone, in evaluation mode, to `path`.
+
+    The file states the whole inference: normalisation, backbone, proposals, detection, masks. Batch, height and width
+    are dynamic, thresholds are inputs, and the same model gives the same bytes. See `export.rcnn.graph` for inputs and
+    outputs. The model itself is left as it is.
+
+    Args:
+        model: the source model; its weights stay FP32, batch normalisation is folded into the convolutions.
+        path: the file to write; its folder must exist.
+        class_names: one per label, index 0 being the background; by default the model's `class_names` attribute, or
+            `class_1`, `class_2`, ….
+        input_type: type of the `images` input. `uint8` rounds the resized pixel; `float32` is exact.
+
+    Raises:
+        UnsupportedModelError: the model has a part that cannot be expressed; the message names it.
+        ArgumentError: `class_names` do not fit the model, or `input_type` is unknown.
+        OSError: the file cannot be written.
+    """
+    check_supported(model)
+    if input_type not in IMAGES_DTYPES:
+        raise ArgumentError(f"input_type must be one of {', '.join(IMAGES_DTYPES)}, but got {input_type!r}")
+    names = _class_names(model, class_names)
+    weights = weights_hash(model)
+    with torch.no_grad():
+        graph = _inference_graph(model)
+        proto = _to_onnx(graph, IMAGES_DTYPES[input_type])
+    _finish(proto, graph, _metadata(model, names, weights))
+    onnx.checker.check_model(proto, full_check=True)
+    target = Path(path)
+    write_in_one_step(target, sealed(proto.SerializeToString(deterministic=True)))
+    return target
+
+
+def _class_names(model: FasterRCNN, given: Sequence[str] | None) -> list[str]:
+    count = model.roi_heads.box_predictor.cls_score.out_features
+    names = list(given if given is not None else getattr(model, "class_names", []))
+    if not names:
+        return ["__background__", *(f"class_{label}" for label in range(1, count))]
+    if not all(isinstance(name, str) for name in names):
+        raise ArgumentError(f"class names must be text, but got {next(n for n in names if not isinstance(n, str))!r}")
+    # As many names as labels: the first is the background's, whatever it is called.
+    if len(names) != count and names[0] != "__background__":
+        names = ["__background__", *names]
+    if len(names) != count:
+        origin = "the model's class_names has" if given is None else "got"
+        raise ArgumentError(
+            f"the model has {count - 1} classes besides the background, but {origin} {len(names) - 1} class names; "
+            "give one name for each class"
+        )
+    return names
+
+
+def weights_hash(model: nn.Module) -> str:
+    """SHA-256 of the names, types, shapes and values of all weights; `weights_sha256` in the file's metadata."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode() + str(tensor.dtype).encode() + str(tuple(tensor.shape)).encode())
+        # As bytes, because NumPy has no bfloat16.
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _inference_graph(model: FasterRCNN) -> InferenceGraph:
+    model = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format)
+    height, width = _SAMPLE_SIZE
+    features: Any = None
+
+    def run() -> None:
+        nonlocal features
+        features = model.backbone(torch.zeros(1, 3, height, width))
+        check_features(features, model)
+        rois = torch.tensor([[0.0, 0.0, 100.0, 100.0]])
+        heads = model.roi_heads
+        pooled = heads.box_roi_pool(features, [rois], [(height, width)])
+        heads.box_head(pooled)
+        if heads.has_mask():
+            heads.mask_head(heads.mask_roi_pool(features, [rois], [(height, width)]))
+
+    try:
+        fold_batch_norms(model, run)
+    except RuntimeError as error:  # what PyTorch raises where shapes do not fit
+        raise UnsupportedModelError(f"cannot run this model on an RGB image: {first_line(error)}") from error
+    return InferenceGraph(model, features, height).eval()
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the exporter's warnings, which are about its own working."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _to_onnx(graph: InferenceGraph, images_dtype: torch.dtype) -> onnx.ModelProto:
+    height, width = _SAMPLE_SIZE
+    inputs = (
+        torch.zeros(2, height, width, 3, dtype=images_dtype),
+        torch.tensor([[height, width], [height - 5, width - 7]], dtype=torch.int32),
+        torch.tensor([0.05]),
+        torch.tensor([0.5]),
+    )
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    canvas = {
+        axis: SIZE_DIVISOR * torch.export.Dim(name, min=1, max=512) for axis, name in ((1, "rows"), (2, "columns"))
+    }
+    outputs = ["num_detections", "boxes", "scores", "labels", *(["masks"] if graph.has_masks else [])]
+    try:
+        with _quietly():
+            program = torch.onnx.export(
+                graph,
+                inputs,
+                dynamo=True,
+                verbose=False,
+                opset_version=functions.OPSET,
+                input_names=["images", "image_sizes", "score_threshold", "nms_threshold"],
+                output_names=outputs,
+                dynamic_shapes=({0: batch, **canvas}, {0: batch}, None, None),
+                external_data=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        cause = first_line(error.__cause__ or error)
+        raise UnsupportedModelError(f"PyTorch cannot export this model to ONNX: {cause}") from error
+    assert program is not None
+    return program.model_proto
+
+
+def _metadata(model: FasterRCNN, class_names: list[str], weights: str) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "model_family": "torchvision.MaskRCNN" if model.roi_heads.has_mask() else "torchvision.FasterRCNN",
+        "class_names": class_names,
+        "min_size": int(model.transform.min_size[-1]),
+        "max_size": int(model.transform.max_size),
+        "size_divisor": SIZE_DIVISOR,
+        "image_mean": [float(value) for value in model.transform.image_mean],
+        "image_std": [float(value) for value in model.transform.image_std],
+        "score_threshold": float(model.roi_heads.score_thresh),
+        "nms_threshold": float(model.roi_heads.nms_thresh),
+        "detections_per_image": int(model.roi_heads.detections_per_img),
+        "weights_sha256": weights,
+        "precision": "fp32",
+    }
+
+
+def _finish(proto: onnx.ModelProto, graph: InferenceGraph, metadata: dict[str, Any]) -> None:
+    """Adds the functions and the metadata; removes what names the machine that exported."""
+    proto.producer_name, proto.producer_version = "maskrt", __version__
+    proto.doc_string = proto.graph.doc_string = ""
+    proto.graph.name = "maskrt"
+    del proto.graph.metadata_props[:]
+    del proto.metadata_props[:]
+    for item in (*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output):
+        item.doc_string = ""
+        del item.metadata_props[:]
+    for initializer in proto.graph.initializer:
+        initializer.doc_string = ""
+        del initializer.metadata_props[:]
+    del proto.functions[:]
+    proto.functions.append(functions.batched_nms())
+    proto.functions.append(functions.multilevel_roi_align(graph.pooled_levels))
+    imported = {entry.domain: entry for entry in proto.opset_import}
+    for domain in set(imported) - {"", functions.DOMAIN}:
+        proto.opset_import.remove(imported[domain])
+    if functions.DOMAIN not in imported:
+        proto.opset_import.add(domain=functions.DOMAIN, version=1)
+    onnx.helper.set_model_props(proto, {f"maskrt.{key}": json.dumps(value) for key, value in metadata.items()})

@@ -1,0 +1,130 @@
+"""The ONNX Runtime backend."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from maskrt.contract.metadata import parse_metadata
+from maskrt.contract.seal import read_metadata_properties
+from maskrt.errors import ArgumentError, DependencyError, ModelError
+from maskrt.runtime.backends.base import Detections
+
+_INPUTS = {"images", "image_sizes", "score_threshold", "nms_threshold"}
+_OUTPUTS = ("num_detections", "boxes", "scores", "labels")
+_INPUT_DTYPES: dict[str, np.dtype] = {
+    "tensor(uint8)": np.dtype(np.uint8),
+    "tensor(float)": np.dtype(np.float32),
+}
+# Tried in this order when the caller does not choose.
+_PREFERRED_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+class OnnxRuntimeBackend:
+    """A maskrt ONNX file in ONNX Runtime; see `backend.Backend`.
+
+    Args:
+        path: the ONNX file.
+        providers: ONNX Runtime execution providers, first choice first. None: CUDA if this ONNX Runtime has
+            it, then the CPU.
+        threads: CPU threads of one run. None: one per core.
+
+    Raises:
+        ModelError: the file is not a maskrt model or cannot be loaded.
+        DependencyError: ONNX Runtime is not installed, or cannot start any of the providers that were asked for.
+        ArgumentError: this ONNX Runtime has no such provider.
+    """
+
+    resizes = False
+
+    def __init__(self, path: Path, *, providers: Sequence[str] | None = None, threads: int | None = None) -> None:
+        self.metadata = parse_metadata(read_metadata_properties(path), str(path))
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise DependencyError(
+                f"{path.name} runs in ONNX Runtime, which cannot be imported ({error}). "
+                "Install it: `pip install maskrt[cpu]`, or `pip install maskrt[gpu]` for CUDA."
+            ) from None
+
+        available = onnxruntime.get_available_providers()
+        if providers is None:
+            providers = [name for name in _PREFERRED_PROVIDERS if name in available]
+        elif unknown := [name for name in providers if name not in available]:
+            raise ArgumentError(
+                f"This ONNX Runtime has no {', '.join(unknown)}; it has {', '.join(available)}. "
+                "`pip install maskrt[gpu]` brings CUDA."
+            )
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # errors come as exceptions, warnings are for the exporter
+        if self.metadata.precision in ("int8", "fp8"):
+            # The graph as it is written. Rewritten for quantized kernels, FP8 tensors meet operators that have none,
+            # and INT8 layers get biases in units of their scales, rounded to FP16, where large ones overflow.
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+        # Threads that wait for work spin a millisecond or more, which takes the cores from the other stages of a
+        # pipeline and from other processes. 50 us took as long on two idle cores (0.99 to 1.01 of the time) and less
+        # on busy ones (0.8); no spinning took longer on idle ones (1.15, small images). Older versions ignore it.
+        options.add_session_config_entry("session.intra_op.spin_duration_us", "50")
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=list(providers), enable_fallback=len(providers) > 1
+            )
+            inputs = {value.name: value.type for value in self._session.get_inputs()}
+            outputs = [value.name for value in self._session.get_outputs()]
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            raise ModelError(
+                f"ONNX Runtime {onnxruntime.__version__} cannot load {path}: {_first_line(error)}"
+            ) from None
+        self.providers = tuple(self._session.get_providers())
+        _check_first_choice(providers, self.providers, path)
+        if set(inputs) != _INPUTS or not set(_OUTPUTS) <= set(outputs) or inputs["images"] not in _INPUT_DTYPES:
+            raise ModelError(
+                f"{path} is damaged: its inputs {inputs} and outputs {outputs} are not those of a maskrt "
+                "model. Export it again with `maskrt-export`."
+            )
+        self.input_dtype = _INPUT_DTYPES[inputs["images"]]
+        self._output_names = [*_OUTPUTS, *(["masks"] if "masks" in outputs else [])]
+
+    def run(
+        self,
+        images: np.ndarray,
+        image_sizes: np.ndarray,
+        score_threshold: np.ndarray,
+        nms_threshold: np.ndarray,
+    ) -> Detections:
+        """Run one batch; see `backend.Backend.run`."""
+        feed = {
+            "images": images,
+            "image_sizes": image_sizes,
+            "score_threshold": score_threshold,
+            "nms_threshold": nms_threshold,
+        }
+        try:
+            outputs = self._session.run(self._output_names, feed)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            raise ModelError(
+                f"ONNX Runtime failed on a batch of shape {list(images.shape)}: {_first_line(error)}"
+            ) from None
+        num_detections, boxes, scores, labels, *masks = outputs
+        return Detections(num_detections, boxes, scores, labels, masks[0] if masks else None)
+
+
+def _check_first_choice(wanted: Sequence[str], started: Sequence[str], path: Path) -> None:
+    """ONNX Runtime itself goes on without a provider that it cannot start, and says so in its log alone."""
+    if not wanted or wanted[0] in started:
+        return
+    reason = (
+        f"ONNX Runtime cannot start {wanted[0]} for {path}: its driver, or a library that it needs (for CUDA also "
+        "cuDNN), is missing or of another version."
+    )
+    if not set(wanted) & set(started):
+        raise DependencyError(f"{reason} Install it, or choose another provider.")
+    warnings.warn(f"{reason} The model runs on {started[0]}.", RuntimeWarning, stacklevel=2)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

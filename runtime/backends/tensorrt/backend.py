@@ -1,0 +1,110 @@
+"""The TensorRT backend: engines in `tensorrt`, its lean and dispatch runtimes, and `tensorrt_rtx`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskrt.contract.manifest import read_manifest
+from maskrt.errors import ArgumentError, ModelError
+from maskrt.runtime.backends.base import Detections
+from maskrt.runtime.backends.tensorrt.engine import Engine
+from maskrt.runtime.backends.tensorrt.worker import Worker
+from maskrt.runtime.cuda.arrays import check_tensor, is_device_array, open_device_array
+from maskrt.runtime.cuda.device import CudaError, Gpu
+
+
+class TensorRtBackend:
+    """An engine on the GPU that is the current one in the opening thread; see `backend.Backend`.
+
+    Calls of `run` that overlap have a stream, memory and execution contexts of their own: a worker, kept for a later
+    call. There are as many workers as calls have ever overlapped, until the backend is collected.
+
+    Args:
+        path: the engine file, with its manifest beside it.
+
+    Raises:
+        ModelError: the engine or its manifest is missing, damaged, or does not fit this machine.
+        DependencyError: cuda-bindings or the TensorRT that it needs is not installed.
+    """
+
+    resizes = True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        manifest = read_manifest(path)
+        self.metadata = manifest.metadata(str(path))
+        self._profile = manifest.build.profile
+        try:
+            self._gpu = Gpu()
+            self._engine = Engine(path, manifest, self._gpu)
+        except CudaError as error:
+            raise ModelError(f"{path} cannot be loaded: the GPU failed. {error}.") from None
+        self.input_dtype = self._engine.dtypes["images"]
+        self.providers: tuple[str, ...] = (f"{self._engine.title} on {self._gpu.name}",)
+        self._idle: list[Worker] = []
+
+    def run(
+        self, images: Any, image_sizes: np.ndarray, score_threshold: np.ndarray, nms_threshold: np.ndarray
+    ) -> Detections:
+        """Run one batch; see `backend.Backend.run`.
+
+        Args:
+            images: as `Frames`, which are resized on the GPU, as a NumPy array, or as an array on the GPU (torch, CuPy,
+                PyCUDA, ...), which is used where it is.
+            image_sizes, score_threshold, nms_threshold: NumPy arrays.
+
+        Raises:
+            ArgumentError: the images are of another type, outside of the engine's profile, or on another GPU.
+            ModelError: there is too little GPU memory, or the engine failed.
+        """
+        try:
+            with self._gpu.current(), self._worker() as worker:
+                if is_device_array(images):
+                    images = open_device_array(images, self._gpu, worker.stream)
+                    check_tensor(images)
+                self._check(images.dtype, tuple(images.shape), image_sizes.shape)
+                outputs = worker.run(images, image_sizes, score_threshold, nms_threshold)
+        except CudaError as error:
+            raise ModelError(
+                f"{self._path} failed on the GPU: {error}. Start the program again; if it fails again, run the ONNX "
+                "file on this machine to see whether the GPU or the engine is at fault."
+            ) from None
+        return Detections(
+            outputs["num_detections"], outputs["boxes"], outputs["scores"], outputs["labels"], outputs.get("masks")
+        )
+
+    @contextlib.contextmanager
+    def _worker(self) -> Iterator[Worker]:
+        try:
+            worker = self._idle.pop()  # the last one used: a single thread meets the same one, warm, each time
+        except IndexError:
+            worker = Worker(self._engine, self._gpu)
+        try:
+            yield worker
+        finally:
+            self._idle.append(worker)
+
+    def _check(self, dtype: np.dtype, shape: tuple[int, ...], sizes_shape: tuple[int, ...]) -> None:
+        if dtype != self.input_dtype or len(shape) != 4 or shape[3] != 3 or sizes_shape != (shape[0], 2):
+            raise ArgumentError(
+                f"{self._path} takes images of {self.input_dtype} [batch, height, width, 3] and image_sizes "
+                f"[batch, 2], but got {dtype} {list(shape)} and {list(sizes_shape)}."
+            )
+        low, high, divisor = self._profile.min, self._profile.max, self.metadata.size_divisor
+        fits = all(least <= size <= most for least, size, most in zip(low, shape[:3], high, strict=True))
+        if not fits or any(size % divisor for size in shape[1:3]):
+            raise ArgumentError(
+                f"A batch of {_text(shape[:3])} (images x height x width) does not fit {self._path}: its profile goes "
+                f"from {_text(low)} to {_text(high)}, in multiples of {divisor} pixels. Cut larger images into tiles "
+                f"(`maskrt-infer --tile {_text(high[1:])}`), resize them, give at most {high[0]} at a time, or build "
+                f"an engine for them: `maskrt-engine --max {_text(shape[:3])}`."
+            )
+
+
+def _text(sizes: tuple[int, ...]) -> str:
+    return "x".join(map(str, sizes))

@@ -1,0 +1,235 @@
+"""Running an engine: what one call needs for it, kept for the next so that a known shape allocates nothing.
+
+A CUDA graph holds the addresses and the state of the execution context that it was captured from, and is undefined once
+that context changes. So each input shape has a context of its own, and all contexts of a worker, of which one runs at a
+time, share one block of scratch memory, as NVIDIA's "Working with CUDA graphs" advises. The block is as large as the
+largest shape so far needs: TensorRT's own allocation would be the profile's largest for each context.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+
+import numpy as np
+
+from maskrt.errors import ModelError
+from maskrt.runtime.backends.tensorrt.blocks import Block, Spec, aligned
+from maskrt.runtime.backends.tensorrt.engine import Engine
+from maskrt.runtime.backends.tensorrt.images import ImageLoader
+from maskrt.runtime.cuda.arrays import DeviceArray
+from maskrt.runtime.cuda.device import CudaError, DeviceMemory, Gpu, Graph, OutOfMemory, PinnedMemory, Stream
+from maskrt.runtime.transforms.canvas import Frames
+
+MAX_SHAPES = 16
+"""Input shapes that a worker keeps a context and a graph for; the one that was not used for longest goes."""
+
+
+class Worker:
+    """A stream, memory, and an execution context per input shape. Used by one thread at a time.
+
+    Attributes:
+        stream: where all of its work is queued.
+    """
+
+    def __init__(self, engine: Engine, gpu: Gpu) -> None:
+        self._engine = engine
+        self._gpu = gpu
+        self.stream = Stream(gpu)
+        self._loader = ImageLoader(gpu, self.stream)
+        self._in_use: list[DeviceArray] = []
+        self._device: DeviceMemory | None = None
+        self._host: PinnedMemory | None = None
+        self._executions: OrderedDict[tuple[int, ...], Execution] = OrderedDict()
+
+    def run(
+        self, images: np.ndarray | DeviceArray | Frames, image_sizes: np.ndarray, score: np.ndarray, nms: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Run one batch and wait for it.
+
+        Args:
+            images: [B, H, W, 3] in the engine's type; on the GPU they are used where they are. Or frames to be resized.
+            image_sizes, score, nms: the other inputs; see `backend.Backend.run`.
+
+        Returns:
+            The engine's outputs, in memory of their own.
+
+        Raises:
+            ModelError: there is too little memory, or TensorRT or the plugin library refuses.
+            ArgumentError: an image on the GPU cannot be used.
+            CudaError: the GPU failed.
+        """
+        try:
+            return self._run(images, image_sizes, score, nms)
+        except OutOfMemory as error:
+            raise self._too_large(images.shape, error) from None
+
+    def _run(
+        self, images: np.ndarray | DeviceArray | Frames, image_sizes: np.ndarray, score: np.ndarray, nms: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        execution = self._execution(images.shape)
+        given = execution.host_inputs
+        given["image_sizes"][...] = image_sizes
+        given["score_threshold"][...] = score
+        given["nms_threshold"][...] = nms
+        address = execution.canvas.address
+        try:
+            if isinstance(images, DeviceArray):
+                address = images.address
+            elif isinstance(images, Frames):
+                self._in_use = self._loader.resize(images, execution.canvas)
+            else:
+                self._loader.copy(images, execution.canvas)
+            execution.queue(self.stream, address)
+        finally:  # before anything else may touch the pinned memory
+            self.stream.synchronize()
+            self._in_use = []
+        return execution.copy_outputs()
+
+    def _execution(self, shape: tuple[int, ...]) -> Execution:
+        execution = self._executions.get(shape)
+        if execution is None:
+            execution = Execution(self._engine, shape)
+            execution.bind(*self._reserve(execution.device_size, execution.host_size))
+            self._executions[shape] = execution
+            if len(self._executions) > MAX_SHAPES:
+                self._executions.popitem(last=False)
+        self._executions.move_to_end(shape)
+        return execution
+
+    def _reserve(self, device_size: int, host_size: int) -> tuple[DeviceMemory, PinnedMemory]:
+        """Memory of at least these sizes. Where it has to grow, the contexts that use the old one are dropped."""
+        if self._device is None or self._device.size < device_size:
+            self._executions.clear()
+            self._device = None  # freed before the larger one is asked for
+            self._device = DeviceMemory(self._gpu, device_size)
+        if self._host is None or self._host.size < host_size:
+            self._executions.clear()
+            self._host = None
+            self._host = PinnedMemory(self._gpu, host_size)
+        return self._device, self._host
+
+    def _too_large(self, shape: tuple[int, ...], error: OutOfMemory) -> ModelError:
+        batch, height, width = shape[:3]
+        if error.call == "cudaMalloc":
+            free, total = self._gpu.free_memory()
+            kind, have = "GPU memory", f"{free / 1e6:,.0f} of {total / 1e6:,.0f} MB are free"
+        else:
+            kind, have = "pinned host memory", "the system has less"
+        return ModelError(
+            f"{self._engine.path}: a batch of {batch} canvases of {height}x{width} pixels needs "
+            f"{error.size / 1e6:,.0f} MB of {kind}, but {have}. Use a smaller batch, smaller images, an engine with a "
+            "smaller profile (`maskrt-engine --max`), fewer threads, or close other programs that use the GPU."
+        )
+
+
+class Execution:
+    """The engine at one input shape: a context, and from the second run in a row on the same memory a CUDA graph.
+
+    The second, because images on the GPU may lie elsewhere each time. The run before it also is what TensorRT asks for:
+    one that is not captured, after the shape was set.
+
+    Attributes:
+        device_size: bytes of GPU memory that it needs: scratch memory, inputs, outputs.
+        host_size: bytes of pinned memory: the inputs but for the images, and the outputs.
+        host_inputs: these inputs, to be filled before `queue`.
+        canvas: memory on the GPU for the images.
+    """
+
+    def __init__(self, engine: Engine, shape: tuple[int, ...]) -> None:
+        self._engine = engine
+        self._context = engine.create_context()
+        shapes = {"image_sizes": (shape[0], 2), "score_threshold": (1,), "nms_threshold": (1,), "images": shape}
+        for name, size in shapes.items():
+            if not self._context.set_input_shape(name, size):
+                raise engine.refusal(f"does not take {name} of shape {list(size)}")
+        try:
+            complete = not self._context.infer_shapes()
+        except RuntimeError:  # a negative dimension, for example; the log says where
+            complete = False
+        if not complete:
+            raise engine.refusal(f"cannot run images of shape {list(shape)}")
+        specs = {
+            name: Spec(dtype, tuple(shapes.get(name) or self._context.get_tensor_shape(name)))
+            for name, dtype in engine.dtypes.items()
+        }
+        self._images = specs.pop("images")
+        self._inputs = Block({name: specs.pop(name) for name in shapes if name != "images"})
+        self._outputs = Block(specs)
+        self._scratch_size = aligned(self._context.update_device_memory_size_for_shapes())
+        self.host_size = self._inputs.size + self._outputs.size
+        self.device_size = self._scratch_size + self.host_size + self._images.size
+        self.host_inputs: dict[str, np.ndarray] = {}
+        self._last: int | None = None  # where the images of the last run were, if it went well
+        self._graph: Graph | None = None
+        self._can_be_captured = True
+
+    def __del__(self) -> None:
+        self._graph = None  # before the context that it was captured from
+
+    def bind(self, device: DeviceMemory, host: PinnedMemory) -> None:
+        """Settle where everything lies. Called once."""
+        self._host = host
+        self.host_inputs = self._inputs.views(host.bytes[: self._inputs.size])
+        self._device_inputs = device.address + self._scratch_size
+        self._device_outputs = self._device_inputs + self._inputs.size
+        self.canvas = DeviceArray(self._device_outputs + self._outputs.size, self._images.dtype, self._images.shape)
+        if self._scratch_size:
+            self._context.set_device_memory(device.address, self._scratch_size)
+        for block, start in ((self._inputs, self._device_inputs), (self._outputs, self._device_outputs)):
+            for name, offset in block.offsets.items():
+                self._set_address(name, start + offset)
+
+    def queue(self, stream: Stream, images: int) -> None:
+        """Queue the engine, and the copies of its outputs and its inputs but for the images.
+
+        Args:
+            images: their address on the GPU.
+
+        Raises:
+            ModelError: TensorRT refuses.
+            CudaError: the GPU failed.
+        """
+        repeated = images == self._last
+        self._last = None  # until this run is queued
+        if not repeated:
+            self._graph = None
+            self._set_address("images", images)
+        elif self._graph is None and self._can_be_captured:
+            self._graph = self._capture(stream)
+        if self._graph is None:
+            self._queue_one_by_one(stream)
+        else:
+            self._graph.launch(stream)
+        self._last = images
+
+    def copy_outputs(self) -> dict[str, np.ndarray]:
+        """The outputs of the last run, once its stream is done."""
+        return self._outputs.views(self._host.bytes[self._inputs.size :][: self._outputs.size].copy())
+
+    def _queue_one_by_one(self, stream: Stream) -> None:
+        stream.copy_to_device(self._device_inputs, self._host.address, self._inputs.size)
+        if not self._context.execute_async_v3(stream.handle):
+            raise self._engine.refusal("failed to run")
+        # All K rows: to copy only those in use, their number would have to come first, and waiting for it takes longer.
+        stream.copy_to_host(self._host.address + self._inputs.size, self._device_outputs, self._outputs.size)
+
+    def _capture(self, stream: Stream) -> Graph | None:
+        try:
+            # TensorRT-RTX says so beforehand; TensorRT fails.
+            if getattr(self._context, "is_stream_capturable", lambda _: True)(stream.handle):
+                return stream.capture(lambda: self._queue_one_by_one(stream))
+        except (CudaError, ModelError):
+            pass
+        self._can_be_captured = False
+        warnings.warn(
+            f"{self._engine.path} cannot be captured in a CUDA graph. Its kernels are launched one by one, which is "
+            "slower.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+
+    def _set_address(self, name: str, address: int) -> None:
+        if not self._context.set_tensor_address(name, address):
+            raise self._engine.refusal(f"does not take {name} at address {address:#x}")

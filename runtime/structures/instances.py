@@ -1,0 +1,153 @@
+"""The result of instance segmentation on one image."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from maskrt.errors import ArgumentError
+from maskrt.runtime.masks.paste import paste_counts, paste_crops
+from maskrt.runtime.masks.rle import RLE, compress_counts, decompress_counts
+from maskrt.runtime.masks.runs import crop, runs_from_counts
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Instances:
+    """N objects found in one image, best score first.
+
+    Indexing with an integer, a slice, a boolean array or an integer array gives `Instances` again:
+    `instances[instances.scores > 0.8]`, `instances[:3]`.
+
+    Attributes:
+        boxes: [N, 4] float32 xyxy, pixels of the original image.
+        scores: [N] float32, 0 to 1.
+        labels: [N] int32, index into `class_names`; 0, the background, does not occur.
+        mask_probabilities: [N, M, M] float32 of the inside of each box (M = 28 for Mask R-CNN); None for a
+            model without masks, and where `mask_rles` has them.
+        class_names: all names the model knows, index = label.
+        image_size: (height, width) of the original image.
+        mask_rles: N masks in pixels of the original image, of instances joined from tiles, which no single grid
+            of probabilities describes; None otherwise.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    mask_probabilities: np.ndarray | None
+    class_names: tuple[str, ...]
+    image_size: tuple[int, int]
+    mask_rles: tuple[RLE, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, index: int | slice | np.ndarray | list[int] | list[bool]) -> "Instances":
+        if isinstance(index, (int, np.integer)):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"Index {index} is out of range: there are {len(self)} instances.")
+            index = [int(index)]
+        masks, rles = self.mask_probabilities, self.mask_rles
+        return Instances(
+            self.boxes[index],
+            self.scores[index],
+            self.labels[index],
+            None if masks is None else masks[index],
+            self.class_names,
+            self.image_size,
+            None if rles is None else tuple(rles[i] for i in np.arange(len(self))[index]),
+        )
+
+    def __iter__(self) -> Iterator["Instances"]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        found = ", ".join(f"{number} {name}" for name, number in Counter(self.names).most_common())
+        return f"Instances({len(self)} in {width}x{height} px{': ' if found else ''}{found})"
+
+    @property
+    def names(self) -> list[str]:
+        """The class name of each instance."""
+        return [self.class_names[label] for label in self.labels]
+
+    @property
+    def has_masks(self) -> bool:
+        """False for a model without a mask branch."""
+        return self.mask_probabilities is not None or self.mask_rles is not None
+
+    def rle(self) -> list[RLE]:
+        """Each mask at probability 0.5 in COCO's compressed run-length encoding.
+
+        Made straight from box and mask probabilities: no image-sized array is allocated. The pixels are those
+        of torchvision's `paste_masks_in_image(...) > 0.5`.
+
+        Returns:
+            N dicts `{"size": [height, width], "counts": str}`, as pycocotools reads them.
+
+        Raises:
+            ArgumentError: the model has no masks.
+        """
+        if self.mask_rles is not None:
+            return [{"size": rle["size"].copy(), "counts": rle["counts"]} for rle in self.mask_rles]
+        size = [int(side) for side in self.image_size]
+        return [
+            {"size": size.copy(), "counts": text}
+            for counts, lengths in paste_counts(self.boxes, self._masks(), self.image_size)
+            for text in compress_counts(counts, lengths)
+        ]
+
+    def masks(self) -> np.ndarray:
+        """Each mask at probability 0.5 as an image-sized array, pixel by pixel the one that `rle` encodes.
+
+        Returns:
+            [N, H, W] bool. Mind the memory: 100 instances on a 4K image are 830 MB; see `rle` and `crops`.
+
+        Raises:
+            ArgumentError: the model has no masks.
+        """
+        masks = np.zeros((len(self), *self.image_size), dtype=bool)
+        for mask, (left, top, inside) in zip(masks, self.crops(), strict=True):
+            mask[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+        return masks
+
+    def crops(self) -> Iterator[tuple[int, int, np.ndarray]]:
+        """The masks of `masks`, one after the other, each cut out at its box.
+
+        Yields:
+            `(left, top, mask)`: the image pixel of the corner of the bool array [h, w]. It lies inside the
+            image and may be empty.
+
+        Raises:
+            ArgumentError: the model has no masks.
+        """
+        if self.mask_rles is not None:
+            return (crop(runs_from_counts(decompress_counts(rle["counts"])), rle["size"][0]) for rle in self.mask_rles)
+        return paste_crops(self.boxes, self._masks(), self.image_size)
+
+    def to_coco(self, image_id: int) -> list[dict[str, Any]]:
+        """Records in the COCO results format, ready for `json.dump` and pycocotools' `loadRes`.
+
+        Args:
+            image_id: of the image in the data set.
+
+        Returns:
+            N dicts: `image_id`, `category_id` (the label), `bbox` `[x, y, width, height]` in pixels, `score`,
+            and `segmentation` (compressed RLE) if the model has masks.
+        """
+        boxes = self.boxes.astype(np.float64)
+        boxes[:, 2:] -= boxes[:, :2]
+        records: list[dict[str, Any]] = [
+            {"image_id": image_id, "category_id": label, "bbox": box, "score": score}
+            for label, box, score in zip(self.labels.tolist(), boxes.tolist(), self.scores.tolist(), strict=True)
+        ]
+        if self.has_masks:
+            for record, rle in zip(records, self.rle(), strict=True):
+                record["segmentation"] = rle
+        return records
+
+    def _masks(self) -> np.ndarray:
+        if self.mask_probabilities is None:
+            raise ArgumentError("These instances have no masks: the model is a detector without a mask branch.")
+        return self.mask_probabilities

@@ -1,0 +1,126 @@
+"""Reading the metadata of an ONNX file without loading it, and telling a whole file from a damaged one.
+
+An ONNX file is one protobuf message, `ModelProto`. Only its outermost fields are visited: the graph with its
+weights is stepped over. ONNX Runtime would report some damage as "protobuf parsing failed", after reading everything;
+a changed byte among the weights it would not notice at all. So maskrt seals its files: one metadata entry,
+`maskrt.sha256`, is the SHA-256 of all outermost fields but itself, in their order in the file.
+"""
+
+import hashlib
+import json
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+from maskrt.errors import ModelError
+
+SEAL = "maskrt.sha256"
+"""The metadata entry that seals a file; like the others, its value is JSON."""
+
+_IR_VERSION, _GRAPH, _METADATA_PROPS = 1, 7, 14  # field numbers of ModelProto
+_KEY, _VALUE = 1, 2  # field numbers of StringStringEntryProto
+_MAX_FIELD = 2000  # ModelProto has numbers below 30; anything large is not ONNX
+
+
+class _Damaged(Exception):
+    """The bytes are not a protobuf message, or end too early."""
+
+
+def sealed(content: bytes) -> bytes:
+    """The content of an ONNX file with the seal that `read_metadata_properties` checks.
+
+    Args:
+        content: a serialized `ModelProto` that has no seal.
+    """
+    key, text = SEAL.encode(), json.dumps(hashlib.sha256(content).hexdigest()).encode()
+    # All lengths are below 128 and so one byte; the low bits 2 of a tag say that a length follows.
+    entry = bytes([_KEY << 3 | 2, len(key)]) + key + bytes([_VALUE << 3 | 2, len(text)]) + text
+    return content + bytes([_METADATA_PROPS << 3 | 2, len(entry)]) + entry
+
+
+def read_metadata_properties(path: Path) -> dict[str, str]:
+    """The `metadata_props` of an ONNX file, after its seal, if it has one, was checked; the seal is none of them.
+
+    Raises:
+        ModelError: the file is missing, empty, cut off, not ONNX, or not as it was when it was sealed.
+    """
+    try:
+        if not path.exists():
+            raise ModelError(f"{path}: there is no such file. `maskrt-export` or `make export` writes one.")
+        if not path.is_file():
+            raise ModelError(f"{path} is not a file.")
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:
+                raise ModelError(f"{path} is empty (0 bytes).")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _metadata_properties(data, path)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def _metadata_properties(data: mmap.mmap, path: Path) -> dict[str, str]:
+    properties = {}
+    seen = set()
+    digest, seal = hashlib.sha256(), None
+    begin = 0
+    try:
+        for field, start, end in _fields(data, 0, len(data)):
+            seen.add(field)
+            key = value = ""
+            if field == _METADATA_PROPS:
+                entry = {number: data[a:b].decode() for number, a, b in _fields(data, start, end)}
+                key, value = entry.get(_KEY, ""), entry.get(_VALUE, "")
+                properties[key] = value
+            if key == SEAL:
+                seal = properties.pop(key)
+            else:
+                with memoryview(data) as view:
+                    digest.update(view[begin:end])
+            begin = end
+    except (_Damaged, UnicodeDecodeError):
+        if _IR_VERSION not in seen:
+            raise ModelError(f"{path} is not an ONNX file.") from None
+        raise ModelError(f"{path} is damaged or cut off after {len(data):,} bytes. Copy or export it again.") from None
+    if not {_IR_VERSION, _GRAPH} <= seen:
+        raise ModelError(f"{path} is not an ONNX file, or is cut off before its graph.")
+    if seal not in (None, json.dumps(digest.hexdigest())):
+        raise ModelError(
+            f"{path} is damaged or was changed after maskrt wrote it: its SHA-256 is not the one that it states. Copy "
+            f"or export it again; if the change is meant, remove the file's metadata entry {SEAL}."
+        )
+    return properties
+
+
+def _fields(data: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """The (field number, start, end) of each field of the message between two offsets."""
+    while position < end:
+        tag, position = _varint(data, position, end)
+        field, wire_type = tag >> 3, tag & 7
+        start = position
+        if wire_type == 0:
+            _, position = _varint(data, position, end)
+        elif wire_type == 1:
+            position += 8
+        elif wire_type == 2:
+            length, start = _varint(data, position, end)
+            position = start + length
+        elif wire_type == 5:
+            position += 4
+        else:
+            raise _Damaged
+        if not 0 < field < _MAX_FIELD or position > end:
+            raise _Damaged
+        yield field, start, position
+
+
+def _varint(data: mmap.mmap, position: int, end: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= end:
+            break
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise _Damaged

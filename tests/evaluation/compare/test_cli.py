@@ -1,0 +1,307 @@
+"""`maskrt-compare` on the demo model: whole files pass, and each planted fault is found and its place named."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+from pycocotools import mask as coco_mask
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
+
+from maskrt.calibration import quantize
+from maskrt.contract.seal import SEAL, sealed
+from maskrt.evaluation.compare import cli as compare_module
+from maskrt.evaluation.compare.cli import compare, main
+from maskrt.evaluation.compare.table import table
+from maskrt.evaluation.source_model import SourceModel
+from maskrt.runtime import ArgumentError, Instances, Segmenter
+from maskrt.shapes.scenes import generate_scene
+
+
+@pytest.fixture(scope="module")
+def source(shapes_model: Any) -> SourceModel:
+    return SourceModel("maskrt.shapes.model:shapes_model", shapes_model, tuple(shapes_model.class_names))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two held-out scenes at twice their size, so that the model's canvas is smaller than the image."""
+    folder = tmp_path_factory.mktemp("images")
+    for number in (1, 2):
+        image = cv2.resize(generate_scene(number, "test").image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return sorted(folder.glob("*.png"))
+
+
+@pytest.fixture
+def plant(shapes_onnx: Path, tmp_path: Path) -> Callable[[Callable[[onnx.ModelProto], None]], Path]:
+    """Writes the demo model's file with a fault, sealed anew as a faulty exporter would."""
+
+    def write(fault: Callable[[onnx.ModelProto], None]) -> Path:
+        model = onnx.load(shapes_onnx)
+        fault(model)
+        helper.set_model_props(model, {e.key: e.value for e in model.metadata_props if e.key != SEAL})
+        path = tmp_path / "faulty.onnx"
+        path.write_bytes(sealed(model.SerializeToString()))
+        return path
+
+    return write
+
+
+def _compare(
+    source: SourceModel, files: list[Path], images: list[Path], stream: TextIO | None = None
+) -> dict[str, Any]:
+    return compare(source, files, images, threads=1, stream=stream or io.StringIO())
+
+
+def _only(result: dict[str, Any]) -> dict[str, Any]:
+    (candidate,) = result["candidates"]
+    return candidate
+
+
+def _failing(source: SourceModel, file: Path, images: list[Path], stream: TextIO | None = None) -> dict[str, Any]:
+    candidate = _only(_compare(source, [file], images, stream))
+    assert candidate["verdict"] == "fail"
+    return candidate
+
+
+def test_whole_files_pass(source: SourceModel, shapes_float32_onnx: Path, images: list[Path], tmp_path: Path) -> None:
+    fp16 = quantize(shapes_float32_onnx, tmp_path / "half.onnx", "fp16").path
+    stream = io.StringIO()
+    result = _compare(source, [shapes_float32_onnx, fp16], images, stream)
+    assert "weights" not in stream.getvalue()
+    candidate, half = result["candidates"]
+    assert (half["precision"], half["verdict"], half["reasons"]) == ("fp16", "pass", [])
+    noise = [tensor["snr_db"] for tensor in half["tensors"] if tensor["name"] not in ("images", "proposals")]
+    assert 45 < min(noise) < max(noise) < 90
+    assert (candidate["verdict"], candidate["reasons"], candidate["first_difference"]) == ("pass", [], None)
+    names = [tensor["name"] for tensor in candidate["tensors"]]
+    assert names[:2] == ["images", "backbone.fpn.layer_blocks.3.0"]
+    assert names[-1] == "roi_heads.mask_predictor.mask_fcn_logits"
+    assert names.index("rpn.head.bbox_pred[4]") < names.index("proposals") < names.index("roi_heads.box_roi_pool")
+    assert min(tensor["snr_db"] for tensor in candidate["tensors"]) > 100
+    found = candidate["detections"]
+    assert found["matched"] == found["reference"] >= 15
+    assert found["box_px_max"] < 1e-3
+    assert candidate["pasting_iou"] > 0.9999
+    assert [entry["name"] for entry in result["not_compared"]] == ["TensorRT"]
+    ours, theirs = (result["images"][1]["instances"][name] for name in (candidate["name"], "PyTorch"))
+    assert [i["name"] for i in ours] == [i["name"] for i in theirs]
+    np.testing.assert_allclose([i["box"] for i in ours], [i["box"] for i in theirs], atol=1e-2)
+    json.dumps(result, allow_nan=False)
+    text = table(result)
+    assert "half.onnx" in text
+    assert "Not compared: TensorRT. No engine was given." in text
+    assert " !" not in text
+
+
+def _scale(model: onnx.ModelProto, name: str, factor: float) -> None:
+    (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(factor), name))
+
+
+def test_fault_roi_align_aligned(source: SourceModel, plant: Any, images: list[Path]) -> None:
+    """A tensor earlier in the graph differs, too, but not what is made from it: it is not to blame."""
+
+    def flip(model: onnx.ModelProto) -> None:
+        for node in model.graph.node:
+            for attribute in node.attribute:
+                if (node.op_type, attribute.name) == ("MultilevelRoIAlign", "coordinate_transformation_mode"):
+                    assert attribute.s == b"output_half_pixel"
+                    attribute.s = b"half_pixel"
+        for part, factor in (("conv1.weight", 2), ("conv1.bias", 2), ("conv2.weight", 0.5)):
+            _scale(model, f"backbone.body.layer2.1.{part}", factor)
+
+    candidate = _failing(source, plant(flip), images[:1])
+    assert candidate["first_difference"] == "roi_heads.box_roi_pool"
+    assert "roi_heads.box_roi_pool (ONNX tensor _symbolic): signal to noise" in candidate["reasons"][0]
+    within = {tensor["name"]: tensor["within_budget"] for tensor in candidate["tensors"]}
+    assert within["proposals"]
+    assert within["rpn.head.cls_logits[0]"]
+    assert not within["roi_heads.mask_roi_pool"]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    ["backbone.body.layer2.1.conv1", "backbone.fpn.inner_blocks.0.0", "roi_heads.mask_head.2.0"],
+)
+def test_fault_one_mis_scaled_convolution(source: SourceModel, plant: Any, images: list[Path], layer: str) -> None:
+    def scale(model: onnx.ModelProto) -> None:
+        _scale(model, f"{layer}.weight", 1.05)
+
+    candidate = _failing(source, plant(scale), images[:1])
+    assert candidate["first_difference"].partition("[")[0] == layer
+    assert candidate["reasons"][0].startswith(layer)
+
+
+def test_fault_anchors(source: SourceModel, plant: Any, images: list[Path]) -> None:
+    """What the RPN predicts is right, and no proposal comes of it."""
+
+    def enlarge(model: onnx.ModelProto) -> None:
+        for tensor in model.graph.initializer:
+            if list(tensor.dims) == [3, 4]:  # the anchors of one cell of a level
+                tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(9), tensor.name))
+
+    candidate = _failing(source, plant(enlarge), images[:1])
+    assert candidate["first_difference"] == "proposals"
+    assert all(tensor["within_budget"] for tensor in candidate["tensors"] if tensor["name"] != "proposals")
+
+
+def test_fault_class_names_shifted_by_one(source: SourceModel, plant: Any, images: list[Path]) -> None:
+    def shift(model: onnx.ModelProto) -> None:
+        (entry,) = (entry for entry in model.metadata_props if entry.key == "maskrt.class_names")
+        background, *names = json.loads(entry.value)
+        entry.value = json.dumps([background, *names[1:], names[0]])
+
+    candidate = _failing(source, plant(shift), images[:1])
+    assert candidate["first_difference"] == "class names"
+    first, second = source.class_names[1:3]
+    assert f"label 1 is '{first}' in the source model and '{second}' in the file; 8 of 9" in candidate["reasons"][0]
+    assert candidate["detections"]["missing"] > 0
+
+
+class _ResizedTwice(Instances):
+    """Pastes as NVIDIA's sample does: a binary mask at the network's size, which is then resized to the image."""
+
+    def rle(self) -> list[Any]:
+        height, width = (side // 2 for side in self.image_size)
+        small = Instances(
+            self.boxes / 2, self.scores, self.labels, self.mask_probabilities, self.class_names, (height, width)
+        )
+        size = self.image_size[::-1]
+        resized = [cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for mask in small.masks()]
+        encoded = [coco_mask.encode(np.asfortranarray(mask)) for mask in resized]
+        return [{"size": list(self.image_size), "counts": rle["counts"].decode()} for rle in encoded]
+
+    def __getitem__(self, index: Any) -> Instances:
+        return _ResizedTwice(**vars(super().__getitem__(index)))
+
+
+def test_fault_masks_pasted_twice_resized(
+    source: SourceModel, shapes_onnx: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Segmenter.postprocess
+    monkeypatch.setattr(
+        Segmenter,
+        "postprocess",
+        lambda self, *arguments: [_ResizedTwice(**vars(found)) for found in right(self, *arguments)],
+    )
+    candidate = _failing(source, shapes_onnx, images)
+    assert candidate["first_difference"] == "pasted masks"
+    assert all(tensor["within_budget"] for tensor in candidate["tensors"])
+    assert candidate["pasting_iou"] < 0.99
+
+
+def test_another_model(source: SourceModel, shapes_onnx: Path, images: list[Path]) -> None:
+    """It has more classes, which it does not name, and keeps more RoIs than the file has room for."""
+    model = copy.deepcopy(source.model)
+    heads, classes = model.roi_heads, 30
+    heads.box_predictor = FastRCNNPredictor(heads.box_predictor.cls_score.in_features, classes)
+    convolution = heads.mask_predictor.conv5_mask
+    heads.mask_predictor = MaskRCNNPredictor(convolution.in_channels, convolution.out_channels, classes)
+    heads.score_thresh, heads.detections_per_img = 0.0, 100
+    model.rpn._post_nms_top_n = {"training": 1000, "testing": 1000}
+    stream = io.StringIO()
+    candidate = _failing(SourceModel("other", model.eval(), None), shapes_onnx, images[:1], stream)
+    assert f"{shapes_onnx.name} was exported from other weights than those of other" in stream.getvalue()
+    assert candidate["first_difference"] == "proposals"
+    assert "class names: the source model has 29 classes, the file 8" in candidate["reasons"]
+    assert "cls_score (ONNX tensor linear_2): of another shape than in the source model" in candidate["reasons"][1]
+    within = {tensor["name"]: tensor["within_budget"] for tensor in candidate["tensors"]}
+    assert within["roi_heads.box_roi_pool"]
+
+
+def test_a_layer_that_the_model_lacks(source: SourceModel, plant: Any, images: list[Path]) -> None:
+    def rename(model: onnx.ModelProto) -> None:
+        layer = next(
+            node for node in model.graph.node if node.op_type == "Conv" and "fpn.layer_blocks" in node.input[1]
+        )
+        (weight,) = (tensor for tensor in model.graph.initializer if tensor.name == layer.input[1])
+        layer.input[1] = weight.name = "backbone.fpn.other.weight"
+
+    with pytest.raises(ArgumentError, match=r"not exported from this PyTorch model: it has backbone.fpn.other"):
+        _compare(source, [plant(rename)], images[:1])
+
+
+def test_command(
+    shapes_onnx: Path,
+    images: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A missed budget, a file given twice, images named from here and from the root, and two engines of one name on a
+    machine without a GPU."""
+    monkeypatch.setattr(compare_module, "local_gpu", lambda: None)
+    engines = [str(tmp_path / "model.engine"), str(tmp_path / "other" / "model.engine")]
+    files = [str(shapes_onnx), str(shapes_onnx), *engines]
+    monkeypatch.chdir(images[1].parent)
+    command = [*files, "--images", str(images[0]), images[1].name, "--threads", "1"]
+    assert main([*command, "--output", str(tmp_path), "--budget", "fp32:box_px=0"]) == 1
+    output = capsys.readouterr().out
+    assert "detections: boxes differ by" in output
+    for engine in engines:
+        assert f"Not compared: {engine}. There is no NVIDIA GPU here to run it on." in output
+    result = json.loads((tmp_path / "compare.json").read_text())
+    assert (result["format"], result["kind"]) == (1, "compare")
+    assert _only(result)["first_difference"] == "detections"
+    assert _only(result)["budget"]["box_px"] == 0
+    assert [Path(result["image_folder"]) / image["file"] for image in result["images"]] == images
+
+
+def test_the_demos_scenes(shapes_onnx: Path, tmp_path: Path) -> None:
+    """No more than were asked for, whatever an earlier run left."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "00001.png").write_bytes(b"of an earlier run")
+    assert main([str(shapes_onnx), "--count", "1", "--threads", "1", "--output", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "compare.json").read_text())
+    assert [image["file"] for image in result["images"]] == ["00000.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.onnx"], "there is no such file"),
+        (["MODEL", "--budget", "mask_iou=2"], "makes no sense"),
+        (["MODEL", "--images", "nowhere.png"], "nowhere.png"),
+        (["MODEL", "--images", "FOLDER"], "there is no image in this folder"),
+        (["MODEL", "--checkpoint", "none.pth"], "there is no checkpoint none.pth"),
+        (["model.engine"], "Nothing can be compared here: There is no NVIDIA GPU here"),
+    ],
+)
+def test_what_does_not_work(
+    arguments: list[str],
+    message: str,
+    shapes_onnx: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(compare_module, "local_gpu", lambda: None)
+    (tmp_path / "empty").mkdir()
+    places = {"MODEL": str(shapes_onnx), "FOLDER": str(tmp_path / "empty")}
+    command = [places.get(argument, argument) for argument in arguments]
+    assert main([*command, "--output", str(tmp_path / "out"), "--count", "1"]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("**/compare.json"))
+
+
+def test_a_package_that_is_not_installed(
+    shapes_onnx: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("compare_candidate", "compare_tensors", "compare_torch"):
+        monkeypatch.delitem(sys.modules, f"maskrt.evaluation.{name}")
+    monkeypatch.setitem(sys.modules, "polygraphy", None)
+    assert main([str(shapes_onnx), "--images", str(images[0])]) == 2
+    assert "this needs polygraphy: `pip install maskrt[evaluate,cpu]`" in capsys.readouterr().err

@@ -1,0 +1,104 @@
+import copy
+from typing import Any
+
+import pytest
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from maskrt.evaluation.metrics.coco import STATISTICS, average_precision, box_and_mask_ap
+
+TRUTH: dict[str, Any] = {
+    "info": {},
+    "images": [{"id": 1, "height": 100, "width": 100}],
+    "categories": [{"id": 1, "name": "a"}],
+    "annotations": [
+        {"id": i + 1, "image_id": 1, "category_id": 1, "bbox": box, "area": 1600, "iscrowd": 0}
+        for i, box in enumerate(([0, 0, 40, 40], [50, 50, 40, 40]))
+    ],
+}
+
+
+def _result(box: list[float], score: float, category: int = 1) -> dict:
+    return {"image_id": 1, "category_id": category, "bbox": box, "score": score}
+
+
+def _rle(polygon: list[list[float]]) -> dict:
+    return coco_mask.frPyObjects(polygon, 100, 100)[0]
+
+
+def _polygon(x: float, y: float, width: float, height: float) -> list[list[float]]:
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
+
+
+def test_ap_by_hand():
+    exact = [_result([0, 0, 40, 40], 0.9), _result([50, 50, 40, 40], 0.8)]
+    assert average_precision(TRUTH, exact, "bbox").overall["AP"] == pytest.approx(1)
+    # One of two found: precision 1 up to recall 0.5, that is at 51 of COCO's 101 recall levels.
+    assert average_precision(TRUTH, exact[:1], "bbox").overall["AP"] == pytest.approx(51 / 101)
+    # An IoU of 0.75 counts at 6 of the 10 thresholds 0.50:0.95.
+    shifted = [_result([0, 0, 30, 40], 0.9), _result([50, 50, 30, 40], 0.8)]
+    assert average_precision(TRUTH, shifted, "bbox").overall["AP"] == pytest.approx(0.6)
+    assert average_precision(TRUTH, shifted, "bbox").overall["AP75"] == pytest.approx(1)
+
+
+def test_ap_of_each_class_and_of_sizes_that_do_not_occur():
+    truth = copy.deepcopy(TRUTH)
+    truth["categories"] += [{"id": 7, "name": "b"}, {"id": 9, "name": "c"}]
+    truth["annotations"][1]["category_id"] = 7
+    found = average_precision(truth, [_result([0, 0, 40, 40], 0.9)], "bbox")
+    assert found.per_class == {1: pytest.approx(1), 7: 0, 9: None}
+    assert found.overall["AP"] == pytest.approx(0.5)
+    assert found.overall["APs"] is found.overall["APl"] is None  # 1600 pixels are medium
+
+
+def test_no_results_score_zero():
+    assert average_precision(TRUTH, [], "bbox").overall["AP"] == 0
+    assert average_precision(TRUTH, [], "bbox").overall["APs"] is None
+
+
+def test_what_lies_in_a_crowd_region_is_neither_right_nor_wrong():
+    truth = copy.deepcopy(TRUTH)
+    truth["annotations"][1]["iscrowd"] = 1
+    inside = [_result([0, 0, 40, 40], 0.8), _result([52, 52, 10, 10], 0.9), _result([60, 70, 15, 10], 0.7)]
+    assert average_precision(truth, inside, "bbox").overall["AP"] == pytest.approx(1)
+    truth["annotations"][1]["iscrowd"] = 0
+    assert average_precision(truth, inside, "bbox").overall["AP"] < 0.5
+
+
+def test_sizes_of_masks_are_told_by_the_mask_as_detectron2_does():
+    """Small masks in large boxes: pycocotools, given both, would not count the first, wrong one as small."""
+    truth = copy.deepcopy(TRUTH)
+    diagonal = [[0.0, 0.0, 6.0, 0.0, 100.0, 94.0, 100.0, 100.0, 94.0, 100.0, 0.0, 6.0]]
+    truth["annotations"] = [{**truth["annotations"][0], "segmentation": diagonal, "area": 900.0}]
+    results = [
+        {**_result([0, 0, 100, 100], 0.9), "segmentation": _rle(_polygon(30, 0, 30, 20))},
+        {**_result([0, 0, 100, 100], 0.8), "segmentation": _rle(diagonal)},
+    ]
+    ours = average_precision(truth, results, "segm").overall
+
+    reference = COCO()
+    reference.dataset = copy.deepcopy(truth)
+    reference.createIndex()
+    without_boxes = [{key: value for key, value in r.items() if key != "bbox"} for r in results]
+    evaluation = COCOeval(reference, reference.loadRes(without_boxes), "segm")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    expected = {n: None if v < 0 else pytest.approx(v) for n, v in zip(STATISTICS, evaluation.stats, strict=False)}
+    assert ours == expected
+    assert all("bbox" in record for record in results)  # left as they were
+
+
+def test_masks_are_scored_where_both_sides_have_them():
+    with_masks = copy.deepcopy(TRUTH)
+    for annotation in with_masks["annotations"]:
+        annotation["segmentation"] = _polygon(*annotation["bbox"])
+    boxes = [_result([0, 0, 40, 40], 0.9)]
+    masks = [{**boxes[0], "segmentation": _rle(_polygon(0, 0, 40, 40))}]
+    box, mask = box_and_mask_ap(with_masks, masks)
+    assert mask is not None
+    assert mask.overall["AP"] == box.overall["AP"] == pytest.approx(51 / 101)
+    assert box_and_mask_ap(with_masks, boxes)[1] is None
+    del with_masks["annotations"][1]["segmentation"]
+    assert box_and_mask_ap(with_masks, masks)[1] is None

@@ -1,0 +1,81 @@
+import pytest
+import torch
+from torch import nn
+from torchvision.models import detection, resnet18
+from torchvision.models.detection import FasterRCNN
+from torchvision.ops import MultiScaleRoIAlign
+
+from maskrt.export import export_onnx
+from maskrt.export.families.torchvision.support import UnsupportedModelError
+from maskrt.shapes.model import build_model
+
+
+class _OwnPooling(MultiScaleRoIAlign):
+    pass
+
+
+def _with_own_pooling() -> nn.Module:
+    model = build_model().eval()
+    model.roi_heads.mask_roi_pool = _OwnPooling(["0"], 14, 2)
+    return model
+
+
+def _with_fixed_size() -> nn.Module:
+    model = build_model().eval()
+    model.transform.fixed_size = (320, 320)
+    return model
+
+
+def _without_pyramid() -> nn.Module:
+    body = nn.Sequential(nn.Conv2d(3, 8, 3, stride=32))
+    body.out_channels = 8
+    return FasterRCNN(body, num_classes=2).eval()
+
+
+def _with_unread_features() -> nn.Module:
+    model = build_model().eval()
+    model.roi_heads.box_roi_pool.featmap_names = ["p2", "p3"]
+    return model
+
+
+def _for_gray_images() -> nn.Module:
+    model = build_model().eval()
+    model.backbone.body.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+    return model
+
+
+def _with_levels_left_out() -> nn.Module:
+    model = build_model().eval()
+    model.roi_heads.box_roi_pool.featmap_names = ["0", "3"]
+    return model
+
+
+def _with_own_predictor() -> nn.Module:
+    model = build_model().eval()
+    model.roi_heads.box_predictor = nn.Sequential(model.roi_heads.box_predictor)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "part"),
+    [
+        (lambda: resnet18().eval(), "ResNet"),
+        (
+            lambda: detection.keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None).eval(),
+            "keypoint head",
+        ),
+        (lambda: build_model().train(), "training mode"),
+        (_with_own_pooling, "mask_roi_pool is a _OwnPooling"),
+        (_with_fixed_size, "fixed_size"),
+        (_without_pyramid, "single feature map"),
+        (_for_gray_images, "cannot run this model on an RGB image: .*3 channels"),
+        (_with_levels_left_out, "box_roi_pool reads 2 feature maps of 80 to 10 rows: expected each to have half"),
+        (_with_own_predictor, "box_predictor is a Sequential, expected torchvision's FastRCNNPredictor"),
+        (_with_unread_features, r"box_roi_pool reads the feature maps \['p2', 'p3'\]"),
+    ],
+)
+def test_unsupported_part_is_named_and_nothing_is_written(make, part, tmp_path):
+    torch.manual_seed(0)
+    with pytest.raises(UnsupportedModelError, match=part):
+        export_onnx(make(), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,164 @@
+"""A table of what the compiler made of the kernels: `python -m maskrt.tools.inspect_sass`.
+
+Per kernel and architecture: registers, shared and local memory, wide loads from and stores to global memory, and
+accesses to local memory (spills). Needs cuobjdump and nvdisasm of the CUDA toolkit (Triton's wheel has them too).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskrt.plugins import libraries
+
+_ARCHITECTURE = re.compile(r"^\s*(?:arch = |code for )(sm_\d+\w*)")
+_FUNCTION = re.compile(r"^\s*Function\s*:?\s*(\w+):?\s*$")
+_RESOURCES = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+)")
+_KERNEL_NAME = re.compile(r"(?:sort_tile|merge_runs|mask|resolve|roi_align|resize_pad|paste_tile|paste_scan)_kernel")
+_PTX_ENTRY = re.compile(r"\.entry\s+(\w+)")
+_PTX_ARITHMETIC = re.compile(r"\b(fma|mul|add|sub)\.((?:rn\.)?)(?:ftz\.)?f(?:32|64)\b")
+
+
+class ToolError(RuntimeError):
+    """cuobjdump is missing or failed."""
+
+
+@dataclass
+class KernelFacts:
+    """What one kernel is on one architecture. Memory in bytes, a block's or a thread's; the rest are instructions."""
+
+    kernel: str
+    architecture: str
+    registers: int = 0
+    shared: int = 0
+    stack: int = 0
+    loads_8: int = 0
+    loads_16: int = 0
+    stores_16: int = 0
+    local_accesses: int = 0
+    instructions: int = 0
+
+
+def find_cuobjdump() -> Path | None:
+    """cuobjdump on PATH, in /usr/local/cuda, or in Triton's wheel."""
+    triton = importlib.util.find_spec("triton")
+    folders = [os.environ.get("PATH", ""), "/usr/local/cuda/bin"]
+    folders += (
+        [f"{folder}/backends/nvidia/bin" for folder in (triton.submodule_search_locations or ())] if triton else []
+    )
+    found = shutil.which("cuobjdump", path=os.pathsep.join(folders))
+    return Path(found) if found else None
+
+
+def _tool() -> Path:
+    tool = find_cuobjdump()
+    if tool is None:
+        raise ToolError("cuobjdump was not found. It comes with the CUDA toolkit; `pip install triton` has it too.")
+    return tool
+
+
+def inspect(library: Path) -> list[KernelFacts]:
+    """The facts of every kernel of ours in a library, in the library's order.
+
+    Raises:
+        ToolError: cuobjdump is missing or failed.
+    """
+    tool = _tool()
+    facts: dict[tuple[str, str], KernelFacts] = {}
+    for option in ("-res-usage", "-sass"):
+        architecture, current = "", None
+        for line in _run(tool, option, library).splitlines():
+            if match := _ARCHITECTURE.match(line):
+                architecture = match[1]
+            elif match := _FUNCTION.match(line):
+                key = (match[1], architecture)
+                current = facts.setdefault(key, KernelFacts(_readable(match[1]), architecture))
+            elif current is not None:
+                _read_line(line, current)
+    return [kernel for kernel in facts.values() if _KERNEL_NAME.search(kernel.kernel)]
+
+
+def fused_operations(library: Path) -> dict[str, int]:
+    """How many multiplications and additions of each kernel are rounded together: those that the source fuses, and any
+    that the compiler is still free to. Read from the PTX in the library.
+
+    Raises:
+        ToolError: cuobjdump is missing or failed.
+    """
+    fused: dict[str, int] = {}
+    kernel = ""
+    for line in _run(_tool(), "-ptx", library).splitlines():
+        if match := _PTX_ENTRY.search(line):
+            kernel = _readable(match[1])
+            fused[kernel] = 0
+        elif match := _PTX_ARITHMETIC.search(line):
+            fused[kernel] += match[1] == "fma" or not match[2]
+    return fused
+
+
+def _read_line(line: str, facts: KernelFacts) -> None:
+    if match := _RESOURCES.search(line):
+        facts.registers, facts.stack, facts.shared = map(int, match.groups())
+    elif re.match(r"\s+/\*[0-9a-f]{4,}\*/", line):
+        facts.instructions += 1
+        facts.loads_8 += bool(re.search(r"\bLDG\.E\.64", line))
+        facts.loads_16 += bool(re.search(r"\bLDG\.E\.128", line))
+        facts.stores_16 += bool(re.search(r"\bSTG\.E\.128", line))
+        facts.local_accesses += bool(re.search(r"\b(?:LDL|STL)\b", line))
+
+
+def _readable(mangled: str) -> str:
+    """Our kernels' names and template arguments, without the rest of the C++ name."""
+    name = _KERNEL_NAME.search(mangled)
+    if name is None:
+        return mangled
+    if name[0] == "resize_pad_kernel":
+        return f"{name[0]} {'float32' if 'ResizeFloat32' in mangled else 'uint8'}"
+    if name[0] == "paste_tile_kernel":
+        return f"{name[0]} {'write' if 'ILb1E' in mangled else 'count'}"
+    if name[0] != "roi_align_kernel":
+        return name[0]
+    layout = "channels-last" if "ChannelsLast" in mangled else "channels-first"
+    data_type = "float16" if "__half" in mangled else "float32"
+    mode, ratio = re.search(r"PoolModeE(\d)ELi(\d+)E", mangled).groups()  # type: ignore[union-attr]
+    return f"roi_align_kernel {data_type} {layout} {'max' if mode == '1' else 'avg'} ratio {ratio}"
+
+
+def _run(tool: Path, option: str, library: Path) -> str:
+    environment = {**os.environ, "PATH": f"{tool.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    command = [str(tool), option, str(library)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if result.returncode != 0:
+        raise ToolError(f"{' '.join(command)} failed: {result.stderr.strip()}")
+    return result.stdout
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m maskrt.tools.inspect_sass", description=__doc__)
+    parser.add_argument("file", type=Path, nargs="?", help=f"default: {libraries.PLUGINS} in its usual place")
+    options = parser.parse_args(arguments)
+    try:
+        rows = inspect(options.file or libraries.find(libraries.PLUGINS))
+    except (ToolError, libraries.PluginLibraryError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    columns = "registers shared stack 8-byte-loads 16-byte-loads 16-byte-stores local instructions"
+    print(f"{'kernel':52} {'arch':7} {columns}")
+    for row in sorted(rows, key=lambda row: (row.kernel, row.architecture)):
+        print(
+            f"{row.kernel:52} {row.architecture:7} {row.registers:9} {row.shared:6} {row.stack:5} {row.loads_8:12} "
+            f"{row.loads_16:13} {row.stores_16:14} {row.local_accesses:5} {row.instructions:12}"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
