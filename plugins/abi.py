@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 MAX_LEVELS = 5
 FLOAT32 = 0
 FLOAT16 = 1

@@ -64,7 +64,7 @@ class RoiAlignAttributes:
             raise ValueError("mode 'max' needs a sampling_ratio of at least 1, but it is 0 (adaptive)")
 
     def to_struct(self) -> abi.RoiAlignAttributesStruct:
-        """The same, as the C interface takes it."""
+        """Give the same as the C interface takes it."""
         struct = abi.RoiAlignAttributesStruct(
             output_height=self.output_height,
             output_width=self.output_width,

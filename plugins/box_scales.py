@@ -6,7 +6,7 @@ import numpy as np
 
 
 def box_scales(image_size: tuple[int, int], box_image_size: tuple[int, int] | None) -> tuple[float, float]:
-    """What y and x of boxes are multiplied with, in float32, as torchvision's `resize_boxes` does it.
+    """Compute what y and x of boxes are multiplied with, in float32, as torchvision's `resize_boxes` does it.
 
     Args:
         image_size: (height, width) of the picture in whose pixels the boxes are wanted.

@@ -70,7 +70,7 @@ def _run(command: list[str]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m maskrt.plugins.build", description=__doc__)
     parser.add_argument("--output", type=Path, help=f"build folder (default: {libraries.DEFAULT_DIRECTORY})")
     parser.add_argument("--architectures", help='GPU architectures, e.g. "89" or "86;90" (default: all, and PTX)')

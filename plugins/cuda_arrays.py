@@ -44,10 +44,13 @@ def inspect_array(
     *,
     any_layout: bool = False,
 ) -> ArrayFacts:
-    """Where and how the array lies, after checking its type, shape (None: any size), alignment and layout.
+    """Tell where and how an array lies, after checking its type, shape, alignment and layout.
 
     Args:
         name: of the array, for messages.
+        array: on the device.
+        dtype: that it must have; None: any.
+        shape: that it must have; None: any size.
         any_layout: a channels-last array will do as well as a contiguous one.
 
     Raises:
@@ -72,7 +75,7 @@ def inspect_array(
 
 
 def inspect_frame(name: str, frame: CudaArray) -> FrameFacts:
-    """Where a [H, W, 3] uint8 picture lies. It may start anywhere and have gaps between its rows, not inside them.
+    """Tell where a [H, W, 3] uint8 picture lies, which may start anywhere and have gaps between its rows.
 
     Raises:
         ValueError: something does not fit.
@@ -92,7 +95,7 @@ def inspect_frame(name: str, frame: CudaArray) -> FrameFacts:
 
 
 def _has_order(shape: Sequence[int], strides: Sequence[int], itemsize: int, order: Sequence[int]) -> bool:
-    """Whether the elements lie densely with the axes in this order, the last one innermost."""
+    """Tell whether the elements lie densely with the axes in this order, the last one innermost."""
     expected = itemsize
     for axis in reversed(order):
         if shape[axis] > 1 and strides[axis] != expected:

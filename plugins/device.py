@@ -56,6 +56,7 @@ def multilevel_roi_align(
         features: per level [B, C, H_l, W_l], all float32 or all float16, all contiguous or all channels-last
             (torch.channels_last, with C a multiple of 4 in float32 and of 8 in float16).
         output: [B * R, C, output_height, output_width], written; type and layout of the features.
+        attributes: how to pool; one scale per feature.
         stream: a cudaStream_t.
 
     Raises:
@@ -101,7 +102,7 @@ def multilevel_roi_align(
 
 
 def batched_nms_workspace_bytes(batch: int, boxes_per_image: int, max_output: int) -> int:
-    """Bytes of GPU memory that `batched_nms` needs for these sizes."""
+    """Return how many bytes of GPU memory `batched_nms` needs for these sizes."""
     return int(_library().maskrt_batched_nms_workspace(batch, boxes_per_image, max_output))
 
 
@@ -119,9 +120,13 @@ def batched_nms(
     """Queue BatchedNMS (see `host.batched_nms`).
 
     Args:
-        boxes, scores, groups: [B, N, 4] float32, [B, N] float32, [B, N] int32.
-        iou_threshold, score_threshold: [1] float32.
-        num, indices: [B] and [B, K] int32, written.
+        boxes: [B, N, 4] float32 xyxy.
+        scores: [B, N] float32.
+        groups: [B, N] int32.
+        iou_threshold: [B, 1] float32, one row per image.
+        score_threshold: [B, 1] float32, one row per image.
+        num: [B] int32, written.
+        indices: [B, K] int32, written.
         workspace: uint8, at least `batched_nms_workspace_bytes` long; its content does not matter.
         stream: a cudaStream_t.
 
@@ -144,8 +149,8 @@ def batched_nms(
         boxes=all_boxes.pointer,
         scores=inspect_array("scores", scores, np.float32, (batch, boxes_per_image)).pointer,
         groups=inspect_array("groups", groups, np.int32, (batch, boxes_per_image)).pointer,
-        iou_threshold=inspect_array("iou_threshold", iou_threshold, np.float32, (1,)).pointer,
-        score_threshold=inspect_array("score_threshold", score_threshold, np.float32, (1,)).pointer,
+        iou_threshold=inspect_array("iou_threshold", iou_threshold, np.float32, (batch, 1)).pointer,
+        score_threshold=inspect_array("score_threshold", score_threshold, np.float32, (batch, 1)).pointer,
         num=inspect_array("num", num, np.int32, (batch,)).pointer,
         indices=kept.pointer,
     )
@@ -195,7 +200,7 @@ def resize_pad(
 
 
 def paste_rle_workspace_bytes(instances: int, image_width: int) -> int:
-    """Bytes of GPU memory that `paste_rle` needs for these sizes."""
+    """Return how many bytes of GPU memory `paste_rle` needs for these sizes."""
     return int(_library().maskrt_paste_rle_workspace(instances, image_width))
 
 

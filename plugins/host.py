@@ -31,7 +31,7 @@ def _open(path: Path) -> ctypes.CDLL:
 def multilevel_roi_align(
     rois: NDArray[np.float32], features: Sequence[NDArray[np.floating]], attributes: RoiAlignAttributes
 ) -> NDArray[np.floating]:
-    """RoIAlign of every RoI from the pyramid level that its size chooses (FPN, arXiv:1612.03144, eq. 1).
+    """Pool every RoI (RoIAlign) from the pyramid level that its size chooses (FPN, arXiv:1612.03144, eq. 1).
 
     The arithmetic of a bin is torchvision's `roi_align`. A NaN coordinate makes an RoI's output zero.
 
@@ -85,20 +85,21 @@ def batched_nms(
     boxes: NDArray[np.float32],
     scores: NDArray[np.float32],
     groups: NDArray[np.int32],
-    iou_threshold: float,
-    score_threshold: float,
+    iou_threshold: NDArray[np.float32],
+    score_threshold: NDArray[np.float32],
     max_output: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Greedy non-maximum suppression within groups (torchvision `batched_nms`), then the best of all groups.
+    """Suppress all but the best boxes within groups (torchvision `batched_nms`), then keep the best of all groups.
 
     Candidates have score > score_threshold and are taken by descending score, ties by lower index. A kept box
-    suppresses later ones of its group with IoU > iou_threshold. Thresholds are float32 values: round a double
-    iou_threshold down for the comparison that torchvision's CPU kernel makes.
+    suppresses later ones of its group with IoU > iou_threshold. Each image has its own thresholds.
 
     Args:
         boxes: [B, N, 4] float32 xyxy.
         scores: [B, N] float32; NaN is no candidate.
         groups: [B, N] int32, any values.
+        iou_threshold: [B, 1] float32; a double is rounded down for the comparison that torchvision's CPU kernel makes.
+        score_threshold: [B, 1] float32.
         max_output: K, at least 1.
 
     Returns:
@@ -111,14 +112,12 @@ def batched_nms(
     _check_array("boxes", boxes, np.float32, (None, None, 4))
     _check_array("scores", scores, np.float32, boxes.shape[:2])
     _check_array("groups", groups, np.int32, boxes.shape[:2])
+    _check_array("iou_threshold", iou_threshold, np.float32, (boxes.shape[0], 1))
+    _check_array("score_threshold", score_threshold, np.float32, (boxes.shape[0], 1))
     if max_output < 1:
         raise ValueError(f"max_output must be at least 1, but is {max_output}")
-    boxes, scores, groups = (
-        np.ascontiguousarray(boxes),
-        np.ascontiguousarray(scores),
-        np.ascontiguousarray(groups),
-    )
-    thresholds = np.array([iou_threshold, score_threshold], np.float32)
+    boxes, scores, groups = (np.ascontiguousarray(array) for array in (boxes, scores, groups))
+    iou_threshold, score_threshold = np.ascontiguousarray(iou_threshold), np.ascontiguousarray(score_threshold)
     num = np.empty(boxes.shape[0], np.int32)
     indices = np.empty((boxes.shape[0], max_output), np.int32)
     call = abi.BatchedNmsStruct(
@@ -128,8 +127,8 @@ def batched_nms(
         boxes=boxes.ctypes.data,
         scores=scores.ctypes.data,
         groups=groups.ctypes.data,
-        iou_threshold=thresholds.ctypes.data,
-        score_threshold=thresholds.ctypes.data + thresholds.itemsize,
+        iou_threshold=iou_threshold.ctypes.data,
+        score_threshold=score_threshold.ctypes.data,
         num=num.ctypes.data,
         indices=indices.ctypes.data,
     )
@@ -138,7 +137,7 @@ def batched_nms(
 
 
 def select_levels(rois: NDArray[np.float32], level_thresholds: Sequence[float]) -> NDArray[np.int32]:
-    """The pyramid level of each RoI: how many of the thresholds sqrt(area) reaches.
+    """Choose the pyramid level of each RoI: how many of the thresholds sqrt(area) reaches.
 
     Args:
         rois: [..., 4] float32 xyxy in canvas pixels.
@@ -169,7 +168,8 @@ def resize_pad(
 ) -> NDArray:
     """Resize frames bilinearly and lay each into the upper left corner of its slot on a canvas.
 
-    float32 has the bits of `runtime.resize.resize_float32`, uint8 those of OpenCV's `resize` with INTER_LINEAR.
+    float32 has the bits of `runtime.transforms.bilinear.resize_float32`, uint8 those of OpenCV's `resize` with
+    INTER_LINEAR.
 
     Args:
         frames: [h, w, 3] uint8 RGB each; the rows may have gaps between them, not inside.
@@ -229,7 +229,7 @@ def paste_rle(
 
     Returns:
         The run lengths of all masks one behind the other (uint32, column-major, zeros first), and how many belong
-        to each mask ([N] int32). What `runtime.paste.paste_counts` gives.
+        to each mask ([N] int32). What `runtime.masks.paste.paste_counts` gives.
 
     Raises:
         ValueError: a shape or type does not fit.

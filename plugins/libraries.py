@@ -25,7 +25,7 @@ class PluginLibraryError(RuntimeError):
 
 
 def directory() -> Path:
-    """The folder of the libraries: $MASKRT_PLUGINS_DIR; else the installed one; else build/plugins of the checkout."""
+    """Name the libraries' folder: $MASKRT_PLUGINS_DIR, else the installed one, else build/plugins of the checkout."""
     named = os.environ.get(DIRECTORY_VARIABLE)
     if named:
         return Path(named)
@@ -33,7 +33,7 @@ def directory() -> Path:
 
 
 def find(name: str, build_command: str = "make plugins") -> Path:
-    """The path of a library.
+    """Find a library and return its path.
 
     Raises:
         PluginLibraryError: it is not there.
@@ -71,8 +71,10 @@ def open_library(path: Path) -> ctypes.CDLL:
 
 
 def _is_whole_elf_file(path: Path) -> bool:
-    """Whether the file reaches to the end of its section table, its last part: the process dies (SIGBUS) when it
-    opens a library that was cut off."""
+    """Tell whether the file reaches to the end of its section table, its last part.
+
+    The process dies (SIGBUS) when it opens a library that was cut off.
+    """
     with path.open("rb") as file:
         header = file.read(64)
     if len(header) < 64 or header[:4] != b"\x7fELF":

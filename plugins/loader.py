@@ -21,8 +21,15 @@ PLUGIN_NAMESPACE = ""
 
 @dataclass(frozen=True)
 class PluginLibrary:
-    """A compiled plugin library: its path, its maskrt version, the version of the TensorRT headers it was
-    compiled with (None: kernels only), the CUDA version (e.g. 13000) and the GPU architectures in it."""
+    """A compiled plugin library.
+
+    Args:
+        path: where it lies.
+        version: of maskrt.
+        tensorrt_headers: the version of TensorRT whose headers it was compiled with; None: it has the kernels only.
+        cuda: the CUDA version, e.g. 13000.
+        architectures: of the GPUs that it has machine code or PTX for.
+    """
 
     path: Path
     version: str
@@ -32,7 +39,7 @@ class PluginLibrary:
 
 
 def plugin_library() -> PluginLibrary:
-    """The plugin library on this machine.
+    """Find the plugin library on this machine and read what it says of itself.
 
     Raises:
         PluginLibraryError: it is missing, cannot be loaded, or belongs to another maskrt.

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define MASKRT_ABI_VERSION 2
+#define MASKRT_ABI_VERSION 3
 #define MASKRT_MAX_LEVELS 5
 #define MASKRT_EXPORT __attribute__((visibility("default")))
 
@@ -44,14 +44,14 @@ typedef struct MaskrtRoiAlign {
     void* output;
 } MaskrtRoiAlign;
 
-/* One call of BatchedNMS. */
+/* One call of BatchedNMS. Each image has its own thresholds. */
 typedef struct MaskrtBatchedNms {
     int32_t batch, boxes_per_image, max_output;
     const float* boxes;           /* [batch, boxes_per_image, 4] xyxy */
     const float* scores;          /* [batch, boxes_per_image] */
     const int32_t* groups;        /* [batch, boxes_per_image] */
-    const float* iou_threshold;   /* [1] */
-    const float* score_threshold; /* [1] */
+    const float* iou_threshold;   /* [batch, 1] */
+    const float* score_threshold; /* [batch, 1] */
     int32_t* num;                 /* [batch] */
     int32_t* indices;             /* [batch, max_output], -1 padded */
 } MaskrtBatchedNms;

@@ -47,7 +47,7 @@ class KernelFacts:
 
 
 def find_cuobjdump() -> Path | None:
-    """cuobjdump on PATH, in /usr/local/cuda, or in Triton's wheel."""
+    """Find cuobjdump on PATH, in /usr/local/cuda, or in Triton's wheel."""
     triton = importlib.util.find_spec("triton")
     folders = [os.environ.get("PATH", ""), "/usr/local/cuda/bin"]
     folders += (
@@ -65,7 +65,7 @@ def _tool() -> Path:
 
 
 def inspect(library: Path) -> list[KernelFacts]:
-    """The facts of every kernel of ours in a library, in the library's order.
+    """Read the facts of every kernel of ours in a library, in the library's order.
 
     Raises:
         ToolError: cuobjdump is missing or failed.
@@ -86,8 +86,9 @@ def inspect(library: Path) -> list[KernelFacts]:
 
 
 def fused_operations(library: Path) -> dict[str, int]:
-    """How many multiplications and additions of each kernel are rounded together: those that the source fuses, and any
-    that the compiler is still free to. Read from the PTX in the library.
+    """Count the multiplications and additions of each kernel that are rounded together, in the library's PTX.
+
+    These are the ones that the source fuses, and any that the compiler is still free to.
 
     Raises:
         ToolError: cuobjdump is missing or failed.
@@ -115,7 +116,7 @@ def _read_line(line: str, facts: KernelFacts) -> None:
 
 
 def _readable(mangled: str) -> str:
-    """Our kernels' names and template arguments, without the rest of the C++ name."""
+    """Give our kernels' names and template arguments without the rest of the C++ name."""
     name = _KERNEL_NAME.search(mangled)
     if name is None:
         return mangled
@@ -141,7 +142,7 @@ def _run(tool: Path, option: str, library: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m maskrt.tools.inspect_sass", description=__doc__)
     parser.add_argument("file", type=Path, nargs="?", help=f"default: {libraries.PLUGINS} in its usual place")
     options = parser.parse_args(arguments)

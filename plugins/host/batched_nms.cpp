@@ -21,9 +21,11 @@ void suppress_image(const MaskrtBatchedNms& call, int32_t image)
 {
     const int64_t first = static_cast<int64_t>(image) * call.boxes_per_image;
     int32_t* indices = call.indices + static_cast<int64_t>(image) * call.max_output;
+    const float iou_threshold = call.iou_threshold[image];
+    const float score_threshold = call.score_threshold[image];
     std::vector<uint64_t> candidates;
     for (int32_t i = 0; i < call.boxes_per_image; ++i) {
-        if (call.scores[first + i] > *call.score_threshold) {
+        if (call.scores[first + i] > score_threshold) {
             candidates.push_back(make_score_key(call.scores[first + i], i));
         }
     }
@@ -38,7 +40,7 @@ void suppress_image(const MaskrtBatchedNms& call, int32_t image)
         const KeptBox candidate{box, box_area(box), call.groups[first + index]};
         const bool suppressed = std::any_of(kept.begin(), kept.end(), [&](const KeptBox& other) {
             return other.group == candidate.group
-                && suppresses(other.box, other.area, candidate.box, candidate.area, *call.iou_threshold);
+                && suppresses(other.box, other.area, candidate.box, candidate.area, iou_threshold);
         });
         if (!suppressed) {
             indices[kept.size()] = index;

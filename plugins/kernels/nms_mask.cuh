@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kMaskThreads) mask_kernel(const __grid_constan
         return;
     }
     const int kept = round.first > 0 ? num : 0;
-    const float threshold = *call.iou_threshold;
+    const float threshold = call.iou_threshold[image];
     const int64_t first_box = static_cast<int64_t>(image) * call.boxes_per_image;
     const float4* image_boxes = reinterpret_cast<const float4*>(call.boxes) + first_box;
     const int32_t* image_groups = call.groups + first_box;

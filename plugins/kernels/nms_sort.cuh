@@ -20,7 +20,7 @@ __global__ void __launch_bounds__(kSortThreads)
     const int thread = static_cast<int>(threadIdx.x);
     const int image = static_cast<int>(blockIdx.y);
     const int64_t first_box = static_cast<int64_t>(image) * call.boxes_per_image;
-    const float threshold = *call.score_threshold;
+    const float threshold = call.score_threshold[image];
     if (thread == 0) {
         candidates = 0;
     }

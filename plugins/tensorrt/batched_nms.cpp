@@ -1,5 +1,6 @@
 #include "batched_nms.h"
 
+#include <algorithm>
 #include <climits>
 #include <exception>
 
@@ -7,6 +8,7 @@
 #include "kernels/batched_nms.h"
 #include "kernels/nms_workspace.h"
 #include "logger.h"
+#include "shapes.h"
 
 namespace maskrt {
 
@@ -16,11 +18,31 @@ namespace {
 
 constexpr int32_t kInputs = 5;
 constexpr int32_t kOutputs = 2;
-constexpr int32_t kInputDimensions[kInputs] = {3, 2, 2, 1, 1};
 constexpr DataType kTypes[kInputs + kOutputs] = {DataType::kFLOAT, DataType::kFLOAT, DataType::kINT32, DataType::kFLOAT,
     DataType::kFLOAT, DataType::kINT32, DataType::kINT32};
 constexpr const char* kInputNames[kInputs] = {"boxes", "scores", "groups", "iou_threshold", "score_threshold"};
 constexpr int32_t kLargestMaxOutput = 1 << 20;
+
+// Whether the inputs fit each other, as far as their sizes are known; logs what does not.
+bool check_shapes(const Dims (&inputs)[kInputs]) noexcept
+{
+    const Dims& boxes = inputs[0];
+    if (boxes.nbDims != 3 || !may_be(boxes.d[2], 4)) {
+        log_error("BatchedNMS: input boxes must be [B, N, 4], but it is %s", ShapeText(boxes).get());
+        return false;
+    }
+    const Dims per_box{2, {boxes.d[0], boxes.d[1]}};
+    const Dims per_image{2, {boxes.d[0], 1}};
+    const Dims* const wanted[kInputs] = {&boxes, &per_box, &per_box, &per_image, &per_image};
+    for (int32_t i = 1; i < kInputs; ++i) {
+        if (!may_be(inputs[i], *wanted[i])) {
+            log_error("BatchedNMS: input %s must be %s, as boxes are %s, but it is %s", kInputNames[i],
+                ShapeText(*wanted[i]).get(), ShapeText(boxes).get(), ShapeText(inputs[i]).get());
+            return false;
+        }
+    }
+    return true;
+}
 
 }  // namespace
 
@@ -52,15 +74,9 @@ int32_t BatchedNMS::getOutputShapes(DimsExprs const* inputs, int32_t input_count
     if (input_count != kInputs || output_count != kOutputs) {
         return 1;
     }
-    for (int32_t i = 0; i < kInputs; ++i) {
-        if (inputs[i].nbDims != kInputDimensions[i]) {
-            log_error("BatchedNMS: input %s must have %d dimensions, but it has %d", kInputNames[i], kInputDimensions[i],
-                inputs[i].nbDims);
-            return 1;
-        }
-    }
-    if (!may_be(inputs[0].d[2], 4) || !may_be(inputs[3].d[0], 1) || !may_be(inputs[4].d[0], 1)) {
-        log_error("BatchedNMS: boxes must be [B, N, 4] and each threshold [1]");
+    Dims shapes[kInputs];
+    std::transform(inputs, inputs + kInputs, shapes, known_sizes);
+    if (!check_shapes(shapes)) {
         return 1;
     }
     outputs[0].nbDims = 1;
@@ -91,20 +107,16 @@ size_t BatchedNMS::getWorkspaceSize(
 int32_t BatchedNMS::enqueue(PluginTensorDesc const* input_descriptions, PluginTensorDesc const*,
     void const* const* inputs, void* const* outputs, void* workspace, cudaStream_t stream) noexcept
 {
-    const Dims& boxes = input_descriptions[0].dims;
-    if (boxes.d[0] > INT_MAX || boxes.d[1] > INT_MAX || boxes.d[2] != 4) {
-        log_error("BatchedNMS: boxes must be [B, N, 4], but are [%lld, %lld, %lld]", static_cast<long long>(boxes.d[0]),
-            static_cast<long long>(boxes.d[1]), static_cast<long long>(boxes.d[2]));
+    Dims shapes[kInputs];
+    std::transform(input_descriptions, input_descriptions + kInputs, shapes,
+        [](const PluginTensorDesc& description) { return description.dims; });
+    if (!check_shapes(shapes)) {
         return 1;
     }
-    for (int32_t i = 1; i <= 2; ++i) {
-        const Dims& other = input_descriptions[i].dims;
-        if (other.d[0] != boxes.d[0] || other.d[1] != boxes.d[1]) {
-            log_error("BatchedNMS: %s must be [%lld, %lld], as boxes are, but are [%lld, %lld]", kInputNames[i],
-                static_cast<long long>(boxes.d[0]), static_cast<long long>(boxes.d[1]),
-                static_cast<long long>(other.d[0]), static_cast<long long>(other.d[1]));
-            return 1;
-        }
+    const Dims& boxes = shapes[0];
+    if (boxes.d[0] > INT_MAX || boxes.d[1] > INT_MAX) {
+        log_error("BatchedNMS: input boxes must have fewer than 2^31 rows, but it is %s", ShapeText(boxes).get());
+        return 1;
     }
     MaskrtBatchedNms call{};
     call.batch = static_cast<int32_t>(boxes.d[0]);

@@ -1,5 +1,6 @@
 // The TensorRT plugin BatchedNMS.
-// Inputs: boxes [B, N, 4], scores [B, N], groups [B, N] int32, iou_threshold [1], score_threshold [1], float32.
+// Inputs: boxes [B, N, 4], scores [B, N], groups [B, N] int32, iou_threshold [B, 1], score_threshold [B, 1],
+// all float32 but the groups. Each image has its own thresholds.
 // Outputs: num [B] and indices [B, K] int32, -1 padded.
 #pragma once
 

@@ -8,6 +8,7 @@
 #include "fields.h"
 #include "kernels/roi_align.h"
 #include "logger.h"
+#include "shapes.h"
 
 namespace maskrt {
 
@@ -110,14 +111,15 @@ int32_t MultilevelRoIAlign::getOutputShapes(DimsExprs const* inputs, int32_t inp
     if (input_count != 1 + attributes_.level_count || output_count != 1) {
         return 1;
     }
-    if (inputs[0].nbDims != 3 || !may_be(inputs[0].d[2], 4)) {
-        log_error("MultilevelRoIAlign: rois must be [B, R, 4]");
+    const Dims rois = known_sizes(inputs[0]);
+    if (rois.nbDims != 3 || !may_be(rois.d[2], 4)) {
+        log_error("MultilevelRoIAlign: input rois must be [B, R, 4], but it is %s", ShapeText(rois).get());
         return 1;
     }
     for (int32_t i = 1; i < input_count; ++i) {
         if (inputs[i].nbDims != 4) {
-            log_error("MultilevelRoIAlign: feature %d must be [B, C, H, W], but it has %d dimensions", i - 1,
-                inputs[i].nbDims);
+            log_error("MultilevelRoIAlign: feature %d must be [B, C, H, W], but it is %s", i - 1,
+                ShapeText(known_sizes(inputs[i])).get());
             return 1;
         }
     }
@@ -151,8 +153,7 @@ int32_t MultilevelRoIAlign::enqueue(PluginTensorDesc const* input_descriptions, 
     MaskrtRoiAlign call{};
     call.attributes = attributes_;
     if (rois.d[0] > INT_MAX || rois.d[1] > INT_MAX || rois.d[2] != 4) {
-        log_error("MultilevelRoIAlign: rois must be [B, R, 4], but are [%lld, %lld, %lld]",
-            static_cast<long long>(rois.d[0]), static_cast<long long>(rois.d[1]), static_cast<long long>(rois.d[2]));
+        log_error("MultilevelRoIAlign: input rois must be [B, R, 4], but it is %s", ShapeText(rois).get());
         return 1;
     }
     call.batch = static_cast<int32_t>(rois.d[0]);

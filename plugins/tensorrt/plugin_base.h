@@ -10,12 +10,6 @@ namespace maskrt {
 constexpr const char* kPluginVersion = "1";
 constexpr const char* kPluginNamespace = "";  // with any other, the parser prefers the node's local function
 
-// Whether a size is this one, or not known before run time.
-inline bool may_be(const nvinfer1::IDimensionExpr* size, int64_t wanted) noexcept
-{
-    return !size->isConstant() || size->getConstantValue() == wanted;
-}
-
 template <typename Plugin>
 class PluginBase : public nvinfer1::IPluginV3,
                    public nvinfer1::IPluginV3OneCore,

@@ -22,7 +22,7 @@ EMULATOR = Path(__file__).parent / "emulator" / "emulated_plugins.cpp"
 
 @pytest.fixture(scope="session")
 def cuda_headers() -> Path:
-    """The folder of the CUDA toolkit's headers."""
+    """Find the folder of the CUDA toolkit's headers."""
     nvcc = os.environ.get("CUDACXX") or shutil.which("nvcc", path=f"{os.environ['PATH']}:/usr/local/cuda/bin")
     toolkits = (*([] if nvcc is None else [Path(nvcc).resolve().parents[1]]), Path("/usr/local/cuda"))
     for toolkit in toolkits:
@@ -33,13 +33,13 @@ def cuda_headers() -> Path:
 
 @pytest.fixture(scope="session")
 def host_directory(once: Callable[..., Path]) -> Path:
-    """A folder with libmaskrt_host.so, built for this test run."""
+    """Give a folder with libmaskrt_host.so, built for this test run."""
     return once("host", lambda folder: build.build(folder, host_only=True))
 
 
 @pytest.fixture(scope="session")
 def emulated_directory(cuda_headers: Path, once: Callable[..., Path]) -> Path:
-    """A folder with a libmaskrt_plugins.so whose kernels run on the CPU."""
+    """Give a folder with a libmaskrt_plugins.so whose kernels run on the CPU."""
     sources = build.SOURCE_DIRECTORY
     flags = ["-O2", "-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-Wno-unknown-pragmas"]
     includes = [f"-I{sources}", f"-I{sources / 'kernels'}", f"-I{cuda_headers}"]
@@ -49,7 +49,7 @@ def emulated_directory(cuda_headers: Path, once: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def use_libraries(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """A function that makes maskrt look for its libraries in a folder, for one test."""
+    """Give a function that makes maskrt look for its libraries in a folder, for one test."""
     return lambda folder: monkeypatch.setenv(libraries.DIRECTORY_VARIABLE, str(folder))
 
 
@@ -75,7 +75,7 @@ class _ImageKernels(ABC):
 
     @abstractmethod
     def _start(self) -> int:
-        """Makes the kernels the ones that `device` finds, and returns the stream to use."""
+        """Make the kernels the ones that `device` finds, and return the stream to use."""
 
     @abstractmethod
     def _put(self, array: np.ndarray) -> Any: ...
@@ -106,7 +106,7 @@ class _ImageKernels(ABC):
         box_image_size: tuple[int, int] | None = None,
         num: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray, int]:
-        """counts [capacity], lengths and total."""
+        """Return counts [capacity], lengths and total."""
         stream = self._start()
         counts = self._put(np.full(capacity + 16, SENTINEL, np.uint32))
         lengths, total = self._put(np.full(len(boxes), SENTINEL, np.int32)), self._put(np.full(1, SENTINEL, np.int64))
@@ -172,8 +172,8 @@ class EmulatedKernels(_ImageKernels):
         boxes: np.ndarray,
         scores: np.ndarray,
         groups: np.ndarray,
-        iou_threshold: float,
-        score_threshold: float,
+        iou_threshold: np.ndarray,
+        score_threshold: np.ndarray,
         max_output: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         self._start()
@@ -181,8 +181,7 @@ class EmulatedKernels(_ImageKernels):
         num, indices = np.full(batch, 77, np.int32), np.full((batch, max_output), 77, np.int32)
         bytes_needed = device.batched_nms_workspace_bytes(batch, count, max_output)
         workspace = np.random.default_rng(self.seed).integers(0, 256, bytes_needed, np.uint8)
-        iou, score = np.array([iou_threshold], np.float32), np.array([score_threshold], np.float32)
-        arrays = (boxes, scores, groups, iou, score, num, indices, workspace)
+        arrays = (boxes, scores, groups, iou_threshold, score_threshold, num, indices, workspace)
         device.batched_nms(*(array.view(_HostView) for array in arrays))
         return num, indices
 
@@ -237,8 +236,8 @@ class GpuKernels(_ImageKernels):
         boxes: np.ndarray,
         scores: np.ndarray,
         groups: np.ndarray,
-        iou_threshold: float,
-        score_threshold: float,
+        iou_threshold: np.ndarray,
+        score_threshold: np.ndarray,
         max_output: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         import torch
@@ -249,32 +248,34 @@ class GpuKernels(_ImageKernels):
         indices = torch.full((batch, max_output), 77, dtype=torch.int32, device="cuda")
         bytes_needed = device.batched_nms_workspace_bytes(batch, count, max_output)
         workspace = torch.randint(0, 256, (bytes_needed,), dtype=torch.uint8, device="cuda")
-        inputs = [torch.from_numpy(array).cuda() for array in (boxes, scores, groups)]
-        thresholds = [
-            torch.tensor([value], dtype=torch.float32, device="cuda") for value in (iou_threshold, score_threshold)
-        ]
+        arrays = (boxes, scores, groups, iou_threshold, score_threshold)
+        inputs = [torch.from_numpy(array).cuda() for array in arrays]
         stream = torch.cuda.current_stream().cuda_stream
-        device.batched_nms(*inputs, *thresholds, num, indices, workspace, stream)
+        device.batched_nms(*inputs, num, indices, workspace, stream)
         return num.cpu().numpy(), indices.cpu().numpy()
 
 
 @pytest.fixture
 def emulated_kernels(emulated_directory: Path, use_libraries: Callable[[Path], None]) -> EmulatedKernels:
-    """The kernels, emulated on the CPU."""
+    """Give the kernels, emulated on the CPU."""
     return EmulatedKernels(use_libraries, emulated_directory)
 
 
+@pytest.fixture
+def gpu_kernels(plugin_directory: Path, use_libraries: Callable[[Path], None]) -> GpuKernels:
+    """Give the kernels on the GPU."""
+    return GpuKernels(use_libraries, plugin_directory)
+
+
 @pytest.fixture(params=["emulated", pytest.param("gpu", marks=pytest.mark.gpu)])
-def kernels(request: pytest.FixtureRequest, use_libraries: Callable[[Path], None]) -> Any:
-    """The kernels: emulated on the CPU, and on the GPU."""
-    if request.param == "emulated":
-        return request.getfixturevalue("emulated_kernels")
-    return GpuKernels(use_libraries, request.getfixturevalue("plugin_directory"))
+def kernels(request: pytest.FixtureRequest) -> Any:
+    """Give the kernels: emulated on the CPU, and on the GPU."""
+    return request.getfixturevalue(f"{request.param}_kernels")
 
 
 @pytest.fixture
 def reference(host_directory: Path, use_libraries: Callable[[Path], None]) -> Callable[..., Any]:
-    """A function that calls one of maskrt.plugins.host with the host library of this test run."""
+    """Give a function that calls one of maskrt.plugins.host with the host library of this test run."""
 
     def call(function: Callable[..., Any], *arguments: Any) -> Any:
         use_libraries(host_directory)
@@ -285,5 +286,5 @@ def reference(host_directory: Path, use_libraries: Callable[[Path], None]) -> Ca
 
 @pytest.fixture
 def as_device_array() -> Callable[[np.ndarray], Any]:
-    """A function that makes a NumPy array pass for one of the device, for calls that do not get so far as a launch."""
+    """Give a function that makes a NumPy array pass for one of the device, for calls that do not reach a launch."""
     return lambda array: array.view(_HostView)

@@ -95,6 +95,11 @@ def test_roi_align_batches(kernels: Any, reference: Callable[..., Any], batch: i
     np.testing.assert_array_equal(result, reference(host.multilevel_roi_align, rois, features, attributes))
 
 
+def per_image(batch: int, threshold: float) -> np.ndarray:
+    """Give all images one threshold: [batch, 1] float32."""
+    return np.full((batch, 1), threshold, np.float32)
+
+
 def random_boxes(
     rng: np.random.Generator, batch: int, count: int, groups: int, spread: float = 100.0, levels: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -143,8 +148,9 @@ def test_batched_nms_equals_host(
     score: float,
 ) -> None:
     arrays = random_boxes(np.random.default_rng(count), batch, count, groups, levels=levels)
-    num, indices = kernels.batched_nms(*arrays, iou, score, max_output)
-    expected_num, expected = reference(host.batched_nms, *arrays, iou, score, max_output)
+    thresholds = per_image(batch, iou), per_image(batch, score)
+    num, indices = kernels.batched_nms(*arrays, *thresholds, max_output)
+    expected_num, expected = reference(host.batched_nms, *arrays, *thresholds, max_output)
     np.testing.assert_array_equal(num, expected_num)
     np.testing.assert_array_equal(indices, expected)
 
@@ -161,8 +167,9 @@ def test_batched_nms_odd_values(kernels: Any, reference: Callable[..., Any]) -> 
     boxes[:, 6::10] = boxes[:, 6::10, [2, 3, 0, 1]]
     groups[groups == 1] = -(2**31)
     for iou, score in ((0.5, -1.0), (0.0, -np.inf), (-1.0, -1.0), (1.0, 0.0)):
-        result = kernels.batched_nms(boxes, scores, groups, iou, score, 250)
-        expected = reference(host.batched_nms, boxes, scores, groups, iou, score, 250)
+        thresholds = per_image(2, iou), per_image(2, score)
+        result = kernels.batched_nms(boxes, scores, groups, *thresholds, 250)
+        expected = reference(host.batched_nms, boxes, scores, groups, *thresholds, 250)
         np.testing.assert_array_equal(result[0], expected[0])
         np.testing.assert_array_equal(result[1], expected[1])
 
@@ -171,7 +178,7 @@ def test_batched_nms_odd_values(kernels: Any, reference: Callable[..., Any]) -> 
 def test_batched_nms_of_nothing(kernels: Any, batch: int, count: int) -> None:
     boxes = np.zeros((batch, count, 4), np.float32)
     scores, groups = np.zeros((batch, count), np.float32), np.zeros((batch, count), np.int32)
-    num, indices = kernels.batched_nms(boxes, scores, groups, 0.5, 0.0, 7)
+    num, indices = kernels.batched_nms(boxes, scores, groups, per_image(batch, 0.5), per_image(batch, 0.0), 7)
     np.testing.assert_array_equal(num, np.zeros(batch))
     np.testing.assert_array_equal(indices, np.full((batch, 7), -1))
 
@@ -181,16 +188,16 @@ def test_a_chain_in_which_each_box_suppresses_the_next(kernels: Any, reference: 
     boxes = np.stack([start, np.zeros_like(start), start + 10, np.full_like(start, 10)], -1)[None]
     scores = np.linspace(1, 0.5, 300, dtype=np.float32)[None]
     groups = np.zeros((1, 300), np.int32)
-    num, indices = kernels.batched_nms(boxes, scores, groups, 0.4, 0.0, 300)
+    num, indices = kernels.batched_nms(boxes, scores, groups, per_image(1, 0.4), per_image(1, 0.0), 300)
     np.testing.assert_array_equal(num, [150])
     np.testing.assert_array_equal(indices[0, :150], np.arange(0, 300, 2))
 
 
 def test_thread_order_does_not_matter(emulated_directory: Path, kernels: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    arrays = random_boxes(np.random.default_rng(5), 1, 2600, 3, levels=200)
-    first = kernels.batched_nms(*arrays, 0.5, 0.2, 300)
+    arrays = (*random_boxes(np.random.default_rng(5), 1, 2600, 3, levels=200), per_image(1, 0.5), per_image(1, 0.2))
+    first = kernels.batched_nms(*arrays, 300)
     for seed in (1, 2):
         kernels.seed = seed
-        again = kernels.batched_nms(*arrays, 0.5, 0.2, 300)
+        again = kernels.batched_nms(*arrays, 300)
         np.testing.assert_array_equal(first[0], again[0])
         np.testing.assert_array_equal(first[1], again[1])

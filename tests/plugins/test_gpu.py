@@ -47,11 +47,16 @@ def boxes_scores_groups(batch: int, count: int, groups: int) -> list[Any]:
 
 
 class Nms:
-    """BatchedNMS on arrays that stay where they are."""
+    """BatchedNMS on arrays that stay where they are.
+
+    Args:
+        iou: the threshold of the first image; those of the others lie above it.
+        score: the same.
+    """
 
     def __init__(self, batch: int, count: int, groups: int, iou: float, score: float, max_output: int) -> None:
         self.inputs = boxes_scores_groups(batch, count, groups)
-        self.thresholds = [torch.tensor([value], device="cuda") for value in (iou, score)]
+        self.thresholds = [torch.linspace(value, value + 0.09, batch, device="cuda")[:, None] for value in (iou, score)]
         self.num = torch.full((batch,), 77, dtype=torch.int32, device="cuda")
         self.indices = torch.full((batch, max_output), 77, dtype=torch.int32, device="cuda")
         bytes_needed = device.batched_nms_workspace_bytes(batch, count, max_output)
@@ -63,9 +68,8 @@ class Nms:
         return self.num, self.indices
 
     def expected(self) -> tuple[np.ndarray, np.ndarray]:
-        arrays = [array.cpu().numpy() for array in self.inputs]
-        iou, score = (float(threshold) for threshold in self.thresholds)
-        return host.batched_nms(*arrays, iou, score, self.indices.shape[1])
+        arrays = [array.cpu().numpy() for array in (*self.inputs, *self.thresholds)]
+        return host.batched_nms(*arrays, self.indices.shape[1])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
@@ -130,6 +134,8 @@ def test_both_in_a_cuda_graph(plugin_directory: Path, use_libraries: Callable[[P
     for seed in range(3):
         generator = torch.Generator("cuda").manual_seed(seed)
         nms.inputs[1].uniform_(generator=generator)
+        for threshold in nms.thresholds:
+            threshold.uniform_(0.1, 0.9, generator=generator)
         rois += 3
         graph.replay()
         expected = nms.expected()
@@ -228,6 +234,7 @@ SANITIZED = [
     "test_device.py::test_roi_align_channel_counts[gpu-13-False]",
     "test_device.py::test_batched_nms_equals_host[gpu-1-10000-1-200-0-0.02-0.0]",
     "test_device.py::test_batched_nms_equals_host[gpu-2-9000-90-100-100-0.5-0.5]",
+    "test_nms_thresholds.py::test_a_batch_equals_one_by_one_calls[gpu-5-300-20]",
     "test_resize_pad.py::test_kernel_equals_host[gpu-uint8]",
     "test_resize_pad.py::test_kernel_equals_host[gpu-float32]",
     "test_paste_rle.py::test_kernels_equal_host[gpu-image_size1]",

@@ -21,6 +21,7 @@ from maskrt.plugins import host
 from maskrt.plugins.attributes import RoiAlignAttributes
 
 TRANSFORMATIONS = {False: "output_half_pixel", True: "half_pixel"}
+ZERO, HALF = np.array([[0.0]], np.float32), np.array([[0.5]], np.float32)  # thresholds of one image
 
 
 @pytest.fixture(autouse=True)
@@ -175,13 +176,13 @@ def test_float16_is_the_float32_result_rounded_once() -> None:
 
 
 def float32_below(threshold: float) -> np.float32:
-    """The largest float32 at or below: comparing float32 IoUs with it is comparing them with the double."""
+    """Give the largest float32 at or below: comparing float32 IoUs with it is comparing them with the double."""
     nearest = np.float32(threshold)
     return nearest if float(nearest) <= threshold else np.nextafter(nearest, np.float32(-1))
 
 
 def in_stable_order(keep: torch.Tensor, scores: torch.Tensor) -> np.ndarray:
-    """torchvision's choice by descending score, ties by lower index (its own last sort leaves ties in any order)."""
+    """Sort torchvision's choice by descending score, ties by lower index (its own sort leaves ties in any order)."""
     chosen = keep.sort().values
     return chosen[scores[chosen].sort(descending=True, stable=True).indices].numpy()
 
@@ -205,8 +206,8 @@ def test_batched_nms_equals_torchvision_on_1000_random_sets() -> None:
             boxes[None].numpy(),
             scores[None].numpy(),
             groups[None].numpy().astype(np.int32),
-            float(float32_below(threshold)),
-            -1.0,
+            np.array([[float32_below(threshold)]]),
+            -np.ones((1, 1), np.float32),
             count,
         )
         np.testing.assert_array_equal(indices[0, : num[0]], in_stable_order(reference, scores))
@@ -228,7 +229,7 @@ def test_batched_nms_equals_torchvisions_public_function() -> None:
         groups = torch.randint(0, 3, (200,), generator=generator)
         reference = batched_nms(boxes, scores, groups, 0.5)[:40]
         num, indices = host.batched_nms(
-            boxes[None].numpy(), scores[None].numpy(), groups[None].int().numpy(), 0.5, 0.0, 40
+            boxes[None].numpy(), scores[None].numpy(), groups[None].int().numpy(), HALF, ZERO, 40
         )
         np.testing.assert_array_equal(indices[0, : num[0]], reference)
 
@@ -236,14 +237,14 @@ def test_batched_nms_equals_torchvisions_public_function() -> None:
 def test_candidates_are_strictly_above_the_score_threshold() -> None:
     boxes = np.array([[[i * 10, 0, i * 10 + 5, 5] for i in range(4)]], np.float32)
     scores = np.array([[0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0.9, np.nan]], np.float32)
-    num, indices = host.batched_nms(boxes, scores, np.zeros((1, 4), np.int32), 0.5, 0.5, 4)
+    num, indices = host.batched_nms(boxes, scores, np.zeros((1, 4), np.int32), HALF, HALF, 4)
     np.testing.assert_array_equal(num, [2])
     np.testing.assert_array_equal(indices, [[2, 1, -1, -1]])
 
 
 def test_boxes_that_touch_with_nan_iou_are_kept() -> None:
     boxes = np.zeros((1, 3, 4), np.float32)
-    num, _ = host.batched_nms(boxes, np.ones((1, 3), np.float32), np.zeros((1, 3), np.int32), 0.0, 0.0, 3)
+    num, _ = host.batched_nms(boxes, np.ones((1, 3), np.float32), np.zeros((1, 3), np.int32), ZERO, ZERO, 3)
     np.testing.assert_array_equal(num, [3])
 
 
@@ -290,8 +291,8 @@ def test_onnx_non_max_suppression_cases(case: Any) -> None:
             np.tile(boxes, (1, classes, 1)).astype(np.float32),
             scores.reshape(batch, -1),
             np.broadcast_to(np.repeat(np.arange(classes, dtype=np.int32), count), (batch, classes * count)),
-            float(iou_threshold[0]),
-            float(score_threshold[0]),
+            np.full((batch, 1), iou_threshold),
+            np.full((batch, 1), score_threshold),
             classes * count,
         )
         selected = []
@@ -335,8 +336,26 @@ def test_batched_nms_says_what_does_not_fit() -> None:
     boxes, scores = np.zeros((1, 3, 4), np.float32), np.zeros((1, 3), np.float32)
     groups = np.zeros((1, 3), np.int32)
     with pytest.raises(ValueError, match="groups must be int32"):
-        host.batched_nms(boxes, scores, groups.astype(np.int64), 0.5, 0.0, 1)  # type: ignore[arg-type]
+        host.batched_nms(boxes, scores, groups.astype(np.int64), HALF, HALF, 1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"scores must be float32 of shape \(1, 3\)"):
-        host.batched_nms(boxes, scores[:, :2], groups, 0.5, 0.0, 1)
+        host.batched_nms(boxes, scores[:, :2], groups, HALF, HALF, 1)
     with pytest.raises(ValueError, match="max_output must be at least 1"):
-        host.batched_nms(boxes, scores, groups, 0.5, 0.0, 0)
+        host.batched_nms(boxes, scores, groups, HALF, HALF, 0)
+
+
+@pytest.mark.parametrize("name", ["iou_threshold", "score_threshold"])
+@pytest.mark.parametrize(
+    ("threshold", "given"),
+    [
+        (np.full(1, 0.5, np.float32), r"float32 of shape \(1,\)"),
+        (np.full((1, 1), 0.5, np.float32), r"float32 of shape \(1, 1\)"),
+        (np.full((2, 2), 0.5, np.float32), r"float32 of shape \(2, 2\)"),
+        (np.full((2, 1), 0.5), r"float64 of shape \(2, 1\)"),
+    ],
+)
+def test_batched_nms_takes_one_threshold_per_image(name: str, threshold: np.ndarray, given: str) -> None:
+    boxes, scores, groups = np.zeros((2, 3, 4), np.float32), np.zeros((2, 3), np.float32), np.zeros((2, 3), np.int32)
+    fit = np.full((2, 1), 0.5, np.float32)
+    thresholds = {"iou_threshold": fit, "score_threshold": fit, name: threshold}
+    with pytest.raises(ValueError, match=rf"{name} must be float32 of shape \(2, 1\), but is {given}"):
+        host.batched_nms(boxes, scores, groups, **thresholds, max_output=1)

@@ -61,7 +61,7 @@ def test_truncated_library(plugin_directory: Path, tmp_path: Path, use_libraries
 
 
 def compiled_library(folder: Path, source: str) -> Path:
-    """A folder with a libmaskrt_plugins.so made from C source."""
+    """Make a folder with a libmaskrt_plugins.so from C source."""
     (folder / "fake.c").write_text(source)
     command = ["gcc", "-shared", "-fPIC", str(folder / "fake.c"), "-o", str(folder / libraries.PLUGINS)]
     subprocess.run(command, check=True)
@@ -69,7 +69,7 @@ def compiled_library(folder: Path, source: str) -> Path:
 
 
 def fake_library(folder: Path, *, abi_version: int = abi.ABI_VERSION, **described: Any) -> Path:
-    """A folder with a libmaskrt_plugins.so that says these things of itself."""
+    """Make a folder with a libmaskrt_plugins.so that says these things of itself."""
     facts = {
         "version": "0.1.0",
         "tensorrt_headers": "10.14.1",
@@ -169,6 +169,54 @@ def test_tensorrt_rtx_registry_and_attributes(plugin_directory: Path) -> None:
         assert message in result.stdout + result.stderr
 
 
+SHAPES = """
+from onnx import TensorProto, helper
+from maskrt.export import functions
+
+loader.load_plugins(trt)
+logger = trt.Logger(trt.Logger.ERROR)
+builder = trt.Builder(logger)
+names = ("boxes", "scores", "groups", "iou_threshold", "score_threshold")
+
+def output_shapes(*shapes):
+    node = helper.make_node("BatchedNMS", names, ["num", "indices"], max_output=100, domain="maskrt",
+                            plugin_version="1", plugin_namespace="")
+    types = [TensorProto.INT32 if name == "groups" else TensorProto.FLOAT for name in names]
+    inputs = [helper.make_tensor_value_info(*given) for given in zip(names, types, shapes)]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.INT32, None) for name in node.output]
+    model = helper.make_model(
+        helper.make_graph([node], "nms", inputs, outputs), functions=[functions.batched_nms()], ir_version=10,
+        opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("maskrt", 1)])
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    if not trt.OnnxParser(network, logger).parse(model.SerializeToString()):
+        return None
+    return [tuple(network.get_output(i).shape) for i in range(2)]
+
+known = [(2, 10, 4), (2, 10), (2, 10), (2, 1), (2, 1)]
+assert output_shapes(*known) == [(2,), (2, 100)]
+assert output_shapes(("b", "n", 4), "bn", "bn", ("b", 1), ("b", 1)) == [(-1,), (-1, 100)]
+assert output_shapes((2, "n", 4), (2, 10), "bn", "bc", (2, 1)) == [(2,), (2, 100)]
+for misfit, shape in ((0, (2, 10, 5)), (1, (2, 9)), (3, (1,)), (3, (1, 1)), (4, (2, 2)), (4, "bnc")):
+    assert output_shapes(*known[:misfit], shape, *known[misfit + 1:]) is None, shape
+print("refused")
+"""
+
+
+def test_tensorrt_rtx_refuses_inputs_of_nms_that_do_not_fit_its_boxes(plugin_directory: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    result = run_python(PREAMBLE + SHAPES, str(plugin_directory))
+    assert result.stdout.endswith("refused\n"), f"{result.stdout}\n{result.stderr}"
+    messages = [line for line in result.stderr.splitlines() if line.startswith("BatchedNMS: ")]
+    assert messages == [
+        "BatchedNMS: input boxes must be [B, N, 4], but it is [2, 10, 5]",
+        "BatchedNMS: input scores must be [2, 10], as boxes are [2, 10, 4], but it is [2, 9]",
+        "BatchedNMS: input iou_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [1]",
+        "BatchedNMS: input iou_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [1, 1]",
+        "BatchedNMS: input score_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [2, 2]",
+        "BatchedNMS: input score_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [-1, -1, -1]",
+    ]
+
+
 ENGINE = """
 import onnx
 from onnx import TensorProto, helper
@@ -198,8 +246,8 @@ graph = helper.make_graph(
     nodes, "both",
     [value("image_0", kind, "b", 32, "h", "w"), value("image_1", kind, "b", 32, "h2", "w2"),
      value("boxes", TensorProto.FLOAT, "b", "n", 4), value("scores", TensorProto.FLOAT, "b", "n"),
-     value("groups", TensorProto.INT32, "b", "n"), value("iou_threshold", TensorProto.FLOAT, 1),
-     value("score_threshold", TensorProto.FLOAT, 1)],
+     value("groups", TensorProto.INT32, "b", "n"), value("iou_threshold", TensorProto.FLOAT, "b", 1),
+     value("score_threshold", TensorProto.FLOAT, "b", 1)],
     [value("head", kind, "bn", 32, 7, 7), value("num", TensorProto.INT32, "b"),
      value("indices", TensorProto.INT32, "b", 100)],
     [conv(0), conv(1), conv(2)],
@@ -227,7 +275,8 @@ profile = builder.create_optimization_profile()
 for name, *sizes in (("image_0", (1, 32, 32, 32), (2, 32, 64, 64), (4, 32, 128, 128)),
                      ("image_1", (1, 32, 16, 16), (2, 32, 32, 32), (4, 32, 64, 64)),
                      ("boxes", (1, 1, 4), (2, 100, 4), (4, 90000, 4)), ("scores", (1, 1), (2, 100), (4, 90000)),
-                     ("groups", (1, 1), (2, 100), (4, 90000))):
+                     ("groups", (1, 1), (2, 100), (4, 90000)), ("iou_threshold", (1, 1), (2, 1), (4, 1)),
+                     ("score_threshold", (1, 1), (2, 1), (4, 1))):
     profile.set_shape(name, *sizes)
 config.add_optimization_profile(profile)
 engine = builder.build_serialized_network(network, config)

@@ -1,5 +1,4 @@
-"""Mask pasting as run lengths: the host arithmetic against the runtime's and torchvision's, the kernels against the
-host's."""
+"""Mask pasting as run lengths: the host build against the runtime and torchvision, the kernels against the host."""
 
 from __future__ import annotations
 
@@ -86,7 +85,7 @@ MASKS = (noise, quarters, blobs, full, no_numbers)
 
 
 def runtime_counts(boxes: np.ndarray, masks: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """What the runtime's pasting on the CPU gives."""
+    """Paste as the runtime does on the CPU."""
     parts = list(paste_counts(boxes, masks, image_size))
     empty = np.empty(0, np.int64)
     return (
@@ -166,7 +165,7 @@ def test_kernels_equal_host(image_size: tuple[int, int], kernels: Any, reference
 
 
 def test_too_little_room(kernels: Any, reference: Callable[..., Any]) -> None:
-    """counts holds the beginning, lengths and total are whole."""
+    """The array counts holds the beginning, lengths and total are whole."""
     rng = np.random.default_rng(3)
     boxes, masks = random_boxes(rng, 5, (30, 40)), noise(rng, 5, 5)
     boxes[0] = [3, 4, 30, 20]

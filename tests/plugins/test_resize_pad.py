@@ -39,7 +39,7 @@ def random_sizes(rng: np.random.Generator, count: int) -> Iterator[tuple[tuple[i
 
 
 def resized(image: np.ndarray, size: tuple[int, int], dtype: type) -> np.ndarray:
-    """What the runtime's resizing on the CPU makes of it."""
+    """Resize as the runtime does on the CPU."""
     result = np.empty((*size, 3), dtype)
     RESIZE[dtype](image, size, result)
     return result
@@ -77,7 +77,7 @@ def test_host_equals_runtime_on_photographs(
 
 
 def frame_in_memory(rng: np.random.Generator, height: int, width: int, offset: int, gap: int) -> np.ndarray:
-    """A frame that starts `offset` bytes into a one-dimensional array, with `gap` bytes between its rows."""
+    """Make a frame that starts `offset` bytes into a one-dimensional array, with `gap` bytes between its rows."""
     stride = 3 * width + gap
     memory = rng.integers(0, 256, offset + (height - 1) * stride + 3 * width, np.uint8)
     return np.ndarray((height, width, 3), np.uint8, memory, offset, (stride, 3, 1))

@@ -24,7 +24,7 @@ UNSUPPORTED = -77  # what the emulation returns beside what enqueue does
 def plugins(
     cuda_headers: Path, emulated_directory: Path, plugin_directory: Path, once: Callable[..., Path]
 ) -> ctypes.CDLL:
-    """The plugins on the emulated kernels."""
+    """Compile the plugins on the emulated kernels."""
     cache = plugin_directory / "CMakeCache.txt"
     settings = cache.read_text() if cache.is_file() else ""
     headers = re.search(r"^TENSORRT_INCLUDE_DIR:PATH=(/.*)$", settings, re.MULTILINE)
@@ -121,21 +121,18 @@ def test_roi_align_gives_the_features_type(
 
 
 def nms_call(rng: np.random.Generator, batch: int, count: int, max_output: int) -> tuple[abi.BatchedNmsStruct, Any]:
-    """A call, and its arrays: boxes, scores, groups, thresholds, num, indices."""
+    """Make a call and its arrays: boxes, scores, groups, the thresholds (each image's its own), num, indices."""
     corner = rng.uniform(0, 100, (batch, count, 2))
     arrays = (
         np.concatenate([corner, corner + rng.uniform(0, 40, (batch, count, 2))], -1).astype(np.float32),
         rng.random((batch, count), np.float32),
         rng.integers(0, 3, (batch, count), np.int32),
-        np.array([0.5, 0.1], np.float32),
+        rng.uniform(0.2, 0.8, (batch, 1)).astype(np.float32),
+        rng.uniform(0.0, 0.5, (batch, 1)).astype(np.float32),
         np.full(batch, 77, np.int32),
         np.full((batch, max_output), 77, np.int32),
     )
-    boxes, scores, groups, thresholds, num, indices = (array.ctypes.data for array in arrays)
-    call = abi.BatchedNmsStruct(
-        batch, count, max_output, boxes, scores, groups, thresholds, thresholds + 4, num, indices
-    )
-    return call, arrays
+    return abi.BatchedNmsStruct(batch, count, max_output, *(array.ctypes.data for array in arrays)), arrays
 
 
 @pytest.mark.parametrize(("batch", "count", "spare"), [(1, 300, 0), (2, 2100, 0), (2, 100, 3000), (1, 2048, 1)])
@@ -144,16 +141,30 @@ def test_batched_nms_equals_host(
 ) -> None:
     """In the workspace of a profile's largest sizes, which the call need not have."""
     call, arrays = nms_call(np.random.default_rng(count), batch, count, 50)
-    assert plugins.emulated_batched_nms(ctypes.byref(call), spare, count) == 0
-    expected_num, expected = reference(host.batched_nms, *arrays[:3], *arrays[3].tolist(), 50)
-    np.testing.assert_array_equal(arrays[4], expected_num)
-    np.testing.assert_array_equal(arrays[5], expected)
+    assert plugins.emulated_batched_nms(ctypes.byref(call), spare, -1, None, 0) == 0
+    expected_num, expected = reference(host.batched_nms, *arrays[:5], 50)
+    np.testing.assert_array_equal(arrays[5], expected_num)
+    np.testing.assert_array_equal(arrays[6], expected)
 
 
-def test_batched_nms_refuses_scores_that_do_not_fit_the_boxes(
-    plugins: ctypes.CDLL, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("misfit", "shape", "message"),
+    [
+        (0, (2, 10), "input boxes must be [B, N, 4], but it is [2, 10]"),
+        (0, (2, 10, 5), "input boxes must be [B, N, 4], but it is [2, 10, 5]"),
+        (1, (2, 9), "input scores must be [2, 10], as boxes are [2, 10, 4], but it is [2, 9]"),
+        (2, (3, 10), "input groups must be [2, 10], as boxes are [2, 10, 4], but it is [3, 10]"),
+        (3, (1,), "input iou_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [1]"),  # of format 1
+        (3, (1, 1), "input iou_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [1, 1]"),
+        (4, (2,), "input score_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [2]"),
+        (4, (2, 2), "input score_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [2, 2]"),
+    ],
+)
+def test_batched_nms_refuses_inputs_that_do_not_fit_the_boxes(
+    plugins: ctypes.CDLL, misfit: int, shape: tuple[int, ...], message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    call, arrays = nms_call(np.random.default_rng(0), 1, 10, 5)
-    assert plugins.emulated_batched_nms(ctypes.byref(call), 0, 9) != 0
-    assert "BatchedNMS: scores must be [1, 10], as boxes are, but are [1, 9]" in capfd.readouterr().err
-    assert (arrays[5] == 77).all()
+    call, arrays = nms_call(np.random.default_rng(0), 2, 10, 5)
+    sizes = (ctypes.c_int64 * len(shape))(*shape)
+    assert plugins.emulated_batched_nms(ctypes.byref(call), 0, misfit, sizes, len(shape)) == 1
+    assert f"BatchedNMS: {message}\n" in capfd.readouterr().err
+    assert (arrays[6] == 77).all()

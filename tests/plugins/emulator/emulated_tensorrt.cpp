@@ -119,19 +119,25 @@ extern "C" int32_t emulated_roi_align_type(const MaskrtRoiAlignAttributes* attri
 }
 
 // The workspace is that of a profile with one more image at most, and `spare` more boxes.
-// scores: how many scores an image has, which should be as many as boxes.
-extern "C" int32_t emulated_batched_nms(const MaskrtBatchedNms* call, int32_t spare, int32_t scores)
+// misfit: the number of an input that is described as having the shape `sizes` instead of its own; -1 for none.
+extern "C" int32_t emulated_batched_nms(
+    const MaskrtBatchedNms* call, int32_t spare, int32_t misfit, const int64_t* sizes, int32_t dimensions)
 {
     maskrt::BatchedNMS original(call->max_output);
     const std::unique_ptr<IPluginV3> plugin = reread(original);
     const int32_t batch = call->batch;
     const int32_t count = call->boxes_per_image;
     const TensorFormat linear = TensorFormat::kLINEAR;
-    const std::vector<PluginTensorDesc> tensors{describe(DataType::kFLOAT, linear, dims({batch, count, 4})),
-        describe(DataType::kFLOAT, linear, dims({batch, scores})), describe(DataType::kINT32, linear, dims({batch, count})),
-        describe(DataType::kFLOAT, linear, dims({1})), describe(DataType::kFLOAT, linear, dims({1})),
+    std::vector<PluginTensorDesc> tensors{describe(DataType::kFLOAT, linear, dims({batch, count, 4})),
+        describe(DataType::kFLOAT, linear, dims({batch, count})), describe(DataType::kINT32, linear, dims({batch, count})),
+        describe(DataType::kFLOAT, linear, dims({batch, 1})), describe(DataType::kFLOAT, linear, dims({batch, 1})),
         describe(DataType::kINT32, linear, dims({batch})),
         describe(DataType::kINT32, linear, dims({batch, call->max_output}))};
+    if (misfit >= 0) {
+        Dims& shape = tensors[static_cast<size_t>(misfit)].dims;
+        shape.nbDims = dimensions;
+        std::copy(sizes, sizes + dimensions, shape.d);
+    }
     if (!supports(*plugin, tensors, 5)) {
         return kUnsupported;
     }
