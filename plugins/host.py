@@ -116,7 +116,7 @@ def batched_nms(
     _check_array("score_threshold", score_threshold, np.float32, (boxes.shape[0], 1))
     if max_output < 1:
         raise ValueError(f"max_output must be at least 1, but is {max_output}")
-    boxes, scores, groups = (np.ascontiguousarray(array) for array in (boxes, scores, groups))
+    boxes, scores, groups = np.ascontiguousarray(boxes), np.ascontiguousarray(scores), np.ascontiguousarray(groups)
     iou_threshold, score_threshold = np.ascontiguousarray(iou_threshold), np.ascontiguousarray(score_threshold)
     num = np.empty(boxes.shape[0], np.int32)
     indices = np.empty((boxes.shape[0], max_output), np.int32)

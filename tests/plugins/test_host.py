@@ -341,21 +341,3 @@ def test_batched_nms_says_what_does_not_fit() -> None:
         host.batched_nms(boxes, scores[:, :2], groups, HALF, HALF, 1)
     with pytest.raises(ValueError, match="max_output must be at least 1"):
         host.batched_nms(boxes, scores, groups, HALF, HALF, 0)
-
-
-@pytest.mark.parametrize("name", ["iou_threshold", "score_threshold"])
-@pytest.mark.parametrize(
-    ("threshold", "given"),
-    [
-        (np.full(1, 0.5, np.float32), r"float32 of shape \(1,\)"),
-        (np.full((1, 1), 0.5, np.float32), r"float32 of shape \(1, 1\)"),
-        (np.full((2, 2), 0.5, np.float32), r"float32 of shape \(2, 2\)"),
-        (np.full((2, 1), 0.5), r"float64 of shape \(2, 1\)"),
-    ],
-)
-def test_batched_nms_takes_one_threshold_per_image(name: str, threshold: np.ndarray, given: str) -> None:
-    boxes, scores, groups = np.zeros((2, 3, 4), np.float32), np.zeros((2, 3), np.float32), np.zeros((2, 3), np.int32)
-    fit = np.full((2, 1), 0.5, np.float32)
-    thresholds = {"iou_threshold": fit, "score_threshold": fit, name: threshold}
-    with pytest.raises(ValueError, match=rf"{name} must be float32 of shape \(2, 1\), but is {given}"):
-        host.batched_nms(boxes, scores, groups, **thresholds, max_output=1)

@@ -73,3 +73,23 @@ def test_a_batch_equals_one_by_one_calls(nms: Nms, host_nms: Nms, batch: int, co
             expected_num, expected = single(*one, max_output)
             np.testing.assert_array_equal(num[image], expected_num[0], f"image {image}, seed {seed}")
             np.testing.assert_array_equal(indices[image], expected[0], f"image {image}, seed {seed}")
+
+
+@pytest.mark.parametrize("name", ["iou_threshold", "score_threshold"])
+@pytest.mark.parametrize(
+    ("threshold", "given"),
+    [
+        (np.full(1, 0.5, np.float32), r"float32 of shape \(1,\)"),
+        (np.full((1, 1), 0.5, np.float32), r"float32 of shape \(1, 1\)"),
+        (np.full((2, 2), 0.5, np.float32), r"float32 of shape \(2, 2\)"),
+        (np.full((2, 1), 0.5), r"float64 of shape \(2, 1\)"),
+    ],
+)
+def test_says_that_a_threshold_has_not_one_row_per_image(
+    nms: Nms, name: str, threshold: np.ndarray, given: str
+) -> None:
+    boxes, scores, groups = np.zeros((2, 3, 4), np.float32), np.zeros((2, 3), np.float32), np.zeros((2, 3), np.int32)
+    fit = np.full((2, 1), 0.5, np.float32)
+    thresholds = {"iou_threshold": fit, "score_threshold": fit, name: threshold}
+    with pytest.raises(ValueError, match=rf"{name} must be float32 of shape \(2, 1\), but is {given}"):
+        nms(boxes, scores, groups, *thresholds.values(), 1)
