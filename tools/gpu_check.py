@@ -1,13 +1,14 @@
 """What only a GPU can show, in one command: `make gpu-check`, `python -m maskrt.tools.gpu_check`.
 
-Builds the plugins for this machine's GPU, runs the tests of plugins and runtime that are marked `gpu`, and the kernel
-benchmarks, and writes one JSON file. Needs torch and torchvision with CUDA, ONNX, nvcc, CMake and pytest; TensorRT's
-headers are optional.
+Builds the plugins for this machine's GPU, runs all tests that are marked `gpu`, and the kernel benchmarks, and writes
+one JSON file. Needs torch and torchvision with CUDA, ONNX, OpenCV, nvcc, CMake and pytest; TensorRT's headers are
+optional.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
 import json
 import os
@@ -22,10 +23,11 @@ from maskrt.plugins import build, libraries
 NO_GPU = 3
 REPOSITORY = Path(__file__).resolve().parents[1]
 TESTS = REPOSITORY / "tests"
+MARK = "pytest.mark.gpu"
 
 
 def missing_gpu() -> str | None:
-    """Why nothing can be checked here, or None."""
+    """Say why nothing can be checked here, or None."""
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("torchvision") is None:
         return "torch and torchvision are needed to drive the GPU, and are not installed"
     import torch
@@ -36,7 +38,7 @@ def missing_gpu() -> str | None:
 
 
 def describe_machine() -> dict[str, Any]:
-    """The GPU and the software that drives it."""
+    """Describe the GPU and the software that drives it."""
     import torch
     import torchvision
 
@@ -55,14 +57,45 @@ def describe_machine() -> dict[str, Any]:
 
 
 def gpu_tests() -> list[Path]:
-    """What holds tests marked `gpu`. Other files of the runtime's tests import packages that a GPU machine may lack."""
-    runtime = sorted((TESTS / "runtime").rglob("test_*.py"))
-    return [TESTS / "plugins", *(file for file in runtime if "pytest.mark.gpu" in file.read_text(encoding="utf-8"))]
+    """Find the files with tests that are marked `gpu`, themselves or by a parameter of a shared fixture.
+
+    The files are read and not imported: those of other tests import packages that a GPU machine may lack.
+    """
+    found = set()
+    for folder in {file.parent for file in TESTS.rglob("test_*.py")}:
+        conftests = [above / "conftest.py" for above in (folder, *folder.parents) if above.is_relative_to(TESTS)]
+        fixtures = set().union(*(_marked_functions(file) for file in conftests if file.is_file()))
+        found |= {file for file in folder.glob("test_*.py") if _has_gpu_tests(file, fixtures)}
+    return sorted(found)
+
+
+def _marked_functions(file: Path) -> set[str]:
+    """Name the functions of a file that have the mark `gpu` in a decorator."""
+    functions = (node for node in ast.walk(_parse(file)) if isinstance(node, ast.FunctionDef))
+    return {function.name for function in functions if any(map(_is_marked, function.decorator_list))}
+
+
+def _has_gpu_tests(file: Path, fixtures: set[str]) -> bool:
+    """Tell whether a file of tests has the mark `gpu` in it, or takes one of the fixtures that are marked so."""
+    tree = _parse(file)
+    return _is_marked(tree) or any(isinstance(node, ast.arg) and node.arg in fixtures for node in ast.walk(tree))
+
+
+def _is_marked(tree: ast.AST) -> bool:
+    return any(isinstance(node, ast.Attribute) and ast.unparse(node) == MARK for node in ast.walk(tree))
+
+
+def _parse(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
 
 
 def run_tests(environment: dict[str, str]) -> dict[str, Any]:
-    """The tests marked `gpu`, their output shown as it comes: pytest's exit status and last line."""
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-v", "-p", "no:cacheprovider", *map(str, gpu_tests())]
+    """Run the tests marked `gpu`, their output shown as it comes, and return pytest's exit status and last line.
+
+    A file that cannot be imported counts as failed; the others are run all the same.
+    """
+    options = ("-m", "gpu", "-v", "-p", "no:cacheprovider", "--continue-on-collection-errors")
+    command = [sys.executable, "-m", "pytest", *options, *map(str, gpu_tests())]
     last = ""
     with subprocess.Popen(
         command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -75,7 +108,7 @@ def run_tests(environment: dict[str, str]) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns 0 when all tests passed, 3 where there is no GPU, 1 otherwise."""
+    """Run the command line and return 0 when all tests passed, 3 where there is no GPU, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="python -m maskrt.tools.gpu_check", description=__doc__)
     parser.add_argument("--output", type=Path, default=REPOSITORY / "out" / "gpu-check", help="default: out/gpu-check")
     options = parser.parse_args(arguments)
@@ -115,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _output(*command: str) -> str | None:
-    """The first line that a command prints, or None where it is missing or fails."""
+    """Return the first line that a command prints, or None where it is missing or fails."""
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Times of pre- and postprocessing on this machine's GPU, beside torchvision's in the same run. Part of `benchmark`."""
+"""Times of pre- and postprocessing: resizing frames onto a canvas, pasting masks as run lengths."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from maskrt.plugins import device
-from maskrt.tools.kernel_benchmark.timing import compare, random_boxes
+from maskrt.tools.kernel_benchmark.boxes import random_boxes
+from maskrt.tools.kernel_benchmark.timing import compare
 
 FRAME = (1080, 1920)
 INSTANCES = 100
@@ -18,7 +19,7 @@ IMAGES = {"1080p": (1080, 1920), "4k": (2160, 3840)}
 
 
 def run(generator: torch.Generator) -> dict[str, Any]:
-    """All benchmarks of this file, as `benchmark.run` returns them."""
+    """Run the benchmarks of this file; their results are like those of `kernels.run`."""
     resizing = {
         f"resize_pad_1080p_{name}_batch_{batch}": resize_pad(generator, dtype, batch)
         for name, dtype in (("uint8", torch.uint8), ("float32", torch.float32))
@@ -29,7 +30,7 @@ def run(generator: torch.Generator) -> dict[str, Any]:
 
 
 def resize_pad(generator: torch.Generator, dtype: torch.dtype, batch: int) -> dict[str, Any]:
-    """Raw 1080p frames to a canvas; torchvision's transform without its normalisation, which is the model's for us."""
+    """Time raw 1080p frames to a canvas; torchvision's transform without its normalisation, which is our model's."""
     frames = [
         torch.randint(0, 256, (*FRAME, 3), dtype=torch.uint8, device="cuda", generator=generator) for _ in range(batch)
     ]
@@ -58,7 +59,7 @@ def resize_pad(generator: torch.Generator, dtype: torch.dtype, batch: int) -> di
 
 
 def paste_rle(generator: torch.Generator, image_size: tuple[int, int]) -> dict[str, Any]:
-    """100 soft discs pasted and encoded; torchvision pastes and thresholds, and leaves the encoding to the CPU."""
+    """Time 100 soft discs, pasted and encoded; torchvision pastes and thresholds, and leaves encoding to the CPU."""
     boxes = random_boxes(generator, INSTANCES, image_size)
     position = torch.linspace(-0.5, 0.5, MASK_SIZE, device="cuda")
     radius = torch.rand(INSTANCES, 1, 1, device="cuda", generator=generator) * 0.4 + 0.1

@@ -1,4 +1,4 @@
-"""Kernel times on this machine's GPU, beside torchvision's in the same run. Used by `gpu_check`; needs torch."""
+"""Times of RoIAlign and NMS, and of all else that the package times: `run` is what `gpu_check` calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torchvision.ops import MultiScaleRoIAlign, batched_nms
 from maskrt.plugins import device
 from maskrt.plugins.attributes import RoiAlignAttributes
 from maskrt.tools.kernel_benchmark import images
-from maskrt.tools.kernel_benchmark.timing import compare, random_boxes, time_eager
+from maskrt.tools.kernel_benchmark.boxes import random_boxes
+from maskrt.tools.kernel_benchmark.timing import compare, time_eager
 
 CANVAS = (800, 1344)
 SCALES = (0.25, 0.125, 0.0625, 0.03125)
@@ -22,7 +23,11 @@ FEATURE_SETS = 4  # used in turn, so that no call finds its features in the cach
 
 
 def run() -> dict[str, Any]:
-    """All benchmarks: medians in microseconds, and ratios. "eager" calls from Python, "graph" replays a CUDA graph."""
+    """Run all benchmarks.
+
+    Returns:
+        Medians in microseconds, and ratios. "eager" calls from Python, "graph" replays a CUDA graph.
+    """
     generator = torch.Generator("cuda").manual_seed(0)
     return {
         "copy_gb_per_s": copy_bandwidth() / 1e9,
@@ -34,14 +39,14 @@ def run() -> dict[str, Any]:
 
 
 def copy_bandwidth() -> float:
-    """Bytes read and written per second by a copy of 1 GiB within the GPU's memory."""
+    """Return the bytes read and written per second by a copy of 1 GiB within the GPU's memory."""
     source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     return 2 * source.numel() / (time_eager(lambda: target.copy_(source)) * 1e-6)
 
 
 def roi_align(generator: torch.Generator) -> dict[str, Any]:
-    """1000 RoIs x 256 channels x 7x7 from P2–P5 of an 800x1344 image in float16 channels-last, cold cache."""
+    """Time 1000 RoIs x 256 channels x 7x7 from P2–P5 of an 800x1344 image in float16 channels-last, cold cache."""
     sets = [
         [
             torch.randn(1, CHANNELS, int(CANVAS[0] * s), int(CANVAS[1] * s), device="cuda", generator=generator)
@@ -86,7 +91,7 @@ def roi_align(generator: torch.Generator) -> dict[str, Any]:
 
 
 def touched_pixels(rois: torch.Tensor) -> int:
-    """Feature pixels, over all levels, that any RoI's samples touch: those with a gradient."""
+    """Count the feature pixels, over all levels, that any RoI's samples touch: those with a gradient."""
     features = {
         str(i): torch.zeros(1, 1, int(CANVAS[0] * s), int(CANVAS[1] * s), device="cuda", requires_grad=True)
         for i, s in enumerate(SCALES)
@@ -96,7 +101,7 @@ def touched_pixels(rois: torch.Tensor) -> int:
 
 
 def nms_of_proposals(generator: torch.Generator) -> dict[str, Any]:
-    """A region proposal network's step: 5 levels x 1000 proposals, IoU 0.7, the best 1000."""
+    """Time a region proposal network's step: 5 levels x 1000 proposals, IoU 0.7, the best 1000."""
     boxes, scores = random_boxes(generator, 5000, CANVAS), torch.rand(5000, device="cuda", generator=generator)
     groups = torch.arange(5000, device="cuda", dtype=torch.int32) // 1000
     wide = groups.long()
@@ -104,7 +109,7 @@ def nms_of_proposals(generator: torch.Generator) -> dict[str, Any]:
 
 
 def nms_of_detections(generator: torch.Generator) -> dict[str, Any]:
-    """A detector's last step: 1000 proposals x 90 classes, score above 0.05, IoU 0.5, the best 100."""
+    """Time a detector's last step: 1000 proposals x 90 classes, score above 0.05, IoU 0.5, the best 100."""
     boxes = random_boxes(generator, 90_000, CANVAS)
     scores = torch.rand(90_000, device="cuda", generator=generator) ** 30  # about one in ten is a candidate
     groups = torch.arange(90_000, device="cuda", dtype=torch.int32) % 90
@@ -126,12 +131,12 @@ def nms(
     max_output: int,
     theirs: Callable[[], torch.Tensor],
 ) -> dict[str, Any]:
-    """Ours and theirs on one image."""
+    """Time ours and theirs on one image, and compare what they keep."""
     num = torch.empty(1, dtype=torch.int32, device="cuda")
     indices = torch.empty(1, max_output, dtype=torch.int32, device="cuda")
     workspace_bytes = device.batched_nms_workspace_bytes(1, boxes.shape[0], max_output)
     workspace = torch.empty(workspace_bytes, dtype=torch.uint8, device="cuda")
-    iou, score = (torch.tensor([value], device="cuda") for value in (iou_threshold, score_threshold))
+    iou, score = (torch.tensor([[value]], device="cuda") for value in (iou_threshold, score_threshold))
 
     def ours() -> None:
         stream = torch.cuda.current_stream().cuda_stream

@@ -1,4 +1,4 @@
-"""Timing calls on a GPU, and the boxes to call with. Needs torch."""
+"""Timing calls on a GPU."""
 
 from __future__ import annotations
 
@@ -12,24 +12,14 @@ REPEATS = 50
 WARM_UPS = 10
 
 
-def random_boxes(generator: torch.Generator, count: int, image_size: tuple[int, int]) -> torch.Tensor:
-    """[count, 4] float32 xyxy inside the image, sides of 16 to 870 pixels (the image's at most), small ones more often.
-
-    Args:
-        image_size: (height, width).
-    """
-    size = 16 * torch.exp(torch.rand(count, 2, device="cuda", generator=generator) * 4)
-    limit = torch.tensor(image_size[::-1], device="cuda")
-    size = torch.minimum(size, limit)
-    start = torch.rand(count, 2, device="cuda", generator=generator) * (limit - size)
-    return torch.cat([start, start + size], 1)
-
-
 def compare(ours: Callable[[], Any], theirs: Callable[[], Any], calls: int) -> dict[str, Any]:
-    """Median microseconds of one of the `calls` calls that each function makes, and how many times faster ours is.
+    """Time both functions, each of which makes `calls` calls, and say how many times faster ours is.
 
     torchvision's operators read sizes back to the host, so that no CUDA graph can hold them. It is not tried: a capture
     that fails leaves torch's allocator in the middle of it.
+
+    Returns:
+        Medians in microseconds, of one call, and their ratios.
     """
     eager, theirs_eager, graph = time_eager(ours) / calls, time_eager(theirs) / calls, time_graph(ours) / calls
     return {
@@ -42,7 +32,7 @@ def compare(ours: Callable[[], Any], theirs: Callable[[], Any], calls: int) -> d
 
 
 def time_eager(function: Callable[[], Any]) -> float:
-    """Median microseconds of a call, by CUDA events around it."""
+    """Return the median microseconds of a call, by CUDA events around it."""
     for _ in range(WARM_UPS):
         function()
     times = []
@@ -57,7 +47,7 @@ def time_eager(function: Callable[[], Any]) -> float:
 
 
 def time_graph(function: Callable[[], Any]) -> float:
-    """The same for a replay of its CUDA graph."""
+    """Return the same for a replay of its CUDA graph."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         function()
