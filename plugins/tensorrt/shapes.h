@@ -1,4 +1,4 @@
-// The shapes of tensors as TensorRT gives them, compared and written out. A size that is not known before run time is -1.
+// Shapes of tensors as TensorRT gives them, compared and written out. A size not known before run time is -1.
 #pragma once
 
 #include <NvInferRuntime.h>
