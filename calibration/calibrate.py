@@ -20,6 +20,7 @@ from maskrt.calibration.images import LEAST_COUNT, SENSIBLE_COUNT, ImageSample
 from maskrt.calibration.layers import Layer
 from maskrt.calibration.thresholds import Method, ThresholdCollector
 from maskrt.contract.metadata import ModelMetadata
+from maskrt.contract.tensors import IMAGES, make_feed
 from maskrt.errors import ArgumentError, ModelError
 from maskrt.runtime.inference.progress import Progress
 from maskrt.runtime.transforms.canvas import make_batch
@@ -105,16 +106,11 @@ def model_inputs(
     model: onnx.ModelProto, metadata: ModelMetadata, sample: ImageSample, left_out: Callable[[str], object]
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields the model's inputs by name for each image; for one that cannot be read, `left_out` gets a sentence."""
-    (images,) = (value for value in model.graph.input if value.name == "images")
+    (images,) = (value for value in model.graph.input if value.name == IMAGES)
     dtype = helper.tensor_dtype_to_np_dtype(images.type.tensor_type.elem_type)
     for image in sample.read(left_out):
-        batch = make_batch([image], metadata, dtype)
-        yield {
-            "images": batch.canvas,
-            "image_sizes": batch.image_sizes,
-            "score_threshold": np.array([metadata.score_threshold], np.float32),
-            "nms_threshold": np.array([metadata.nms_threshold], np.float32),
-        }
+        batch = make_batch([image], metadata.pipeline, dtype)
+        yield make_feed(batch.canvas, batch.image_sizes, metadata.score_threshold, metadata.nms_threshold)
 
 
 def _add(collector: ThresholdCollector, name: str, values: np.ndarray, rois: np.ndarray | None) -> None:

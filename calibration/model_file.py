@@ -9,13 +9,12 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from maskrt.contract.metadata import ModelMetadata, parse_metadata
+from maskrt.contract.metadata import PREFIX, ModelMetadata, parse_metadata
+from maskrt.contract.precision import SOURCE_PRECISION
 from maskrt.contract.seal import SEAL, read_metadata_properties
+from maskrt.contract.tensors import DOMAIN
 from maskrt.errors import MaskrtError, ModelError
 from maskrt.files import write_in_one_step
-
-DOMAIN = "maskrt"
-"""Domain of the operators that become TensorRT plugins."""
 
 
 def load_exported(path: Path) -> tuple[onnx.ModelProto, ModelMetadata]:
@@ -25,7 +24,7 @@ def load_exported(path: Path) -> tuple[onnx.ModelProto, ModelMetadata]:
         ModelError: the file is missing, damaged, not exported by maskrt, or of lower precision already.
     """
     metadata = parse_metadata(read_metadata_properties(path), str(path))
-    if metadata.precision != "fp32":
+    if metadata.precision != SOURCE_PRECISION:
         raise ModelError(
             f"{path} is of precision {metadata.precision} already. Give the fp32 file that it was made from; "
             "`maskrt-export` writes one."
@@ -65,9 +64,9 @@ def remove_seal(model: onnx.ModelProto) -> None:
 
 
 def set_metadata(model: onnx.ModelProto, **values: object) -> None:
-    """Sets entries `maskrt.*` of the model's metadata, each to a value as JSON."""
+    """Set entries `maskrt.*` of the model's metadata, each to a value as JSON."""
     properties = {entry.key: entry.value for entry in model.metadata_props}
-    properties.update({f"maskrt.{key}": json.dumps(value) for key, value in values.items()})
+    properties.update({f"{PREFIX}{key}": json.dumps(value) for key, value in values.items()})
     onnx.helper.set_model_props(model, properties)
 
 

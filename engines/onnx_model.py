@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,20 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskrt.contract.manifest import sha256_of
-from maskrt.contract.metadata import ModelMetadata, parse_metadata
+from maskrt.contract.metadata import ModelMetadata, parse_metadata, read_properties
+from maskrt.contract.precision import PRECISIONS
 from maskrt.contract.seal import read_metadata_properties
+from maskrt.contract.tensors import DOMAIN, IMAGES
 from maskrt.errors import DependencyError, ModelError
 
 if TYPE_CHECKING:
     import onnx
-
-DOMAIN = "maskrt"
-"""Domain of the operators that become plugin layers."""
-
-PRECISIONS = ("fp32", "fp16", "int8", "fp8")
-
-LIMITS = (1024, 16384, 16384)
-"""The largest batch, height and width of a canvas that the exporter declares the model for."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,7 @@ def read_onnx_model(path: Path) -> OnnxModel:
         )
     graph = _load(path).graph
     custom_nodes = Counter(node.op_type for node in graph.node if node.domain == DOMAIN)
-    if "images" not in {tensor.name for tensor in graph.input} or not custom_nodes:
+    if IMAGES not in {tensor.name for tensor in graph.input} or not custom_nodes:
         raise ModelError(
             f"{path} is damaged: it is not a graph that maskrt exports. Export it again with `maskrt-export`."
         )
@@ -70,9 +63,7 @@ def read_onnx_model(path: Path) -> OnnxModel:
         path=path,
         sha256=sha256_of(path),
         metadata=metadata,
-        properties={
-            key.removeprefix("maskrt."): json.loads(text) for key, text in strings.items() if key.startswith("maskrt.")
-        },
+        properties=read_properties(strings, str(path)),
         custom_nodes=dict(sorted(custom_nodes.items())),
         weights_bytes=sum(tensor.ByteSize() for tensor in graph.initializer),
     )

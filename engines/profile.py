@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from maskrt.contract.manifest import Profile
 from maskrt.contract.metadata import ModelMetadata
-from maskrt.engines.onnx_model import LIMITS
+from maskrt.contract.tensors import LIMITS
 from maskrt.engines.targets import Target
 from maskrt.errors import ArgumentError
 
@@ -52,11 +52,12 @@ def make_profile(
     Raises:
         ArgumentError: the model cannot take it; the message says which number is wrong.
     """
-    divisor = metadata.size_divisor
+    divisor = metadata.pipeline.size_divisor
     for point, canvas in (("min", minimum), ("opt", optimum), ("max", maximum)):
         if canvas is not None:
             _check_canvas(point, canvas, divisor)
-    short, long = (-(-size // divisor) * divisor for size in (metadata.min_size, metadata.max_size))
+    policy = metadata.pipeline.resize
+    short, long = (-(-size // divisor) * divisor for size in (policy.min_size, policy.max_size))
     largest = maximum or _elementwise(max, (target.max_batch, long, long), optimum, minimum)
     smallest = minimum or _elementwise(min, (1, divisor, divisor), optimum, largest)
     tuned = optimum or _elementwise(min, _elementwise(max, (1, min(short, long), long), smallest), largest)

@@ -25,7 +25,7 @@ import onnx
 from maskrt.command import positive
 from maskrt.contract.metadata import parse_metadata
 from maskrt.contract.seal import read_metadata_properties
-from maskrt.contract.tensors import round_down_to_float32
+from maskrt.contract.tensors import IMAGES, make_feed
 from maskrt.errors import ArgumentError
 from maskrt.runtime import read_image
 from maskrt.runtime.inference.sources import find_images
@@ -43,16 +43,11 @@ def load_data() -> Iterator[dict[str, np.ndarray]]:
         raise ArgumentError("Set MASKRT_MODEL to the ONNX file that Polygraphy runs.")
     metadata = parse_metadata(read_metadata_properties(path), str(path))
     graph = onnx.load(path, load_external_data=False).graph
-    (images,) = (value for value in graph.input if value.name == "images")
+    (images,) = (value for value in graph.input if value.name == IMAGES)
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(images.type.tensor_type.elem_type))
     for image in _images(_count()):
-        batch = make_batch([image], metadata, dtype)
-        yield {
-            "images": batch.canvas,
-            "image_sizes": batch.image_sizes,
-            "score_threshold": np.array([metadata.score_threshold], np.float32),
-            "nms_threshold": np.array([round_down_to_float32(metadata.nms_threshold)]),
-        }
+        batch = make_batch([image], metadata.pipeline, dtype)
+        yield make_feed(batch.canvas, batch.image_sizes, metadata.score_threshold, metadata.nms_threshold)
 
 
 def _count() -> int:

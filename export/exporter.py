@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import json
 import logging
 import os
 import warnings
@@ -19,8 +18,11 @@ from torch import nn
 from torchvision.models.detection import FasterRCNN
 
 from maskrt import __version__
-from maskrt.contract.metadata import FORMAT
+from maskrt.contract.metadata import ModelMetadata, Output
+from maskrt.contract.pipeline import Boxes, Paste, Pipeline, Resize
+from maskrt.contract.precision import SOURCE_PRECISION
 from maskrt.contract.seal import sealed
+from maskrt.contract.tensors import DETECTION_OUTPUTS, DOMAIN, INPUTS, LIMITS, MASKS
 from maskrt.errors import ArgumentError
 from maskrt.export import functions
 from maskrt.export.families.torchvision.support import (
@@ -72,7 +74,7 @@ def export_onnx(
     with torch.no_grad():
         graph = _inference_graph(model)
         proto = _to_onnx(graph, IMAGES_DTYPES[input_type])
-    _finish(proto, graph, _metadata(model, names, weights))
+    _finish(proto, graph, _metadata(model, names, weights, proto))
     onnx.checker.check_model(proto, full_check=True)
     target = Path(path)
     write_in_one_step(target, sealed(proto.SerializeToString(deterministic=True)))
@@ -150,14 +152,16 @@ def _to_onnx(graph: InferenceGraph, images_dtype: torch.dtype) -> onnx.ModelProt
     inputs = (
         torch.zeros(2, height, width, 3, dtype=images_dtype),
         torch.tensor([[height, width], [height - 5, width - 7]], dtype=torch.int32),
-        torch.tensor([0.05]),
-        torch.tensor([0.5]),
+        torch.full((2, 1), 0.05),
+        torch.full((2, 1), 0.5),
     )
-    batch = torch.export.Dim("batch", min=1, max=1024)
+    batch = torch.export.Dim("batch", min=1, max=LIMITS[0])
     canvas = {
-        axis: SIZE_DIVISOR * torch.export.Dim(name, min=1, max=512) for axis, name in ((1, "rows"), (2, "columns"))
+        axis: SIZE_DIVISOR * torch.export.Dim(name, min=1, max=LIMITS[axis] // SIZE_DIVISOR)
+        for axis, name in ((1, "rows"), (2, "columns"))
+        for axis, name in ((1, "rows"), (2, "columns"))
     }
-    outputs = ["num_detections", "boxes", "scores", "labels", *(["masks"] if graph.has_masks else [])]
+    outputs = [*DETECTION_OUTPUTS, *([MASKS] if graph.has_masks else [])]
     try:
         with _quietly():
             program = torch.onnx.export(
@@ -166,9 +170,9 @@ def _to_onnx(graph: InferenceGraph, images_dtype: torch.dtype) -> onnx.ModelProt
                 dynamo=True,
                 verbose=False,
                 opset_version=functions.OPSET,
-                input_names=["images", "image_sizes", "score_threshold", "nms_threshold"],
+                input_names=list(INPUTS),
                 output_names=outputs,
-                dynamic_shapes=({0: batch, **canvas}, {0: batch}, None, None),
+                dynamic_shapes=({0: batch, **canvas}, {0: batch}, {0: batch}, {0: batch}),
                 external_data=False,
             )
     except torch.onnx.OnnxExporterError as error:
@@ -178,26 +182,34 @@ def _to_onnx(graph: InferenceGraph, images_dtype: torch.dtype) -> onnx.ModelProt
     return program.model_proto
 
 
-def _metadata(model: FasterRCNN, class_names: list[str], weights: str) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "version": __version__,
-        "model_family": "torchvision.MaskRCNN" if model.roi_heads.has_mask() else "torchvision.FasterRCNN",
-        "class_names": class_names,
-        "min_size": int(model.transform.min_size[-1]),
-        "max_size": int(model.transform.max_size),
-        "size_divisor": SIZE_DIVISOR,
-        "image_mean": [float(value) for value in model.transform.image_mean],
-        "image_std": [float(value) for value in model.transform.image_std],
-        "score_threshold": float(model.roi_heads.score_thresh),
-        "nms_threshold": float(model.roi_heads.nms_thresh),
-        "detections_per_image": int(model.roi_heads.detections_per_img),
-        "weights_sha256": weights,
-        "precision": "fp32",
-    }
+def _metadata(model: FasterRCNN, class_names: list[str], weights: str, proto: onnx.ModelProto) -> ModelMetadata:
+    heads, transform = model.roi_heads, model.transform
+    return ModelMetadata(
+        version=__version__,
+        model_family="torchvision.MaskRCNN" if heads.has_mask() else "torchvision.FasterRCNN",
+        class_names=tuple(class_names),
+        pipeline=Pipeline(
+            resize=Resize("floor", "bilinear", int(transform.min_size[-1]), int(transform.max_size)),
+            size_divisor=SIZE_DIVISOR,
+            boxes=Boxes(clip=False, drop_empty=False),
+            paste=Paste("integer_box", 0.5),
+        ),
+        outputs=tuple(
+            Output(value.name, "mask_probabilities", tuple(d.dim_value for d in value.type.tensor_type.shape.dim[2:]))
+            for value in proto.graph.output
+            if value.name == MASKS
+        ),
+        image_mean=tuple(map(float, transform.image_mean)),
+        image_std=tuple(map(float, transform.image_std)),
+        score_threshold=float(heads.score_thresh),
+        nms_threshold=float(heads.nms_thresh),
+        detections_per_image=int(heads.detections_per_img),
+        weights_sha256=weights,
+        precision=SOURCE_PRECISION,
+    )
 
 
-def _finish(proto: onnx.ModelProto, graph: InferenceGraph, metadata: dict[str, Any]) -> None:
+def _finish(proto: onnx.ModelProto, graph: InferenceGraph, metadata: ModelMetadata) -> None:
     """Adds the functions and the metadata; removes what names the machine that exported."""
     proto.producer_name, proto.producer_version = "maskrt", __version__
     proto.doc_string = proto.graph.doc_string = ""
@@ -214,8 +226,8 @@ def _finish(proto: onnx.ModelProto, graph: InferenceGraph, metadata: dict[str, A
     proto.functions.append(functions.batched_nms())
     proto.functions.append(functions.multilevel_roi_align(graph.pooled_levels))
     imported = {entry.domain: entry for entry in proto.opset_import}
-    for domain in set(imported) - {"", functions.DOMAIN}:
+    for domain in set(imported) - {"", DOMAIN}:
         proto.opset_import.remove(imported[domain])
-    if functions.DOMAIN not in imported:
-        proto.opset_import.add(domain=functions.DOMAIN, version=1)
-    onnx.helper.set_model_props(proto, {f"maskrt.{key}": json.dumps(value) for key, value in metadata.items()})
+    if DOMAIN not in imported:
+        proto.opset_import.add(domain=DOMAIN, version=1)
+    onnx.helper.set_model_props(proto, metadata.to_properties())

@@ -12,15 +12,17 @@ from __future__ import annotations
 import onnx
 from onnx import parser
 
-DOMAIN = "maskrt"
-"""Domain of the custom operators."""
+from maskrt.contract.tensors import DOMAIN
 
 OPSET = 20
 """Version of the standard operators in the exported file."""
 
 
 def batched_nms() -> onnx.FunctionProto:
-    """`BatchedNMS`: boxes above the score threshold, sorted, one class channel per group, then NonMaxSuppression."""
+    """`BatchedNMS`: boxes above the score threshold, sorted; then NonMaxSuppression with a class channel per group.
+
+    Image by image, because NonMaxSuppression takes one IoU threshold and each image has its own.
+    """
     return parser.parse_function(
         f"""
         <opset_import: ["" : {OPSET}], domain: "{DOMAIN}">
@@ -29,7 +31,11 @@ def batched_nms() -> onnx.FunctionProto:
         {{
             zero = Constant <value_ints: ints = [0]> ()
             one = Constant <value_ints: ints = [1]> ()
+            two = Constant <value_ints: ints = [2]> ()
+            three = Constant <value_ints: ints = [3]> ()
             minus = Constant <value_ints: ints = [-1]> ()
+            zero64 = Constant <value: tensor = int64 {{0}}> ()
+            one64 = Constant <value: tensor = int64 {{1}}> ()
             k = Constant <value_int: int = @max_output> ()
             k1 = Unsqueeze (k, zero)
             nothing = Constant <value: tensor = float {{-3.4e38}}> ()
@@ -39,45 +45,47 @@ def batched_nms() -> onnx.FunctionProto:
             counts = ReduceSum <keepdims: int = 0> (above_int, one)
             most = ReduceMax <keepdims: int = 1> (counts, zero)
             m = Max (most, one)
-
             candidates = Where (above, scores, nothing)
             top_scores, top_index = TopK <axis: int = 1> (candidates, m)
             top_index_column = Unsqueeze (top_index, minus)
             top_boxes = GatherND <batch_dims: int = 1> (boxes, top_index_column)
             top_groups = GatherElements <axis: int = 1> (groups, top_index)
-            valid = Greater (top_scores, score_threshold)
 
-            group_row = Unsqueeze (top_groups, one)
             zero_scalar = Constant <value: tensor = int32 {{0}}> ()
             one_scalar = Constant <value: tensor = int32 {{1}}> ()
             last_group = ReduceMax <keepdims: int = 0> (groups)
             num_groups = Add (last_group, one_scalar)
             group_range = Range (zero_scalar, num_groups, one_scalar)
             group_column = Unsqueeze (group_range, one)
-            member = Equal (group_row, group_column)
-            valid_row = Unsqueeze (valid, one)
-            member_valid = And (member, valid_row)
-            score_row = Unsqueeze (top_scores, one)
-            group_scores = Where (member_valid, score_row, nothing)
-            selected = NonMaxSuppression (top_boxes, group_scores, k1, iou_threshold, score_threshold)
-
-            two = Constant <value_ints: ints = [2]> ()
-            three = Constant <value_ints: ints = [3]> ()
-            image = Slice (selected, zero, one, one)
-            rank = Slice (selected, two, three, one)
-            cell = Concat <axis: int = 1> (image, rank)
-            shape = Shape (top_scores)
-            blank = Expand (zero, shape)
             m_scalar = Squeeze (m, zero)
-            zero64 = Constant <value: tensor = int64 {{0}}> ()
-            one64 = Constant <value: tensor = int64 {{1}}> ()
             ranks = Range (zero64, m_scalar, one64)
             priority = Sub (m, ranks)
-            priority_all = Add (blank, priority)
-            updates = GatherND (priority_all, cell)
-            kept = ScatterND (blank, cell, updates)
+            blank = Expand (zero, m)
 
+            shape = Shape (top_scores)
             batch = Slice (shape, zero, one, zero)
+            batch_scalar = Squeeze (batch, zero)
+            true = Constant <value: tensor = bool {{1}}> ()
+            kept = Loop (batch_scalar, true) <body: graph = of_an_image (int64 image, bool go_on)
+                => (bool still, int64[m] image_kept) {{
+                still = Identity (go_on)
+                image_1 = Unsqueeze (image, zero)
+                image_boxes = Gather (top_boxes, image_1)
+                image_scores = Gather (top_scores, image_1)
+                image_groups = Gather (top_groups, image_1)
+                image_iou = Gather (iou_threshold, image)
+                image_threshold = Gather (score_threshold, image)
+                group_row = Unsqueeze (image_groups, one)
+                member = Equal (group_row, group_column)
+                score_row = Unsqueeze (image_scores, one)
+                group_scores = Where (member, score_row, nothing)
+                selected = NonMaxSuppression (image_boxes, group_scores, k1, image_iou, image_threshold)
+                rank_column = Slice (selected, two, three, one)
+                rank = Squeeze (rank_column, one)
+                chosen = Gather (priority, rank)
+                image_kept = ScatterElements (blank, rank, chosen)
+            }}>
+
             padding_shape = Concat <axis: int = 0> (batch, k1)
             padding = Expand (zero, padding_shape)
             kept_padded = Concat <axis: int = 1> (kept, padding)

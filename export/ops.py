@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms, roi_align
 
-from maskrt.export.functions import DOMAIN
+from maskrt.contract.tensors import DOMAIN
 
 _PLUGIN_ATTRIBUTES = {"plugin_version": "1", "plugin_namespace": ""}
 """Without these TensorRT's parser would expand the function instead of taking the plugin."""
@@ -93,7 +93,7 @@ def batched_nms(
         boxes: `[B,N,4]` float32 xyxy.
         scores: `[B,N]` float32; only boxes with a score above `score_threshold` are candidates.
         groups: `[B,N]` int32; a box suppresses boxes of its own group only.
-        iou_threshold, score_threshold: `[1]` float32.
+        iou_threshold, score_threshold: `[B,1]` float32, of each image.
         max_output: K, how many boxes are kept at the most.
 
     Returns:
@@ -113,11 +113,11 @@ def batched_nms(
     indices = boxes.new_full((boxes.shape[0], max_output), -1, dtype=torch.int32)
     num = boxes.new_zeros(boxes.shape[0], dtype=torch.int32)
     for image in range(boxes.shape[0]):
-        above = torch.where(scores[image] > score_threshold)[0]
+        above = torch.where(scores[image] > score_threshold[image])[0]
         kept = torch.zeros_like(scores[image], dtype=torch.bool)
         for group in groups[image, above].unique():
             member = above[groups[image, above] == group]
-            kept[member[nms(boxes[image, member], scores[image, member], float(iou_threshold))]] = True
+            kept[member[nms(boxes[image, member], scores[image, member], float(iou_threshold[image]))]] = True
         survivors = torch.where(kept)[0]
         order = torch.sort(scores[image, survivors], descending=True, stable=True).indices[:max_output]
         num[image] = len(order)

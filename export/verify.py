@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torchvision.models.detection import FasterRCNN
 
-from maskrt.contract.tensors import round_down_to_float32
+from maskrt.contract.tensors import make_feed
 from maskrt.errors import DependencyError, MaskrtError
 from maskrt.evaluation.metrics.match import Detections, match_detections
 from maskrt.export.rcnn.graph import SIZE_DIVISOR
@@ -141,15 +141,7 @@ def _run_onnx(path: Path, images: list[np.ndarray], score_threshold: float, nms_
     for row, image in zip(canvas, images, strict=True):
         row[: image.shape[0], : image.shape[1]] = image
     names = [output.name for output in session.get_outputs()]
-    values = session.run(
-        names,
-        {
-            "images": canvas,
-            "image_sizes": sizes,
-            "score_threshold": np.array([score_threshold], np.float32),
-            "nms_threshold": np.array([round_down_to_float32(nms_threshold)], np.float32),
-        },
-    )
+    values = session.run(names, make_feed(canvas, sizes, score_threshold, nms_threshold))
     outputs = dict(zip(names, values, strict=True))
     return [
         Detections(

@@ -8,7 +8,7 @@ from typing import overload
 import numpy as np
 
 from maskrt.contract.metadata import ModelMetadata
-from maskrt.contract.tensors import round_down_to_float32
+from maskrt.contract.tensors import MASKS, Threshold, check_threshold, make_feed
 from maskrt.errors import ArgumentError, MaskrtError, ModelError
 from maskrt.runtime.backends.base import Detections, open_backend
 from maskrt.runtime.cuda.arrays import is_device_array
@@ -79,22 +79,22 @@ class Segmenter:
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is an image, never a sequence of them
-        self, images: ImageLike, *, score_threshold: float | None = None, nms_threshold: float | None = None
+        self, images: ImageLike, *, score_threshold: Threshold | None = None, nms_threshold: Threshold | None = None
     ) -> Instances: ...
     @overload
     def predict(
         self,
         images: Sequence[ImageLike],
         *,
-        score_threshold: float | None = None,
-        nms_threshold: float | None = None,
+        score_threshold: Threshold | None = None,
+        nms_threshold: Threshold | None = None,
     ) -> list[Instances]: ...
     def predict(
         self,
         images: ImageLike | Sequence[ImageLike],
         *,
-        score_threshold: float | None = None,
-        nms_threshold: float | None = None,
+        score_threshold: Threshold | None = None,
+        nms_threshold: Threshold | None = None,
     ) -> Instances | list[Instances]:
         """Find the instances in one image, or in several as one batch.
 
@@ -102,9 +102,10 @@ class Segmenter:
             images: a uint8 RGB array [H, W, 3], the path of an image file, or a sequence of these. Sizes may
                 differ: as in torchvision, smaller images of a batch are padded to the largest. TensorRT engines take
                 arrays on the GPU, too (see `device_arrays`), and read them there.
-            score_threshold: only instances with a higher score, 0 to 1. None: the source model's.
+            score_threshold: only instances with a higher score, 0 to 1. One for all images, or one for each. None: the
+                source model's.
             nms_threshold: of two boxes of a class that overlap by more than this IoU, 0 to 1, only the better
-                one stays. None: the source model's.
+                one stays. One for all images, or one for each. None: the source model's.
 
         Returns:
             `Instances` for one image, a list of them for a sequence.
@@ -146,7 +147,7 @@ class Segmenter:
         Args:
             images: as for `predict`, any number of them; may be a generator.
             batch_size: how many images the model sees at once.
-            score_threshold, nms_threshold: as for `predict`.
+            score_threshold, nms_threshold: as for `predict`, one for all images.
 
         Yields:
             For each image, in order, what `predict` returns; or, where `predict` would raise a `MaskrtError` because
@@ -163,8 +164,8 @@ class Segmenter:
             raise ArgumentError(f"batch_size should be at least 1, but is {batch_size}.")
         stages = BatchStages(
             self,
-            score_threshold=_threshold("score_threshold", score_threshold, self.metadata.score_threshold),
-            nms_threshold=_threshold("nms_threshold", nms_threshold, self.metadata.nms_threshold),
+            score_threshold=_one_for_all("score_threshold", score_threshold, self.metadata.score_threshold),
+            nms_threshold=_one_for_all("nms_threshold", nms_threshold, self.metadata.nms_threshold),
             stopwatch=Stopwatch(),
         ).stages()
         return _results(run_pipeline(in_batches(map(Job, images), batch_size), stages))
@@ -180,22 +181,16 @@ class Segmenter:
 
         TensorRT engines resize on the GPU, with the same result: there this stage only says how the images will lie.
         """
-        return make_batch(images, self.metadata, self.input_dtype, resize=not self._backend.resizes)
+        return make_batch(images, self.metadata.pipeline, self.input_dtype, resize=not self._backend.resizes)
 
     def infer(
-        self, batch: Batch, *, score_threshold: float | None = None, nms_threshold: float | None = None
+        self, batch: Batch, *, score_threshold: Threshold | None = None, nms_threshold: Threshold | None = None
     ) -> Detections:
         """Run the model on a batch. The second stage of `predict`; same thresholds, same errors."""
-        score = _threshold("score_threshold", score_threshold, self.metadata.score_threshold)
-        nms = _threshold("nms_threshold", nms_threshold, self.metadata.nms_threshold)
-        # Scores are compared in float32 by torchvision. IoUs are float32 there too, but compared with the
-        # float64 threshold, which the largest float32 below it reproduces.
-        return self._backend.run(
-            batch.frames if self._backend.resizes else batch.canvas,
-            batch.image_sizes,
-            np.array([score], dtype=np.float32),
-            np.array([round_down_to_float32(nms)]),
-        )
+        score = check_threshold("score_threshold", score_threshold, self.metadata.score_threshold)
+        nms = check_threshold("nms_threshold", nms_threshold, self.metadata.nms_threshold)
+        images = batch.frames if self._backend.resizes else batch.canvas
+        return self._backend.run(make_feed(images, batch.image_sizes, score, nms))
 
     def postprocess(self, detections: Detections, batch: Batch) -> list[Instances]:
         """Bring detections back to the original images. The last stage of `predict`.
@@ -204,6 +199,7 @@ class Segmenter:
             ModelError: the detections are none that a sound model gives.
         """
         results = []
+        masks = detections.others.get(MASKS)
         for i, (size, original_size) in enumerate(zip(batch.image_sizes, batch.original_sizes, strict=True)):
             number = int(detections.num_detections[i])
             if not 0 <= number <= detections.boxes.shape[1]:
@@ -228,7 +224,7 @@ class Segmenter:
                     # Copied, so that the rows behind the detections are not kept alive.
                     scores=scores.copy(),
                     labels=labels.copy(),
-                    mask_probabilities=None if detections.masks is None else detections.masks[i, :number].copy(),
+                    mask_probabilities=None if masks is None else masks[i, :number].copy(),
                     class_names=self.class_names,
                     image_size=original_size,
                 )
@@ -245,9 +241,8 @@ def _results(outcomes: Generator[Outcome[list[Job]]]) -> Iterator[Instances | Ma
                 yield job.result
 
 
-def _threshold(name: str, value: float | None, default: float) -> float:
-    if value is None:
-        return default
-    if not 0 <= value <= 1:
-        raise ArgumentError(f"{name} should be between 0 and 1, but is {value}.")
-    return value
+def _one_for_all(name: str, value: float | None, default: float) -> float:
+    checked = check_threshold(name, value, default)
+    if np.ndim(checked):
+        raise ArgumentError(f"{name} should be one number for all images of a stream, but is {value}.")
+    return float(checked)  # type: ignore[arg-type]  # a number, as was checked

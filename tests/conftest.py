@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from filelock import FileLock
+from onnx import TensorProto
 
 from maskrt.plugins import build, libraries
+
+from .support.small_model import build_model
 
 Once = Callable[[str, Callable[[Path], object]], Path]
 
@@ -54,6 +58,31 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
         return path
 
     return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Different numbers in every run; the seed is shown when a test fails."""
+    seed = np.random.SeedSequence().entropy
+    print(f"seed of this run: {seed}")
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def write_model(tmp_path: Path) -> Callable[..., Path]:
+    """`write_model(name="model.onnx", input_type=..., masks=True, **metadata)` -> path of a working model.
+
+    It finds `BOXES` in every image, keeps those with a score above the threshold, and its masks are disks.
+    """
+
+    def write(
+        name: str = "model.onnx", *, input_type: int = TensorProto.UINT8, masks: bool = True, **metadata: Any
+    ) -> Path:
+        path = tmp_path / name
+        onnx.save(build_model(input_type, masks, metadata), path)
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -63,8 +63,9 @@ def runtime_sources() -> dict[str, bytes]:
     """All of `maskrt.runtime`, and the modules of maskrt that it imports anywhere, by their path in the wheel."""
     root = Path(maskrt.__path__[0])
     finder = ModuleFinder(path=[str(root.parent)])  # not sys.path: only modules of maskrt are followed
-    for path in sorted((root / "runtime").glob("*.py")):
-        finder.import_hook(_RUNTIME if path.stem == "__init__" else f"{_RUNTIME}.{path.stem}")
+    for path in sorted((root / "runtime").rglob("*.py")):
+        folder = path.relative_to(root).parent.parts
+        finder.import_hook(".".join((_PACKAGE, *folder, *([] if path.stem == "__init__" else [path.stem]))))
     files = {f"{_PACKAGE}/py.typed": b""}
     for module in finder.modules:
         if module.partition(".")[0] == _PACKAGE:

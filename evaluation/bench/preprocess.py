@@ -14,23 +14,13 @@ import torch
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.transforms.functional import to_tensor
 
-from maskrt.contract.metadata import ModelMetadata
+from maskrt.contract.pipeline import Boxes, Paste, Pipeline, Resize
 from maskrt.evaluation.bench.operation import compare_operation
 from maskrt.runtime.transforms.canvas import make_batch
 
 _IMAGE_SIZES = ((480, 640), (1080, 1920), (2160, 3840))
-_METADATA = ModelMetadata(
-    version="",
-    model_family="",
-    class_names=("__background__", "object"),
-    min_size=800,
-    max_size=1333,
-    size_divisor=32,
-    score_threshold=0.05,
-    nms_threshold=0.5,
-    detections_per_image=100,
-    weights_sha256="",
-    precision="fp32",
+_PIPELINE = Pipeline(
+    Resize("floor", "bilinear", 800, 1333), 32, Boxes(clip=False, drop_empty=False), Paste("integer_box", 0.5)
 )
 
 
@@ -42,7 +32,7 @@ def measure_preprocess(repeats: int) -> list[dict[str, Any]]:
         image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
         reference = "torchvision", partial(_torchvision_preprocess, transform, image)
         for dtype in (np.uint8, np.float32):
-            ours = partial(make_batch, [image], _METADATA, np.dtype(dtype))
+            ours = partial(make_batch, [image], _PIPELINE, np.dtype(dtype))
             name = f"preprocess to 800x1333, {dtype.__name__}"
             records.append(compare_operation(name, size, reference, ours, repeats))
     return records

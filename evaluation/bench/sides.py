@@ -62,7 +62,7 @@ def open_segmenter(path: Path, name: str, threads: int | None) -> Side:
         name=name,
         precision=metadata.precision,
         backend=backend_name(segmenter),
-        work=work_of(metadata.weights_sha256, metadata.min_size, metadata.max_size),
+        work=work_of(metadata.weights_sha256, metadata.pipeline.resize.min_size, metadata.pipeline.resize.max_size),
         stages=(
             decode,
             segmenter.preprocess,

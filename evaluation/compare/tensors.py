@@ -20,7 +20,8 @@ from polygraphy.logger import G_LOGGER
 from torchvision.models.detection import FasterRCNN
 
 from maskrt.contract.metadata import ModelMetadata
-from maskrt.contract.tensors import round_down_to_float32
+from maskrt.contract.precision import PRECISIONS
+from maskrt.contract.tensors import IMAGE_SIZES, IMAGES, make_feed
 from maskrt.evaluation.compare.points import FORCED, PROPOSALS, Rows, expose, find_points
 from maskrt.evaluation.compare.reference import TorchRunner
 from maskrt.evaluation.metrics.match import Detections, match_detections
@@ -86,16 +87,13 @@ class ExposedFile:
         options.enable_cpu_mem_arena = False  # the arena keeps what the tensors of earlier images needed
         if threads is not None:
             options.intra_op_num_threads = threads
-        if metadata.precision in ("int8", "fp8"):
+        if PRECISIONS[metadata.precision].calibrated:
             # As the runtime does (`runtime.onnx_backend`), which says why: otherwise other tensors would be compared.
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         exposed = expose(proto, [*(point.tensor for point in self.points), self._proposals])
         session = onnxruntime.InferenceSession(exposed.SerializeToString(), options, providers=["CPUExecutionProvider"])
         self._runner = OnnxrtRunner(session, name=path.name)
-        self._thresholds = {
-            "score_threshold": np.array([metadata.score_threshold], np.float32),
-            "nms_threshold": np.array([round_down_to_float32(metadata.nms_threshold)]),
-        }
+        self._thresholds = metadata.score_threshold, metadata.nms_threshold
 
     def reference(self, model: FasterRCNN, batch: Batch) -> RunResults:
         """The source model's tensors at the same points, on a canvas with one image."""
@@ -117,8 +115,9 @@ class ExposedFile:
         # A source model that keeps more RoIs than the file has room for is compared on the best of them.
         rois = {kind: np.asarray(theirs[kind])[: self._capacity[kind]] for kind in FORCED}
         forced = {name: _pad(rois[kind], self._capacity[kind]) for kind, name in FORCED.items()}
+        feed = make_feed(batch.canvas, batch.image_sizes, *self._thresholds)
         with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
-            candidate = Comparator.run([self._runner], data_loader=[{**_feed(batch), **self._thresholds, **forced}])
+            candidate = Comparator.run([self._runner], data_loader=[{**feed, **forced}])
             ((_, (ours,)),) = candidate
             left, right, found = self._pair(theirs, ours, rois)
             # As Comparator.compare_accuracy would call them, which also makes histograms that nobody sees: that takes
@@ -170,7 +169,8 @@ _STATISTICS = ("max_abs", "mean_abs", "max_rel", "mean_rel")
 
 
 def _feed(batch: Batch) -> dict[str, np.ndarray]:
-    return {"images": batch.canvas, "image_sizes": batch.image_sizes}
+    """What the source model's runner takes."""
+    return {IMAGES: batch.canvas, IMAGE_SIZES: batch.image_sizes}
 
 
 def _pad(rois: np.ndarray, count: int) -> np.ndarray:

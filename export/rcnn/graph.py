@@ -106,7 +106,7 @@ class InferenceGraph(nn.Module):
     """The whole inference as one module.
 
     `forward` takes `images` `[B,H,W,3]` RGB 0–255 (uint8 or float32; H and W multiples of 32; valid part at the top
-    left), `image_sizes` `[B,2]` int32 (valid height, width), `score_threshold` and `nms_threshold` `[1]` float32. It
+    left), `image_sizes` `[B,2]` int32 (valid height, width), `score_threshold` and `nms_threshold` `[B,1]` float32. It
     returns `num_detections` `[B]` int32, `boxes` `[B,K,4]` float32 xyxy in canvas pixels, `scores` `[B,K]` float32,
     `labels` `[B,K]` int32 and, for a Mask R-CNN, `masks` `[B,K,M,M]` float32 probabilities of the detected class. Rows
     past `num_detections` are zero.
@@ -170,8 +170,8 @@ class InferenceGraph(nn.Module):
             box,
             torch.where(kept, score, -1.0),
             torch.cat(groups, dim=1),
-            torch.tensor([float(round_down_to_float32(self.rpn.nms_thresh))]),
-            torch.tensor([-0.5]),
+            score.new_full((score.shape[0], 1), float(round_down_to_float32(self.rpn.nms_thresh))),
+            score.new_full((score.shape[0], 1), -0.5),
             self.rpn.post_nms_top_n(),
         )
         exists = index >= 0

@@ -1,12 +1,13 @@
 """What the runtime asks of an inference engine, and which engine runs which file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from maskrt.contract.metadata import ModelMetadata
+from maskrt.contract.tensors import BOXES, DETECTION_OUTPUTS, LABELS, NUM_DETECTIONS, SCORES
 from maskrt.errors import ArgumentError, ModelError
 
 
@@ -18,14 +19,35 @@ class Detections(NamedTuple):
         boxes: [B, K, 4] float32 xyxy, canvas pixels.
         scores: [B, K] float32, descending.
         labels: [B, K] int32, from 1.
-        masks: [B, K, M, M] float32 probabilities of the detected class; None if the model has no masks.
+        others: the outputs that the model's metadata declares beside these, [B, K, ...] float32, by name.
     """
 
     num_detections: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
-    masks: np.ndarray | None
+    others: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(cls, outputs: Mapping[str, np.ndarray]) -> "Detections":
+        """The outputs of a model file, by name."""
+        others = {name: value for name, value in outputs.items() if name not in DETECTION_OUTPUTS}
+        return cls(outputs[NUM_DETECTIONS], outputs[BOXES], outputs[SCORES], outputs[LABELS], others)
+
+    @property
+    def outputs(self) -> dict[str, np.ndarray]:
+        """All of them by name, in the order of the graph."""
+        return {**dict(zip(DETECTION_OUTPUTS, self[:4], strict=True)), **self.others}
+
+    def images(self, chosen: slice) -> "Detections":
+        """Those of some images of the batch."""
+        return Detections(
+            self.num_detections[chosen],
+            self.boxes[chosen],
+            self.scores[chosen],
+            self.labels[chosen],
+            {name: rows[chosen] for name, rows in self.others.items()},
+        )
 
 
 class Backend(Protocol):
@@ -39,20 +61,12 @@ class Backend(Protocol):
     resizes: bool
     """Whether `run` takes `Frames`, and resizes them itself."""
 
-    def run(
-        self,
-        images: Any,
-        image_sizes: np.ndarray,
-        score_threshold: np.ndarray,
-        nms_threshold: np.ndarray,
-    ) -> Detections:
+    def run(self, feed: Mapping[str, Any]) -> Detections:
         """Run one batch. May be called by several threads at once.
 
         Args:
-            images: [B, H, W, 3] RGB canvas of `input_dtype`, grey levels 0-255, or `preprocess.Frames` if it resizes.
-                The TensorRT backend takes arrays on the GPU, too.
-            image_sizes: [B, 2] int32, the valid height and width inside the canvas.
-            score_threshold, nms_threshold: [1] float32.
+            feed: the model's inputs by name, as `contract.tensors.make_feed` makes them. `images` may be
+                `transforms.canvas.Frames` if the backend resizes; the TensorRT backend takes arrays on the GPU, too.
 
         Raises:
             ModelError: the engine failed on this batch.

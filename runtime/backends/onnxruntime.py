@@ -1,18 +1,18 @@
 """The ONNX Runtime backend."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from maskrt.contract.metadata import parse_metadata
+from maskrt.contract.precision import PRECISIONS
 from maskrt.contract.seal import read_metadata_properties
+from maskrt.contract.tensors import DETECTION_OUTPUTS, IMAGES, INPUTS
 from maskrt.errors import ArgumentError, DependencyError, ModelError
 from maskrt.runtime.backends.base import Detections
 
-_INPUTS = {"images", "image_sizes", "score_threshold", "nms_threshold"}
-_OUTPUTS = ("num_detections", "boxes", "scores", "labels")
 _INPUT_DTYPES: dict[str, np.dtype] = {
     "tensor(uint8)": np.dtype(np.uint8),
     "tensor(float)": np.dtype(np.float32),
@@ -22,7 +22,7 @@ _PREFERRED_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
 class OnnxRuntimeBackend:
-    """A maskrt ONNX file in ONNX Runtime; see `backend.Backend`.
+    """A maskrt ONNX file in ONNX Runtime; see `base.Backend`.
 
     Args:
         path: the ONNX file.
@@ -40,6 +40,12 @@ class OnnxRuntimeBackend:
 
     def __init__(self, path: Path, *, providers: Sequence[str] | None = None, threads: int | None = None) -> None:
         self.metadata = parse_metadata(read_metadata_properties(path), str(path))
+        precision = PRECISIONS.get(self.metadata.precision)
+        if precision is None:
+            raise ModelError(
+                f"{path} is of precision {self.metadata.precision!r}, but this maskrt knows {', '.join(PRECISIONS)}. "
+                "Upgrade it: `pip install --upgrade maskrt`."
+            )
         try:
             import onnxruntime
         except ImportError as error:
@@ -58,7 +64,7 @@ class OnnxRuntimeBackend:
             )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # errors come as exceptions, warnings are for the exporter
-        if self.metadata.precision in ("int8", "fp8"):
+        if precision.calibrated:
             # The graph as it is written. Rewritten for quantized kernels, FP8 tensors meet operators that have none,
             # and INT8 layers get biases in units of their scales, rounded to FP16, where large ones overflow.
             options.add_session_config_entry("session.disable_quant_qdq", "1")
@@ -80,36 +86,23 @@ class OnnxRuntimeBackend:
             ) from None
         self.providers = tuple(self._session.get_providers())
         _check_first_choice(providers, self.providers, path)
-        if set(inputs) != _INPUTS or not set(_OUTPUTS) <= set(outputs) or inputs["images"] not in _INPUT_DTYPES:
+        self._output_names = [*DETECTION_OUTPUTS, *(output.name for output in self.metadata.outputs)]
+        if set(inputs) != set(INPUTS) or outputs != self._output_names or inputs[IMAGES] not in _INPUT_DTYPES:
             raise ModelError(
                 f"{path} is damaged: its inputs {inputs} and outputs {outputs} are not those of a maskrt "
                 "model. Export it again with `maskrt-export`."
             )
-        self.input_dtype = _INPUT_DTYPES[inputs["images"]]
-        self._output_names = [*_OUTPUTS, *(["masks"] if "masks" in outputs else [])]
+        self.input_dtype = _INPUT_DTYPES[inputs[IMAGES]]
 
-    def run(
-        self,
-        images: np.ndarray,
-        image_sizes: np.ndarray,
-        score_threshold: np.ndarray,
-        nms_threshold: np.ndarray,
-    ) -> Detections:
-        """Run one batch; see `backend.Backend.run`."""
-        feed = {
-            "images": images,
-            "image_sizes": image_sizes,
-            "score_threshold": score_threshold,
-            "nms_threshold": nms_threshold,
-        }
+    def run(self, feed: Mapping[str, np.ndarray]) -> Detections:
+        """Run one batch; see `base.Backend.run`."""
         try:
             outputs = self._session.run(self._output_names, feed)
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise ModelError(
-                f"ONNX Runtime failed on a batch of shape {list(images.shape)}: {_first_line(error)}"
+                f"ONNX Runtime failed on a batch of shape {list(feed[IMAGES].shape)}: {_first_line(error)}"
             ) from None
-        num_detections, boxes, scores, labels, *masks = outputs
-        return Detections(num_detections, boxes, scores, labels, masks[0] if masks else None)
+        return Detections.of(dict(zip(self._output_names, outputs, strict=True)))
 
 
 def _check_first_choice(wanted: Sequence[str], started: Sequence[str], path: Path) -> None:

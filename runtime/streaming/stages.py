@@ -189,12 +189,8 @@ class BatchStages:
         return jobs
 
     def _finish(self, run: _Run, one: slice, job: Job) -> None:
-        number, boxes, scores, labels, masks = run.detections
-        detections = Detections(
-            number[one], boxes[one], scores[one], labels[one], None if masks is None else masks[one]
-        )
         batch = run.batch._replace(image_sizes=run.batch.image_sizes[one], original_sizes=run.batch.original_sizes[one])
-        (job.instances,) = self._segmenter.postprocess(detections, batch)
+        (job.instances,) = self._segmenter.postprocess(run.detections.images(one), batch)
 
 
 def _images(jobs: Sequence[Job]) -> list[np.ndarray]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskrt.contract.metadata import ModelMetadata
+from maskrt.contract.pipeline import Pipeline
 from maskrt.runtime.transforms.bilinear import resize_float32, resize_uint8
 
 
@@ -72,18 +72,18 @@ def resized_size(height: int, width: int, min_size: int, max_size: int) -> tuple
     return max(math.floor(height * scale), 1), max(math.floor(width * scale), 1)
 
 
-def make_batch(images: Sequence[np.ndarray], metadata: ModelMetadata, dtype: np.dtype, *, resize: bool = True) -> Batch:
+def make_batch(images: Sequence[np.ndarray], pipeline: Pipeline, dtype: np.dtype, *, resize: bool = True) -> Batch:
     """Resize images and lay them on one canvas.
 
     Args:
         images: [H, W, 3] uint8 RGB each, sizes may differ; at least one.
-        metadata: of the model; gives the resize policy.
+        pipeline: of the model.
         dtype: of the canvas; uint8 rounds the resized grey levels, float32 is exact.
         resize: False leaves the resizing to the first use of `canvas`, or to the backend.
     """
     original_sizes = [(image.shape[0], image.shape[1]) for image in images]
-    sizes = [resized_size(*size, metadata.min_size, metadata.max_size) for size in original_sizes]
-    divisor = metadata.size_divisor
+    sizes = [resized_size(*size, pipeline.resize.min_size, pipeline.resize.max_size) for size in original_sizes]
+    divisor = pipeline.size_divisor
     height, width = (math.ceil(max(sides) / divisor) * divisor for sides in zip(*sizes, strict=True))
     frames = Frames(images, sizes, (len(images), height, width, 3), dtype)
     if resize:

@@ -23,6 +23,8 @@ from maskrt.contract.manifest import (
 )
 from maskrt.runtime import ModelError
 
+from ..support.model_metadata import metadata_values
+
 ENGINE, ONNX = b"12345", b"123456789"
 REBUILD = "`maskrt-engine model.onnx --target rtx4090`"
 
@@ -41,20 +43,7 @@ def manifest(build_inputs: Callable[..., BuildInputs]) -> Manifest:
         inputs=(Tensor("images", "uint8", (1, 32, 32, 3), (1, 256, 448, 3), (8, 448, 448, 3)),),
         outputs=(Tensor("num_detections", "int32", (1,), (1,), (8,)),),
         plugin_layers={"BatchedNMS": 2, "MultilevelRoIAlign": 2},
-        model={
-            "format": 1,
-            "version": "0.1.0",
-            "model_family": "torchvision.MaskRCNN",
-            "class_names": ["__background__", "größe"],
-            "min_size": 256,
-            "max_size": 448,
-            "size_divisor": 32,
-            "score_threshold": 0.05,
-            "nms_threshold": 0.5,
-            "detections_per_image": 40,
-            "weights_sha256": "00",
-            "precision": "fp32",
-        },
+        model=metadata_values(min_size=256, max_size=448, class_names=["__background__", "größe"]),
     )
 
 
@@ -170,7 +159,7 @@ def test_no_engine_and_no_manifest(engine: Path, tmp_path: Path) -> None:
         (b'{"format": "\\ud800"}', "it is not JSON"),
         (b"[]", "not the manifest of an engine"),
         (b'{"format": "1"}', "not the manifest of an engine"),
-        (b'{"format": 1}', "checksum"),
+        (b'{"format": 2}', "checksum"),
         (b" " * 2_000_000, "larger than 1,048,576 bytes"),
     ],
 )
@@ -181,8 +170,14 @@ def test_damaged_manifest(engine: Path, content: bytes, message: str) -> None:
 
 
 def test_manifest_of_a_newer_maskrt(engine: Path) -> None:
-    rewrite(engine, format=2)
-    with pytest.raises(ModelError, match=r"of format 2, from a newer maskrt; .* up to format 1.*pip install --upgrade"):
+    rewrite(engine, format=3)
+    with pytest.raises(ModelError, match=r"of format 3, from a newer maskrt; .* reads format 2.*pip install --upgrade"):
+        read_manifest(engine)
+
+
+def test_manifest_of_an_older_maskrt(engine: Path) -> None:
+    rewrite(engine, format=1)
+    with pytest.raises(ModelError, match=r"of format 1, from an older maskrt; .*format 2.*`maskrt export`.*engine"):
         read_manifest(engine)
 
 

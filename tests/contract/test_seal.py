@@ -10,7 +10,7 @@ import pytest
 from maskrt.contract.seal import SEAL, read_metadata_properties, sealed
 from maskrt.runtime import ModelError
 
-from ..runtime.conftest import SCORES
+from ..support.small_model import SCORES
 
 WriteModel = Callable[..., Path]
 

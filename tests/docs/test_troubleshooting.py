@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-FOLDERS = ("runtime", "engines", "plugins", "export", "calibration")
+FOLDERS = ("src/maskrt", "runtime", "engines", "plugins", "export", "calibration")
 QUOTES = re.findall(r"^\| `(.+?)` \| ", TEXT, re.MULTILINE)
 
 

@@ -19,6 +19,8 @@ import maskrt
 from maskrt.contract.manifest import Manifest, manifest_path
 from maskrt.plugins import abi, libraries
 
+from ..support.model_metadata import properties
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -59,22 +61,9 @@ def save_skeleton(path: Path, **metadata: str) -> None:
     node = onnx.helper.make_node("MultilevelRoIAlign", ["images"], ["boxes"], domain="maskrt")
     output = onnx.helper.make_tensor_value_info("boxes", onnx.TensorProto.FLOAT, None)
     model = onnx.helper.make_model(onnx.helper.make_graph([node], "maskrt", [images], [output]))
-    values = {
-        "format": "1",
-        "version": '"0.1.0"',
-        "model_family": '"torchvision.MaskRCNN"',
-        "class_names": '["__background__", "disk"]',
-        "min_size": "256",
-        "max_size": "448",
-        "size_divisor": "32",
-        "score_threshold": "0.05",
-        "nms_threshold": "0.5",
-        "detections_per_image": "40",
-        "weights_sha256": '"00"',
-        "precision": '"fp32"',
-    }
-    values.update(metadata)
-    onnx.helper.set_model_props(model, {f"maskrt.{key}": value for key, value in values.items()})
+    values = properties(min_size=256, max_size=448, detections_per_image=40)
+    values.update({f"maskrt.{key}": text for key, text in metadata.items()})
+    onnx.helper.set_model_props(model, values)
     onnx.save(model, path)
 
 

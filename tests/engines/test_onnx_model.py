@@ -17,7 +17,7 @@ def test_the_demo_model(shapes_onnx: Path) -> None:
     assert model.custom_nodes == {"BatchedNMS": 2, "MultilevelRoIAlign": 2}
     assert model.sha256 == sha256_of(shapes_onnx)
     assert model.metadata.precision == "fp32"
-    assert model.properties["size_divisor"] == 32
+    assert model.properties["pipeline"]["size_divisor"] == 32
     assert model.properties["class_names"][0] == "__background__"
     assert 0.99 * shapes_onnx.stat().st_size < model.weights_bytes < shapes_onnx.stat().st_size
 
@@ -78,7 +78,7 @@ def test_not_a_maskrt_file(tmp_path: Path) -> None:
     node = onnx.helper.make_node("Identity", ["x"], ["y"])
     output = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
     onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", [value], [output])), path)
-    with pytest.raises(ModelError, match=r"is not a maskrt model.*maskrt-export"):
+    with pytest.raises(ModelError, match=r"is not a maskrt model.*maskrt export"):
         read_onnx_model(path)
 
 

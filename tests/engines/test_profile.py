@@ -10,21 +10,11 @@ from maskrt.engines.profile import Canvas, format_canvas, make_profile, parse_ca
 from maskrt.engines.targets import find_target
 from maskrt.runtime import ArgumentError
 
+from ..support.model_metadata import make_metadata
+
 
 def metadata(min_size: int, max_size: int) -> ModelMetadata:
-    return ModelMetadata(
-        version="0.1.0",
-        model_family="torchvision.MaskRCNN",
-        class_names=("__background__", "disk"),
-        min_size=min_size,
-        max_size=max_size,
-        size_divisor=32,
-        score_threshold=0.05,
-        nms_threshold=0.5,
-        detections_per_image=100,
-        weights_sha256="00",
-        precision="fp32",
-    )
+    return make_metadata(min_size=min_size, max_size=max_size)
 
 
 COCO = metadata(800, 1333)

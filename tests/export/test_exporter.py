@@ -41,7 +41,7 @@ def test_inputs_and_outputs_are_the_contract(proto):
     assert inputs["images"][1][3] == 3
     assert all(isinstance(side, str) for side in inputs["images"][1][1:3])
     assert inputs["image_sizes"] == (kind.INT32, [batch, 2])
-    assert inputs["score_threshold"] == inputs["nms_threshold"] == (kind.FLOAT, [1])
+    assert inputs["score_threshold"] == inputs["nms_threshold"] == (kind.FLOAT, ["batch", 1])
     assert list(outputs) == ["num_detections", "boxes", "scores", "labels", "masks"]
     assert outputs["num_detections"] == (kind.INT32, [batch])
     assert outputs["boxes"] == (kind.FLOAT, [batch, 40, 4])
@@ -70,7 +70,8 @@ def test_metadata_says_what_the_runtime_needs(proto, shapes_model):
     metadata = parse_metadata(properties, "model.onnx")
     assert metadata.version == __version__
     assert metadata.class_names == tuple(CLASS_NAMES)
-    assert (metadata.min_size, metadata.max_size, metadata.size_divisor) == (320, 560, 32)
+    resize = metadata.pipeline.resize
+    assert (resize.min_size, resize.max_size, metadata.pipeline.size_divisor) == (320, 560, 32)
     assert metadata.model_family == "torchvision.MaskRCNN"
     assert metadata.detections_per_image == 40
     assert metadata.precision == "fp32"

@@ -8,13 +8,14 @@ import torch
 from onnx import TensorProto, helper
 from torchvision.ops import batched_nms as torchvision_batched_nms
 
+from maskrt.contract.tensors import DOMAIN
 from maskrt.export import functions, ops
 
 PLUGIN = {"plugin_version": "1", "plugin_namespace": ""}
 
 
 def _session(node: onnx.NodeProto, inputs: list, outputs: list, function: onnx.FunctionProto):
-    opsets = [helper.make_opsetid("", functions.OPSET), helper.make_opsetid(functions.DOMAIN, 1)]
+    opsets = [helper.make_opsetid("", functions.OPSET), helper.make_opsetid(DOMAIN, 1)]
     model = helper.make_model(
         helper.make_graph([node], "test", inputs, outputs),
         opset_imports=opsets,
@@ -32,7 +33,7 @@ def nms_session():
         "BatchedNMS",
         ["boxes", "scores", "groups", "iou", "score"],
         ["num", "indices"],
-        domain=functions.DOMAIN,
+        domain=DOMAIN,
         max_output=30,
         **PLUGIN,
     )
@@ -40,8 +41,8 @@ def nms_session():
         value("boxes", TensorProto.FLOAT, ["B", "N", 4]),
         value("scores", TensorProto.FLOAT, ["B", "N"]),
         value("groups", TensorProto.INT32, ["B", "N"]),
-        value("iou", TensorProto.FLOAT, [1]),
-        value("score", TensorProto.FLOAT, [1]),
+        value("iou", TensorProto.FLOAT, ["B", 1]),
+        value("score", TensorProto.FLOAT, ["B", 1]),
     ]
     outputs = [value("num", TensorProto.INT32, ["B"]), value("indices", TensorProto.INT32, ["B", 30])]
     return _session(node, inputs, outputs, functions.batched_nms())
@@ -61,10 +62,8 @@ def test_nms_equals_the_eager_operator_and_torchvision(nms_session, ties):
         scores = rng.random((batch, count)).astype(np.float32)
         if ties:
             scores = np.round(scores, 1)
-        iou, score = (
-            np.array([rng.uniform(0.1, 0.9)], np.float32),
-            np.array([rng.choice([0.0, 0.5, 0.95])], np.float32),
-        )
+        iou = rng.uniform(0.1, 0.9, (batch, 1)).astype(np.float32)
+        score = rng.choice([0.0, 0.5, 0.95], (batch, 1)).astype(np.float32)
         num, indices = nms_session.run(
             None, {"boxes": boxes, "scores": scores, "groups": groups, "iou": iou, "score": score}
         )
@@ -74,20 +73,38 @@ def test_nms_equals_the_eager_operator_and_torchvision(nms_session, ties):
         for image in range(batch):
             if ties:  # torchvision's order among equal scores is not defined
                 break
-            above = np.flatnonzero(scores[image] > score)
+            above = np.flatnonzero(scores[image] > score[image])
             kept = torchvision_batched_nms(
                 torch.from_numpy(boxes[image, above]),
                 torch.from_numpy(scores[image, above]),
                 torch.from_numpy(groups[image, above]).long(),
-                float(iou[0]),
+                float(iou[image, 0]),
             )
             np.testing.assert_array_equal(indices[image, : num[image]], above[kept.numpy()][:30])
+
+
+def test_images_of_a_batch_with_different_thresholds_equal_images_alone(nms_session):
+    rng = np.random.default_rng()
+    for _ in range(20):
+        batch, count = rng.integers(2, 6), rng.integers(1, 200)
+        feed = {
+            "boxes": _random_boxes(rng, batch, count),
+            "scores": np.round(rng.random((batch, count)), 2).astype(np.float32),
+            "groups": rng.integers(0, 5, (batch, count)).astype(np.int32),
+            "iou": rng.uniform(0, 1, (batch, 1)).astype(np.float32),
+            "score": rng.uniform(0, 1, (batch, 1)).astype(np.float32),
+        }
+        together = nms_session.run(None, feed)
+        for image in range(batch):
+            alone = nms_session.run(None, {name: values[image : image + 1] for name, values in feed.items()})
+            for one, all_images in zip(alone, together, strict=True):
+                np.testing.assert_array_equal(one[0], all_images[image])
 
 
 def test_nms_without_a_candidate_gives_nothing(nms_session):
     boxes, zeros = _random_boxes(np.random.default_rng(), 2, 5), np.zeros((2, 5), np.float32)
     feed = {"boxes": boxes, "scores": zeros, "groups": zeros.astype(np.int32)}
-    num, indices = nms_session.run(None, {**feed, "iou": np.float32([0.5]), "score": np.float32([0.0])})
+    num, indices = nms_session.run(None, {**feed, "iou": np.float32([[0.5]] * 2), "score": np.float32([[0.0]] * 2)})
     assert num.tolist() == [0, 0]
     assert (indices == -1).all()
 
@@ -102,7 +119,7 @@ def test_roi_align_equals_the_eager_operator(levels, aligned, sampling_ratio):
         "MultilevelRoIAlign",
         ["rois", *(f"feature_{i}" for i in range(levels))],
         ["output"],
-        domain=functions.DOMAIN,
+        domain=DOMAIN,
         output_height=7,
         output_width=5,
         sampling_ratio=sampling_ratio,

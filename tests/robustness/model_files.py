@@ -12,7 +12,7 @@ import onnx
 from maskrt.contract.manifest import BuildInputs, Manifest, Tensor, _checksum
 from maskrt.contract.seal import sealed
 
-from ..runtime.conftest import build_model
+from ..support.small_model import build_model
 
 ODD_VALUES: tuple[Any, ...] = (
     *(None, True, -1, 0, 2**31, 2**70, 1e-9, float("inf"), float("nan"), -0.5),

@@ -1,7 +1,8 @@
 """Segmenter on a tiny model with known answers; the exporter's tests run it on real ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from maskrt.contract.metadata import ModelMetadata
+from maskrt.contract.tensors import INPUTS
 from maskrt.runtime import ArgumentError, ImageError, ModelError, Segmenter
 from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.transforms.canvas import Batch
@@ -97,11 +99,11 @@ class RecordingBackend:
             boxes=np.zeros((1, 1, 4), np.float32),
             scores=np.ones((1, 1), np.float32),
             labels=np.ones((1, 1), np.int32),
-            masks=None,
+            others={},
         )
 
-    def run(self, *arrays: np.ndarray) -> Detections:
-        self.calls.append(arrays)
+    def run(self, feed: Mapping[str, np.ndarray]) -> Detections:
+        self.calls.append(feed)
         return self.detections
 
 
@@ -117,9 +119,8 @@ def test_what_the_model_is_given(recorder: tuple[Segmenter, RecordingBackend]) -
     segmenter, backend = recorder
     segmenter.predict(image_of(50, 100))
     segmenter.predict(image_of(50, 100), score_threshold=0.123, nms_threshold=0.4)
-    for score, nms, (images, image_sizes, score_threshold, nms_threshold) in zip(
-        (0.3, 0.123), (0.7, 0.4), backend.calls, strict=True
-    ):
+    for score, nms, feed in zip((0.3, 0.123), (0.7, 0.4), backend.calls, strict=True):
+        images, image_sizes, score_threshold, nms_threshold = (feed[name] for name in INPUTS)
         assert images.shape == (1, 64, 128, 3)
         assert images.dtype == np.uint8
         assert (images == 100).all()
@@ -127,8 +128,8 @@ def test_what_the_model_is_given(recorder: tuple[Segmenter, RecordingBackend]) -
         assert score_threshold.dtype == nms_threshold.dtype == np.float32
         assert score_threshold == np.float32(score)
         # The comparison `iou > threshold` of a float32 IoU with the float64 threshold, in float32.
-        assert nms_threshold.shape == (1,)
-        assert float(nms_threshold[0]) <= nms < float(np.nextafter(nms_threshold[0], np.float32(1)))
+        assert score_threshold.shape == nms_threshold.shape == (1, 1)
+        assert float(nms_threshold[0, 0]) <= nms < float(np.nextafter(nms_threshold[0, 0], np.float32(1)))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_arrays_that_are_not_contiguous(write_model: WriteModel, rng: np.random.
 def test_attributes(write_model: WriteModel) -> None:
     segmenter = Segmenter(write_model(), threads=1)
     assert segmenter.class_names == ("__background__", "disk", "star", "größe")
-    assert segmenter.metadata.max_size == 128
+    assert segmenter.metadata.pipeline.resize.max_size == 128
     assert segmenter.input_dtype == np.uint8
     assert segmenter.providers == ("CPUExecutionProvider",)
     assert repr(segmenter) == (
@@ -240,8 +241,8 @@ def test_models_that_are_not_ours(write_model: WriteModel) -> None:
     onnx.save(model, path)
     with pytest.raises(ModelError, match="not a maskrt model"):
         Segmenter(path)
-    with pytest.raises(ModelError, match="format 2"):
-        Segmenter(write_model(format=2))
+    with pytest.raises(ModelError, match="format 3"):
+        Segmenter(write_model(format=3))
 
 
 def test_model_with_other_inputs(write_model: WriteModel) -> None:
@@ -270,3 +271,44 @@ def test_model_that_fails_on_a_batch(write_model: WriteModel) -> None:
     onnx.save(model, path)
     with pytest.raises(ModelError, match=r"failed on a batch of shape \[1, 64, 64, 3\]"):
         Segmenter(path).predict(image_of(8, 8))
+
+
+def test_a_threshold_for_each_image(shapes_float32_onnx: Path, rng: np.random.Generator) -> None:
+    """The trained demo model: a low score threshold finds more, a high IoU keeps more of what overlaps."""
+    from maskrt.shapes.scenes import generate_scene
+
+    segmenter = Segmenter(shapes_float32_onnx)
+    # Of one size: in a batch of several sizes the padding of the smaller ones differs, as in torchvision.
+    images = [np.ascontiguousarray(generate_scene(number, "test").image[:256, :320]) for number in range(4)]
+    for _ in range(2):
+        scores, overlaps = rng.uniform(0, 0.9, 4), rng.uniform(0.1, 0.9, 4)
+        together = segmenter.predict(images, score_threshold=scores, nms_threshold=overlaps.tolist())
+        for i in range(4):
+            one_for_all = segmenter.predict(images, score_threshold=float(scores[i]), nms_threshold=float(overlaps[i]))
+            np.testing.assert_array_equal(together[i].boxes, one_for_all[i].boxes)
+            np.testing.assert_array_equal(together[i].scores, one_for_all[i].scores)
+    # Image by image, sums are rounded in another order, which moves what lies next to a threshold.
+    scores, overlaps = [0.1, 0.3, 0.5, 0.7], [0.7, 0.5, 0.3, 0.9]
+    counterparts = number = 0
+    for found, image, score, overlap in zip(
+        segmenter.predict(images, score_threshold=scores, nms_threshold=overlaps), images, scores, overlaps, strict=True
+    ):
+        alone = segmenter.predict(image, score_threshold=score, nms_threshold=overlap)
+        number += max(len(found), len(alone))
+        for one in found:
+            same = alone[alone.labels == one.labels]
+            box = np.abs(same.boxes - one.boxes).max(axis=1, initial=0)
+            counterparts += bool(((box < 0.05) & (np.abs(same.scores - one.scores) < 1e-4)).any())
+    assert counterparts >= 0.9 * number > 9
+
+
+@pytest.mark.parametrize("thresholds", [[0.5], [0.5, 0.5, 0.5], [[0.5, 0.5]], "high", [0.5, "low"], [0.5, 1.5]])
+def test_thresholds_that_are_not_one_per_image(write_model: WriteModel, thresholds: Any) -> None:
+    segmenter = Segmenter(write_model())
+    if thresholds == [0.5]:  # one for all images
+        segmenter.predict([image_of(8, 8), image_of(8, 8)], score_threshold=thresholds)
+        return
+    with pytest.raises(ArgumentError, match="score_threshold should be"):
+        segmenter.predict([image_of(8, 8), image_of(8, 8)], score_threshold=thresholds)
+    with pytest.raises(ArgumentError, match="score_threshold should be"):
+        list(segmenter.stream([image_of(8, 8)], score_threshold=thresholds))

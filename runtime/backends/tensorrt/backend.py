@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from maskrt.contract.manifest import read_manifest
+from maskrt.contract.tensors import IMAGE_SIZES, IMAGES
 from maskrt.errors import ArgumentError, ModelError
 from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.backends.tensorrt.engine import Engine
@@ -19,7 +20,7 @@ from maskrt.runtime.cuda.device import CudaError, Gpu
 
 
 class TensorRtBackend:
-    """An engine on the GPU that is the current one in the opening thread; see `backend.Backend`.
+    """An engine on the GPU that is the current one in the opening thread; see `base.Backend`.
 
     Calls of `run` that overlap have a stream, memory and execution contexts of their own: a worker, kept for a later
     call. There are as many workers as calls have ever overlapped, until the backend is collected.
@@ -44,19 +45,16 @@ class TensorRtBackend:
             self._engine = Engine(path, manifest, self._gpu)
         except CudaError as error:
             raise ModelError(f"{path} cannot be loaded: the GPU failed. {error}.") from None
-        self.input_dtype = self._engine.dtypes["images"]
+        self.input_dtype = self._engine.dtypes[IMAGES]
         self.providers: tuple[str, ...] = (f"{self._engine.title} on {self._gpu.name}",)
         self._idle: list[Worker] = []
 
-    def run(
-        self, images: Any, image_sizes: np.ndarray, score_threshold: np.ndarray, nms_threshold: np.ndarray
-    ) -> Detections:
-        """Run one batch; see `backend.Backend.run`.
+    def run(self, feed: Mapping[str, Any]) -> Detections:
+        """Run one batch; see `base.Backend.run`.
 
         Args:
-            images: as `Frames`, which are resized on the GPU, as a NumPy array, or as an array on the GPU (torch, CuPy,
-                PyCUDA, ...), which is used where it is.
-            image_sizes, score_threshold, nms_threshold: NumPy arrays.
+            feed: `images` as `Frames`, which are resized on the GPU, as a NumPy array, or as an array on the GPU (of
+                torch, CuPy, PyCUDA, ...), which is used where it is. The other inputs as NumPy arrays.
 
         Raises:
             ArgumentError: the images are of another type, outside of the engine's profile, or on another GPU.
@@ -64,19 +62,18 @@ class TensorRtBackend:
         """
         try:
             with self._gpu.current(), self._worker() as worker:
+                images = feed[IMAGES]
                 if is_device_array(images):
                     images = open_device_array(images, self._gpu, worker.stream)
                     check_tensor(images)
-                self._check(images.dtype, tuple(images.shape), image_sizes.shape)
-                outputs = worker.run(images, image_sizes, score_threshold, nms_threshold)
+                self._check(images.dtype, tuple(images.shape), feed[IMAGE_SIZES].shape)
+                outputs = worker.run({**feed, IMAGES: images})
         except CudaError as error:
             raise ModelError(
                 f"{self._path} failed on the GPU: {error}. Start the program again; if it fails again, run the ONNX "
                 "file on this machine to see whether the GPU or the engine is at fault."
             ) from None
-        return Detections(
-            outputs["num_detections"], outputs["boxes"], outputs["scores"], outputs["labels"], outputs.get("masks")
-        )
+        return Detections.of(outputs)
 
     @contextlib.contextmanager
     def _worker(self) -> Iterator[Worker]:
@@ -95,7 +92,7 @@ class TensorRtBackend:
                 f"{self._path} takes images of {self.input_dtype} [batch, height, width, 3] and image_sizes "
                 f"[batch, 2], but got {dtype} {list(shape)} and {list(sizes_shape)}."
             )
-        low, high, divisor = self._profile.min, self._profile.max, self.metadata.size_divisor
+        low, high, divisor = self._profile.min, self._profile.max, self.metadata.pipeline.size_divisor
         fits = all(least <= size <= most for least, size, most in zip(low, shape[:3], high, strict=True))
         if not fits or any(size % divisor for size in shape[1:3]):
             raise ArgumentError(

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from maskrt.contract.tensors import IMAGE_SIZES, IMAGES, NMS_THRESHOLD, SCORE_THRESHOLD
 from maskrt.errors import ModelError
 from maskrt.runtime.backends.tensorrt.blocks import Block, Spec, aligned
 from maskrt.runtime.backends.tensorrt.engine import Engine
@@ -42,14 +45,12 @@ class Worker:
         self._host: PinnedMemory | None = None
         self._executions: OrderedDict[tuple[int, ...], Execution] = OrderedDict()
 
-    def run(
-        self, images: np.ndarray | DeviceArray | Frames, image_sizes: np.ndarray, score: np.ndarray, nms: np.ndarray
-    ) -> dict[str, np.ndarray]:
+    def run(self, feed: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Run one batch and wait for it.
 
         Args:
-            images: [B, H, W, 3] in the engine's type; on the GPU they are used where they are. Or frames to be resized.
-            image_sizes, score, nms: the other inputs; see `backend.Backend.run`.
+            feed: the inputs by name. `images` [B, H, W, 3] in the engine's type (on the GPU they are used where they
+                are), or frames to be resized; the others as NumPy arrays.
 
         Returns:
             The engine's outputs, in memory of their own.
@@ -60,18 +61,15 @@ class Worker:
             CudaError: the GPU failed.
         """
         try:
-            return self._run(images, image_sizes, score, nms)
+            return self._run(feed)
         except OutOfMemory as error:
-            raise self._too_large(images.shape, error) from None
+            raise self._too_large(feed[IMAGES].shape, error) from None
 
-    def _run(
-        self, images: np.ndarray | DeviceArray | Frames, image_sizes: np.ndarray, score: np.ndarray, nms: np.ndarray
-    ) -> dict[str, np.ndarray]:
+    def _run(self, feed: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        images: np.ndarray | DeviceArray | Frames = feed[IMAGES]
         execution = self._execution(images.shape)
-        given = execution.host_inputs
-        given["image_sizes"][...] = image_sizes
-        given["score_threshold"][...] = score
-        given["nms_threshold"][...] = nms
+        for name, target in execution.host_inputs.items():
+            target[...] = feed[name]
         address = execution.canvas.address
         try:
             if isinstance(images, DeviceArray):
@@ -139,7 +137,8 @@ class Execution:
     def __init__(self, engine: Engine, shape: tuple[int, ...]) -> None:
         self._engine = engine
         self._context = engine.create_context()
-        shapes = {"image_sizes": (shape[0], 2), "score_threshold": (1,), "nms_threshold": (1,), "images": shape}
+        columns = {IMAGE_SIZES: 2, SCORE_THRESHOLD: 1, NMS_THRESHOLD: 1}
+        shapes = {**{name: (shape[0], count) for name, count in columns.items()}, IMAGES: shape}
         for name, size in shapes.items():
             if not self._context.set_input_shape(name, size):
                 raise engine.refusal(f"does not take {name} of shape {list(size)}")
@@ -153,8 +152,8 @@ class Execution:
             name: Spec(dtype, tuple(shapes.get(name) or self._context.get_tensor_shape(name)))
             for name, dtype in engine.dtypes.items()
         }
-        self._images = specs.pop("images")
-        self._inputs = Block({name: specs.pop(name) for name in shapes if name != "images"})
+        self._images = specs.pop(IMAGES)
+        self._inputs = Block({name: specs.pop(name) for name in shapes if name != IMAGES})
         self._outputs = Block(specs)
         self._scratch_size = aligned(self._context.update_device_memory_size_for_shapes())
         self.host_size = self._inputs.size + self._outputs.size
@@ -194,7 +193,7 @@ class Execution:
         self._last = None  # until this run is queued
         if not repeated:
             self._graph = None
-            self._set_address("images", images)
+            self._set_address(IMAGES, images)
         elif self._graph is None and self._can_be_captured:
             self._graph = self._capture(stream)
         if self._graph is None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from maskrt.errors import ModelError
-from maskrt.contract.metadata import ModelMetadata, load_json, parse_metadata
+from maskrt.contract.metadata import PREFIX, ModelMetadata, load_json, parse_metadata
 
-FORMAT = 1
-"""Version of the manifest's layout; a reader refuses a larger one."""
+FORMAT = 2
+"""Version of the manifest's layout; a reader refuses every other."""
 
 FLAVOR_NAMES = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
 
@@ -109,7 +109,7 @@ class Manifest:
         Raises:
             ModelError: from a newer maskrt, or damaged.
         """
-        return parse_metadata({f"maskrt.{key}": json.dumps(value) for key, value in self.model.items()}, source)
+        return parse_metadata({f"{PREFIX}{key}": json.dumps(value) for key, value in self.model.items()}, source)
 
     def to_json(self) -> str:
         """The manifest file's text: the same for the same manifest."""
@@ -268,8 +268,13 @@ def _from_json(content: Any, path: Path) -> Manifest:
         raise ModelError(f"{path} is not the manifest of an engine. Build the engine again with `maskrt-engine`.")
     if content["format"] > FORMAT:
         raise ModelError(
-            f"{path} is of format {content['format']}, from a newer maskrt; this one reads up to format {FORMAT}. "
-            "Upgrade it: `pip install --upgrade maskrt`."
+            f"{path} is of format {content['format']}, from a newer maskrt; this one reads format {FORMAT}. Upgrade it: "
+            "`pip install --upgrade maskrt`."
+        )
+    if content["format"] < FORMAT:
+        raise ModelError(
+            f"{path} is of format {content['format']}, from an older maskrt; this one reads format {FORMAT}. Export the "
+            "model again with `maskrt export`, and build the engine again with `maskrt engine`."
         )
     checksum = content.pop("checksum", None)
     if checksum != _checksum(content):

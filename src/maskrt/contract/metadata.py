@@ -1,16 +1,33 @@
-"""What a maskrt model file says about itself: the `maskrt.*` entries of its metadata."""
+"""What a maskrt model file says about itself: the `maskrt.*` entries of its metadata. Format 2."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
+from maskrt.contract.pipeline import FILTERS, PASTE_RULES, SIZE_RULES, Boxes, Paste, Pipeline, Resize
 from maskrt.errors import ModelError
 
-# The layout of inputs, outputs and metadata that this runtime understands.
-FORMAT = 1
+FORMAT = 2
+"""The layout of inputs, outputs and metadata that this maskrt writes and reads."""
+
+PREFIX = "maskrt."
+"""Of the metadata entries that are ours."""
+
+Meaning = Literal["mask_probabilities"]
+"""What an output beside the detections is: `[B, K, *shape]` float32, see `contract.tensors`."""
+
 # No sensible size or number is larger; a damaged file must not make the runtime allocate without bound.
 _MAX_COUNT = 16384
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output that a file has beside the detections: its name, what it is, and the shape of one row."""
+
+    name: str
+    meaning: Meaning
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -19,28 +36,34 @@ class ModelMetadata:
 
     Attributes:
         version: of the maskrt that wrote the file.
-        model_family: "torchvision.MaskRCNN" or "torchvision.FasterRCNN".
+        model_family: for example "torchvision.MaskRCNN".
         class_names: name of each label; label 0 is the background.
-        min_size, max_size: the resize policy: the shorter side becomes `min_size` pixels, unless the longer
-            one would then exceed `max_size`.
-        size_divisor: canvas height and width are multiples of it.
+        pipeline: how a picture becomes a canvas, and how results come back.
+        outputs: beside the detections, in the order of the graph.
+        image_mean, image_std: of the normalisation inside of the graph, for people.
         score_threshold, nms_threshold: the defaults of the source model.
         detections_per_image: the most instances that an image can have.
         weights_sha256: of the source model's weights.
-        precision: "fp32", "fp16", "int8" or "fp8".
+        precision: a name of `contract.precision.PRECISIONS`.
     """
 
     version: str
     model_family: str
     class_names: tuple[str, ...]
-    min_size: int
-    max_size: int
-    size_divisor: int
+    pipeline: Pipeline
+    outputs: tuple[Output, ...]
+    image_mean: tuple[float, ...]
+    image_std: tuple[float, ...]
     score_threshold: float
     nms_threshold: float
     detections_per_image: int
     weights_sha256: str
     precision: str
+
+    def to_properties(self) -> dict[str, str]:
+        """The entries of `metadata_props`: JSON text by name."""
+        content = {"format": FORMAT, **asdict(self)}
+        return {f"{PREFIX}{key}": json.dumps(value) for key, value in content.items()}
 
 
 def load_json(text: str | bytes) -> Any:
@@ -58,6 +81,24 @@ def load_json(text: str | bytes) -> Any:
     return value
 
 
+def read_properties(properties: Mapping[str, str], source: str) -> dict[str, Any]:
+    """The `maskrt.*` entries as a JSON object, without that prefix; not yet checked.
+
+    Raises:
+        ModelError: there are none, or a value is not JSON.
+    """
+    if f"{PREFIX}format" not in properties:
+        raise ModelError(f"{source} is not a maskrt model: it has no maskrt metadata. Write one with `maskrt export`.")
+    values = {}
+    for key, text in properties.items():
+        if key.startswith(PREFIX):
+            try:
+                values[key.removeprefix(PREFIX)] = load_json(text)
+            except ValueError:
+                raise ModelError(f"{source} is damaged: its metadata entry {key} is not JSON.") from None
+    return values
+
+
 def parse_metadata(properties: Mapping[str, str], source: str) -> ModelMetadata:
     """Check and convert the metadata of a model file.
 
@@ -66,61 +107,121 @@ def parse_metadata(properties: Mapping[str, str], source: str) -> ModelMetadata:
         source: the file, for the messages.
 
     Raises:
-        ModelError: not written by maskrt, by a newer one, or damaged.
+        ModelError: not written by maskrt, of another format, or damaged.
     """
-    if "maskrt.format" not in properties:
-        raise ModelError(f"{source} is not a maskrt model: it has no maskrt metadata. Write one with `maskrt-export`.")
-    values = {}
-    for key, text in properties.items():
-        if key.startswith("maskrt."):
-            try:
-                values[key.removeprefix("maskrt.")] = load_json(text)
-            except ValueError:
-                raise ModelError(f"{source} is damaged: its metadata entry {key} is not JSON.") from None
-    file_format = values["format"]
-    if type(file_format) is int and file_format > FORMAT:
-        raise ModelError(
-            f"{source} is of format {file_format}, written by maskrt {values.get('version', '(unknown)')}; "
-            f"this maskrt reads up to format {FORMAT}. Upgrade it: `pip install --upgrade maskrt`."
-        )
-    if type(file_format) is not int or file_format != FORMAT:
-        raise ModelError(f"{source} is damaged: its format is {file_format!r}, expected {FORMAT}.")
-
-    def take(key: str, *types: type) -> Any:
-        value = values.get(key)
-        if type(value) not in types:
-            expected = " or ".join(kind.__name__ for kind in types)
-            raise ModelError(
-                f"{source} is damaged: its metadata entry maskrt.{key} should be {expected}, "
-                f"but is {value!r}. Export it again with `maskrt-export`."
-            )
-        return value
-
-    def take_count(key: str) -> int:
-        value = take(key, int)
-        if not 1 <= value <= _MAX_COUNT:
-            raise ModelError(f"{source} is damaged: its metadata entry maskrt.{key} is {value}, not 1 to {_MAX_COUNT}.")
-        return value
-
-    def take_fraction(key: str) -> float:
-        value = take(key, float, int)
-        if not 0 <= value <= 1:
-            raise ModelError(f"{source} is damaged: its metadata entry maskrt.{key} is {value}, not 0 to 1.")
-        return float(value)
-
-    class_names = take("class_names", list)
+    values = read_properties(properties, source)
+    _check_format(values, source)
+    top = _Entries(values, source, "")
+    class_names = top.take("class_names", list)
     if len(class_names) < 2 or not all(isinstance(name, str) for name in class_names):
         raise ModelError(f"{source} is damaged: maskrt.class_names should be the background and class names.")
     return ModelMetadata(
-        version=take("version", str),
-        model_family=take("model_family", str),
+        version=top.take("version", str),
+        model_family=top.take("model_family", str),
         class_names=tuple(class_names),
-        min_size=take_count("min_size"),
-        max_size=take_count("max_size"),
-        size_divisor=take_count("size_divisor"),
-        score_threshold=take_fraction("score_threshold"),
-        nms_threshold=take_fraction("nms_threshold"),
-        detections_per_image=take_count("detections_per_image"),
-        weights_sha256=take("weights_sha256", str),
-        precision=take("precision", str),
+        pipeline=_pipeline(top.nested("pipeline")),
+        outputs=_outputs(top),
+        image_mean=top.take_numbers("image_mean"),
+        image_std=top.take_numbers("image_std"),
+        score_threshold=top.take_fraction("score_threshold"),
+        nms_threshold=top.take_fraction("nms_threshold"),
+        detections_per_image=top.take_count("detections_per_image"),
+        weights_sha256=top.take("weights_sha256", str),
+        precision=top.take("precision", str),
     )
+
+
+def _check_format(values: Mapping[str, Any], source: str) -> None:
+    file_format, version = values["format"], values.get("version", "(unknown)")
+    if type(file_format) is not int or file_format < 1:
+        raise ModelError(f"{source} is damaged: its format is {file_format!r}, expected {FORMAT}.")
+    if file_format > FORMAT:
+        raise ModelError(
+            f"{source} is of format {file_format}, written by maskrt {version}; this maskrt reads format {FORMAT}. "
+            "Upgrade it: `pip install --upgrade maskrt`."
+        )
+    if file_format < FORMAT:
+        raise ModelError(
+            f"{source} is of format {file_format}, written by maskrt {version}; this maskrt reads format {FORMAT}. "
+            "Export the model again: `maskrt export SOURCE -o model.onnx` (then quantize and build engines from it)."
+        )
+
+
+def _pipeline(entries: "_Entries") -> Pipeline:
+    resize, boxes, paste = entries.nested("resize"), entries.nested("boxes"), entries.nested("paste")
+    return Pipeline(
+        resize=Resize(
+            rule=resize.take_name("rule", SIZE_RULES),
+            filter=resize.take_name("filter", FILTERS),
+            min_size=resize.take_count("min_size", least=0 if resize.values.get("rule") == "shortest_edge" else 1),
+            max_size=resize.take_count("max_size"),
+        ),
+        size_divisor=entries.take_count("size_divisor"),
+        boxes=Boxes(clip=boxes.take("clip", bool), drop_empty=boxes.take("drop_empty", bool)),
+        paste=Paste(rule=paste.take_name("rule", PASTE_RULES), threshold=paste.take_fraction("threshold")),
+    )
+
+
+def _outputs(top: "_Entries") -> tuple[Output, ...]:
+    outputs = []
+    for number, value in enumerate(top.take("outputs", list)):
+        if not isinstance(value, dict):
+            raise ModelError(f"{top.source} is damaged: its metadata entry maskrt.outputs should hold objects.")
+        entry = _Entries(value, top.source, f"outputs.{number}.")
+        shape = entry.take("shape", list)
+        if not all(type(size) is int and 1 <= size <= _MAX_COUNT for size in shape):
+            raise ModelError(f"{top.source} is damaged: its metadata entry maskrt.outputs has the shape {shape}.")
+        outputs.append(Output(entry.take("name", str), entry.take_name("meaning", get_args(Meaning)), tuple(shape)))
+    return tuple(outputs)
+
+
+class _Entries:
+    """The values of a JSON object in the metadata, each checked as it is taken."""
+
+    def __init__(self, values: Mapping[str, Any], source: str, path: str) -> None:
+        self.values, self.source, self._path = values, source, path
+
+    def take(self, key: str, *types: type) -> Any:
+        value = self.values.get(key)
+        if type(value) not in types:
+            expected = " or ".join(kind.__name__ for kind in types)
+            raise ModelError(
+                f"{self.source} is damaged: its metadata entry {PREFIX}{self._path}{key} should be {expected}, "
+                f"but is {value!r}. Export it again with `maskrt export`."
+            )
+        return value
+
+    def nested(self, key: str) -> "_Entries":
+        return _Entries(self.take(key, dict), self.source, f"{self._path}{key}.")
+
+    def take_count(self, key: str, least: int = 1) -> int:
+        value = self.take(key, int)
+        if not least <= value <= _MAX_COUNT:
+            raise ModelError(
+                f"{self.source} is damaged: its metadata entry {PREFIX}{self._path}{key} is {value}, not {least} to "
+                f"{_MAX_COUNT}."
+            )
+        return value
+
+    def take_fraction(self, key: str) -> float:
+        value = self.take(key, float, int)
+        if not 0 <= value <= 1:
+            raise ModelError(
+                f"{self.source} is damaged: its metadata entry {PREFIX}{self._path}{key} is {value}, not 0 to 1."
+            )
+        return float(value)
+
+    def take_numbers(self, key: str) -> tuple[float, ...]:
+        values = self.take(key, list)
+        if not all(type(value) in (int, float) for value in values):
+            raise ModelError(f"{self.source} is damaged: its metadata entry {PREFIX}{self._path}{key} is {values}.")
+        return tuple(map(float, values))
+
+    def take_name(self, key: str, known: tuple[str, ...]) -> Any:
+        value = self.take(key, str)
+        if value not in known:
+            raise ModelError(
+                f"{self.source} needs the {self._path.replace('.', ' ')}{key} {value!r}, but this maskrt knows "
+                f"{', '.join(known)}. Upgrade it: `pip install --upgrade maskrt`."
+            )
+        return value

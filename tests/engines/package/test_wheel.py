@@ -24,7 +24,10 @@ def test_the_runtime_and_what_it_imports() -> None:
     sources = runtime_sources()
     for path in (ROOT / "runtime").glob("*.py"):
         assert sources[f"maskrt/runtime/{path.name}"] == path.read_bytes()
-    assert {name.split("/")[1] for name in sources} <= {"__init__.py", "py.typed", "runtime", "plugins"}
+    assert {name.split("/")[1] for name in sources} <= {
+        *("__init__.py", "py.typed", "errors.py", "files.py", "command.py"),
+        *("contract", "runtime", "plugins"),
+    }
     assert {f"maskrt/plugins/{name}.py" for name in ("__init__", "abi", "libraries", "loader")} <= set(sources)
     assert "maskrt/plugins/build.py" not in sources
 

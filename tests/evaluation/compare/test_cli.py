@@ -300,8 +300,8 @@ def test_what_does_not_work(
 def test_a_package_that_is_not_installed(
     shapes_onnx: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("compare_candidate", "compare_tensors", "compare_torch"):
-        monkeypatch.delitem(sys.modules, f"maskrt.evaluation.{name}")
+    for name in ("candidate", "tensors", "reference"):
+        monkeypatch.delitem(sys.modules, f"maskrt.evaluation.compare.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "polygraphy", None)
     assert main([str(shapes_onnx), "--images", str(images[0])]) == 2
     assert "this needs polygraphy: `pip install maskrt[evaluate,cpu]`" in capsys.readouterr().err

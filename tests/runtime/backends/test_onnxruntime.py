@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from maskrt.contract.tensors import make_feed
 from maskrt.runtime import DependencyError
 from maskrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
 
@@ -41,7 +42,7 @@ def test_a_fall_back_to_the_cpu_is_told(model: Path, providers: list[str] | None
         backend = OnnxRuntimeBackend(model, providers=providers)
     assert backend.providers == (CPU,)
     image, sizes = np.zeros((1, 64, 64, 3), np.uint8), np.array([[64, 64]], np.int32)
-    found = backend.run(image, sizes, np.array([0.5], np.float32), np.array([0.5], np.float32))
+    found = backend.run(make_feed(image, sizes, 0.5, 0.5))
     assert found.num_detections.tolist() == [2]
 
 

@@ -3,13 +3,14 @@
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from maskrt.contract.tensors import IMAGES
 from maskrt.runtime import ArgumentError, ImageError, Instances, MaskrtError, ModelError, Segmenter
 from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.streaming.pipeline import PipelineError
@@ -73,11 +74,12 @@ def picky(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> Callable[[Ba
     sizes: list[int] = []
 
     def make(error: BaseException) -> list[int]:
-        def run_or_fail(images: np.ndarray, *rest: np.ndarray) -> Detections:
+        def run_or_fail(feed: Mapping[str, np.ndarray]) -> Detections:
+            images = feed[IMAGES]
             sizes.append(len(images))
             if (images == BAD).any():
                 raise error
-            return run(images, *rest)
+            return run(feed)
 
         monkeypatch.setattr(segmenter._backend, "run", run_or_fail)
         return sizes
@@ -126,8 +128,9 @@ def test_a_batch_that_does_not_fit_into_memory_is_prepared_image_by_image(
 def test_damaged_results_of_one_image(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
     run = segmenter._backend.run
 
-    def run_and_damage(images: np.ndarray, *rest: np.ndarray) -> Detections:
-        detections = run(images, *rest)
+    def run_and_damage(feed: Mapping[str, np.ndarray]) -> Detections:
+        images = feed[IMAGES]
+        detections = run(feed)
         boxes = detections.boxes.copy()
         boxes[(images == BAD).all(axis=3).any(axis=(1, 2))] = np.nan
         return detections._replace(boxes=boxes)
@@ -141,8 +144,9 @@ def test_damaged_results_of_one_image(segmenter: Segmenter, monkeypatch: pytest.
 def test_each_image_of_a_batch_gets_its_own(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
     run = segmenter._backend.run
 
-    def run_and_vary(images: np.ndarray, *rest: np.ndarray) -> Detections:
-        detections = run(images, *rest)
+    def run_and_vary(feed: Mapping[str, np.ndarray]) -> Detections:
+        images = feed[IMAGES]
+        detections = run(feed)
         scores = detections.scores + np.arange(len(images), dtype=np.float32)[:, None]
         numbers = np.arange(len(images), dtype=np.int32)
         return detections._replace(scores=scores, num_detections=numbers)

@@ -1,6 +1,6 @@
 """The grid of tiles, and tiled prediction with a detector that makes no mistakes: each object must come out once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from maskrt.contract.metadata import ModelMetadata
+from maskrt.contract.tensors import INPUTS
 from maskrt.evaluation.metrics.match import pairwise_iou
 from maskrt.runtime import ArgumentError, ImageError, Instances, Segmenter
 from maskrt.runtime.backends.base import Detections
@@ -86,9 +87,8 @@ class PerfectBackend:
         self.batches: list[int] = []
         self._with_masks = with_masks
 
-    def run(
-        self, images: np.ndarray, image_sizes: np.ndarray, score_threshold: np.ndarray, _: np.ndarray
-    ) -> Detections:
+    def run(self, feed: Mapping[str, np.ndarray]) -> Detections:
+        images, image_sizes, score_threshold, _ = (feed[name] for name in INPUTS)
         self.batches.append(len(images))
         boxes, scores, labels, masks = (
             np.zeros((len(images), 64, *shape), dtype)
@@ -107,8 +107,8 @@ class PerfectBackend:
                     boxes[i, k], labels[i, k] = (x, y, x + w, y + h), label
                     scores[i, k] = 0.5 + 0.4 * inside.mean()
                     masks[i, k] = cv2.resize(inside, (28, 28), interpolation=cv2.INTER_AREA)
-                    numbers[i] += scores[i, k] > score_threshold[0]
-        return Detections(numbers, boxes, scores, labels, masks if self._with_masks else None)
+                    numbers[i] += scores[i, k] > score_threshold[i, 0]
+        return Detections(numbers, boxes, scores, labels, {"masks": masks} if self._with_masks else {})
 
 
 @pytest.fixture

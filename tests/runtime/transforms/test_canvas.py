@@ -1,8 +1,6 @@
 """Batches and boxes against torchvision's GeneralizedRCNNTransform."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,20 +8,21 @@ import torch
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.models.detection.transform import resize_boxes as torchvision_resize_boxes
 
-from maskrt.contract.metadata import ModelMetadata
-from maskrt.runtime import Segmenter
+from maskrt.contract.pipeline import Pipeline
 from maskrt.runtime.transforms.canvas import make_batch, resize_boxes, resized_size
+
+from ...support.model_metadata import make_metadata
 
 
 @pytest.fixture
-def metadata(write_model: Callable[..., Path]) -> ModelMetadata:
-    return Segmenter(write_model(min_size=800, max_size=1333)).metadata
+def pipeline() -> Pipeline:
+    return make_metadata(min_size=800, max_size=1333).pipeline
 
 
-def torchvision_transform(metadata: ModelMetadata) -> GeneralizedRCNNTransform:
+def torchvision_transform(pipeline: Pipeline) -> GeneralizedRCNNTransform:
     """Without normalisation, which is part of the model file."""
     transform = GeneralizedRCNNTransform(
-        metadata.min_size, metadata.max_size, [0.0] * 3, [1.0] * 3, metadata.size_divisor
+        pipeline.resize.min_size, pipeline.resize.max_size, [0.0] * 3, [1.0] * 3, pipeline.size_divisor
     )
     return transform.eval()
 
@@ -34,15 +33,16 @@ def planes(image: np.ndarray) -> torch.Tensor:
 
 @pytest.mark.parametrize(("min_size", "max_size", "size_divisor"), [(800, 1333, 32), (320, 640, 32), (256, 256, 64)])
 def test_batches_equal_torchvision(
-    rng: np.random.Generator, metadata: ModelMetadata, min_size: int, max_size: int, size_divisor: int
+    rng: np.random.Generator, pipeline: Pipeline, min_size: int, max_size: int, size_divisor: int
 ) -> None:
-    metadata = replace(metadata, min_size=min_size, max_size=max_size, size_divisor=size_divisor)
-    transform = torchvision_transform(metadata)
+    resize = replace(pipeline.resize, min_size=min_size, max_size=max_size)
+    pipeline = replace(pipeline, resize=resize, size_divisor=size_divisor)
+    transform = torchvision_transform(pipeline)
     for number in (1, 3):
         sizes = rng.integers(30, 900, (number, 2))
         images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
         expected, _ = transform([planes(image) for image in images])
-        batch = make_batch(images, metadata, np.dtype(np.float32))
+        batch = make_batch(images, pipeline, np.dtype(np.float32))
         canvas = expected.tensors.permute(0, 2, 3, 1).numpy()
         assert batch.canvas.shape == canvas.shape
         assert batch.canvas.dtype == np.float32
@@ -51,15 +51,15 @@ def test_batches_equal_torchvision(
         assert batch.image_sizes.dtype == np.int32
         assert batch.original_sizes == [tuple(size) for size in sizes.tolist()]
 
-        rounded = make_batch(images, metadata, np.dtype(np.uint8))
+        rounded = make_batch(images, pipeline, np.dtype(np.uint8))
         assert rounded.canvas.dtype == np.uint8
         assert np.abs(rounded.canvas - canvas).max() <= 1
 
 
-def test_sizes_equal_torchvision(rng: np.random.Generator, metadata: ModelMetadata) -> None:
+def test_sizes_equal_torchvision(rng: np.random.Generator) -> None:
     """The last bit of the scale decides whether a side is rounded down to one pixel less."""
     for min_size, max_size in ((80, 133), (64, 96), (33, 100)):
-        transform = torchvision_transform(replace(metadata, min_size=min_size, max_size=max_size))
+        transform = torchvision_transform(make_metadata(min_size=min_size, max_size=max_size).pipeline)
         for height, width in rng.integers(1, 1000, (150, 2)).tolist():
             if min(height, width) * max_size < max(height, width):
                 continue  # torchvision fails; see below
@@ -68,16 +68,16 @@ def test_sizes_equal_torchvision(rng: np.random.Generator, metadata: ModelMetada
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (500, 333), (427, 640), (999, 1000), (1333, 800)])
-def test_sizes_equal_torchvision_at_full_size(metadata: ModelMetadata, size: tuple[int, int]) -> None:
-    expected, _ = torchvision_transform(metadata)([torch.zeros(3, *size)])
-    assert resized_size(*size, metadata.min_size, metadata.max_size) == expected.image_sizes[0]
+def test_sizes_equal_torchvision_at_full_size(pipeline: Pipeline, size: tuple[int, int]) -> None:
+    expected, _ = torchvision_transform(pipeline)([torch.zeros(3, *size)])
+    assert resized_size(*size, pipeline.resize.min_size, pipeline.resize.max_size) == expected.image_sizes[0]
 
 
-def test_a_side_is_never_zero(metadata: ModelMetadata) -> None:
+def test_a_side_is_never_zero(pipeline: Pipeline) -> None:
     """20000x10 would become 1333x0.67, on which torchvision fails."""
     assert resized_size(10, 20000, 800, 1333) == (1, 1333)
     assert resized_size(20000, 10, 800, 1333) == (1333, 1)
-    batch = make_batch([np.full((10, 20000, 3), 7, np.uint8)], metadata, np.dtype(np.float32))
+    batch = make_batch([np.full((10, 20000, 3), 7, np.uint8)], pipeline, np.dtype(np.float32))
     assert batch.canvas.shape == (1, 32, 1344, 3)
     assert (batch.canvas[0, 0, :1333] == 7).all()
     assert batch.canvas.sum() == 7 * 3 * 1333

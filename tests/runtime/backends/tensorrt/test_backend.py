@@ -76,10 +76,10 @@ def test_the_same_instances_as_from_the_onnx_file(
 
 def test_results_stay_when_the_next_image_is_run(both: Both) -> None:
     first = both[0].infer(canvas(1, 64, 64))
-    before = [array.copy() for array in first if array is not None]
+    before = {name: array.copy() for name, array in first.outputs.items()}
     both[0].infer(canvas(1, 96, 64), score_threshold=0.95)
-    for array, old in zip(first, before, strict=True):
-        np.testing.assert_array_equal(array, old)
+    for name, array in first.outputs.items():
+        np.testing.assert_array_equal(array, before[name])
 
 
 def test_eight_threads(both: Both, machine: Any, rng: np.random.Generator) -> None:

@@ -49,7 +49,7 @@ def test_the_canvas_is_the_one_made_on_the_cpu(
     for count in (1, 3, 2, 3):
         images = random_images(rng, count)
         images[-1] = images[-1][::-1, ::-1]
-        expected = make_batch(images, segmenter.metadata, segmenter.input_dtype).canvas
+        expected = make_batch(images, segmenter.metadata.pipeline, segmenter.input_dtype).canvas
         for given in (images, [on_gpu(machine, images[0]), *images[1:]], [on_gpu(machine, image) for image in images]):
             segmenter.predict(given)
             np.testing.assert_array_equal(canvas(machine), expected)

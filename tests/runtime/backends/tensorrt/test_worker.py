@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maskrt.contract.tensors import make_feed
 from maskrt.runtime import ArgumentError, ModelError
 from maskrt.runtime.backends.base import Backend, Detections, open_backend
 from maskrt.runtime.backends.tensorrt.worker import MAX_SHAPES
@@ -39,12 +40,13 @@ def run(backend: Backend, shape: tuple[int, ...], score: float = 0.5, images: An
     if images is None:
         images = np.zeros((*shape, 3), np.uint8)
     sizes = np.array([shape[1:]] * shape[0], np.int32) - 7
-    return backend.run(images, sizes, np.array([score], np.float32), np.array([0.5], np.float32))
+    return backend.run(make_feed(images, sizes, score, 0.5))
 
 
 def assert_equal(found: Detections, expected: Detections) -> None:
-    for name, one, other in zip(Detections._fields, found, expected, strict=True):
-        np.testing.assert_array_equal(one, other, err_msg=name)
+    assert list(found.outputs) == list(expected.outputs)
+    for name, one in found.outputs.items():
+        np.testing.assert_array_equal(one, expected.outputs[name], err_msg=name)
 
 
 def on_gpu(machine: Any, images: np.ndarray, stream: int | None = None) -> SimpleNamespace:
