@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskrt.command import fraction, number, positive, run_command
+from maskrt.command import run_command
 from maskrt.errors import ArgumentError
+from maskrt.options import fraction, number, positive
 
 BUDGET_MISSED = 1
 """Exit code where a budget was given and no choice of layers meets it; the best file is written all the same."""

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from maskrt.command import positive
 from maskrt.contract.metadata import parse_metadata
 from maskrt.contract.seal import read_metadata_properties
 from maskrt.contract.tensors import IMAGES, make_feed
 from maskrt.errors import ArgumentError
+from maskrt.options import positive
 from maskrt.runtime import read_image
 from maskrt.runtime.inference.sources import find_images
 from maskrt.runtime.transforms.canvas import make_batch

@@ -7,9 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-from maskrt.command import positive, run_command
+from maskrt.command import run_command
 from maskrt.errors import MaskrtError
 from maskrt.files import check_writable
+from maskrt.options import positive
 
 DEMO_MODEL = "maskrt.shapes.model:shapes_model"
 

@@ -26,9 +26,10 @@ if __package__ in (None, ""):  # run as a file, maybe without an installation
 
 import cv2
 
-from maskrt.command import INTERRUPTED, documented_parser, fraction, positive, run_command
+from maskrt.command import INTERRUPTED, documented_parser, run_command
 from maskrt.errors import ArgumentError, MaskrtError
 from maskrt.files import write_in_one_step
+from maskrt.options import fraction, positive
 from maskrt.runtime.inference.images import ImageRun
 from maskrt.runtime.inference.sources import find_images, unique_stems
 from maskrt.runtime.inference.video import VideoRun

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from maskrt.command import fraction, positive, run_command
+from maskrt.command import run_command
 from maskrt.errors import ModelError
+from maskrt.options import fraction, positive
 
 
 def test_numbers():

@@ -35,7 +35,7 @@ from maskrt.calibration.layers import find_layers
 from maskrt.calibration.model_file import load_exported, set_metadata
 from maskrt.calibration.placement import find_addends
 from maskrt.calibration.quantization import DEFAULT_METHOD, DEFAULT_PERCENTILE, CalibrationOptions, quantize
-from maskrt.command import positive, run_command
+from maskrt.command import run_command
 from maskrt.errors import ArgumentError
 from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.evaluate.cli import evaluate_model
@@ -43,6 +43,7 @@ from maskrt.evaluation.metrics.coco import box_and_mask_ap
 from maskrt.evaluation.metrics.dataset import CocoDataset, read_ground_truth
 from maskrt.evaluation.metrics.predict import FilePredictor
 from maskrt.files import write_in_one_step
+from maskrt.options import positive
 from maskrt.shapes.dataset import HELD_OUT_SCENES, write_dataset
 
 METHODS: dict[str, dict[str, Any]] = {

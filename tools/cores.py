@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from maskrt.command import positive
 from maskrt.evaluation.bench.paste import make_instances
 from maskrt.evaluation.bench.timing import Ratio, ratio, seconds_in_turns
+from maskrt.options import positive
 from maskrt.runtime.transforms.bilinear import resize_float32, resize_uint8
 
 IMAGE_SIZES = {"1080p": (1080, 1920), "4K": (2160, 3840)}

@@ -24,9 +24,10 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from maskrt.command import positive, run_command
+from maskrt.command import run_command
 from maskrt.errors import ArgumentError
 from maskrt.evaluation.bench.timing import ratio
+from maskrt.options import positive
 from maskrt.runtime import Segmenter, read_image
 from maskrt.runtime.inference.images import ImageRun
 from maskrt.runtime.inference.sources import find_images

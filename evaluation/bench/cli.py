@@ -38,7 +38,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from maskrt.command import documented_parser, positive, run_command
+from maskrt.command import documented_parser, run_command
 from maskrt.errors import ArgumentError, DependencyError
 from maskrt.evaluation.bench.pictures import gather_pictures, make_batches, resize_pictures
 from maskrt.evaluation.bench.pipeline import measure_pipeline
@@ -47,6 +47,7 @@ from maskrt.evaluation.bench.table import operations_table, pipeline_table
 from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.source_model import add_source_options
 from maskrt.files import write_in_one_step
+from maskrt.options import positive
 
 FORMAT = 1
 OPERATION_REPEATS = 7

@@ -60,7 +60,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from maskrt.command import fraction, positive, run_command
+from maskrt.command import run_command
 from maskrt.engines.gpu import local_gpu
 from maskrt.errors import ArgumentError, MaskrtError
 from maskrt.evaluation.compare.budget import DEFAULT_BUDGETS, Budget, read_budgets
@@ -69,6 +69,7 @@ from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.metrics.dataset import read_coco
 from maskrt.evaluation.source_model import SourceModel, add_source_options, load_source
 from maskrt.files import write_in_one_step
+from maskrt.options import fraction, positive
 from maskrt.runtime import read_image
 from maskrt.runtime.inference.progress import Progress
 from maskrt.runtime.inference.sources import find_images

@@ -40,7 +40,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from maskrt.command import fraction, positive, run_command
+from maskrt.command import run_command
 from maskrt.contract.manifest import sha256_of
 from maskrt.errors import ArgumentError
 from maskrt.evaluation.environment import describe_environment
@@ -50,6 +50,7 @@ from maskrt.evaluation.metrics.dataset import CocoDataset, category_ids, common_
 from maskrt.evaluation.metrics.predict import FilePredictor, Predictor, TorchPredictor, predict_images
 from maskrt.evaluation.source_model import add_source_options, load_source
 from maskrt.files import write_in_one_step
+from maskrt.options import fraction, positive
 from maskrt.runtime.inference.progress import count
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskrt.command import documented_parser, positive, run_command
+from maskrt.command import documented_parser, run_command
 from maskrt.errors import ArgumentError
 from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.report.document import Document, Section
@@ -23,6 +23,7 @@ from maskrt.evaluation.report.render import to_html, to_markdown
 from maskrt.evaluation.report.sections import accuracy, differences, origin, speed
 from maskrt.evaluation.report.summary import summary
 from maskrt.files import write_in_one_step
+from maskrt.options import positive
 
 
 def make_report(results: Results, pictures: int) -> Document:

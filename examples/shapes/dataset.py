@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maskrt.command import positive
+from maskrt.options import positive
 from maskrt.shapes.backgrounds import Split
 from maskrt.shapes.outlines import CLASS_NAMES
 from maskrt.shapes.scenes import Scene, generate_scene

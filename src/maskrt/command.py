@@ -1,10 +1,10 @@
-"""What the console commands share: how they describe themselves, numbers checked as they are read, and how they end."""
+"""What the verbs of `maskrt` have in common: how they describe themselves, and how they end."""
 
 import argparse
 import io
-import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from maskrt.errors import MaskrtError
 
@@ -14,12 +14,53 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
 
 
+class Verb(Protocol):
+    """A module that is a verb of `maskrt`: its documentation is the help, the first line the summary.
+
+    Attributes:
+        __doc__: the summary, and what else the help says below the options.
+        EXTRA: what `pip install` brings what it needs.
+        INTERRUPTED_NOTE: what Ctrl-C leaves behind.
+    """
+
+    __doc__: str | None
+    EXTRA: str
+    INTERRUPTED_NOTE: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the verb's options."""
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Do the work; return the exit code where that goes well.
+
+        Raises:
+            MaskrtError: something the user gave does not work.
+        """
+
+
 def documented_parser(prog: str, documentation: str | None) -> argparse.ArgumentParser:
     """A parser whose help begins with the first line of a module's documentation and ends with the rest, as written."""
     description, _, rest = (documentation or "").partition("\n")
     return argparse.ArgumentParser(
         prog=prog, description=description, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+
+
+def run_verb(name: str, verb: Verb, arguments: Sequence[str] | None = None) -> int:
+    """Parse the arguments of a verb and do its work; `name` begins its messages. The exit code.
+
+    Args:
+        name: of the command, for example "maskrt infer".
+        verb: the module.
+        arguments: None: those of the process.
+    """
+
+    def work() -> int:
+        parser = documented_parser(name, verb.__doc__)
+        verb.add_arguments(parser)
+        return verb.run(parser.parse_args(arguments))
+
+    return run_command(name, work, interrupted=verb.INTERRUPTED_NOTE, install=verb.EXTRA)
 
 
 def run_command(name: str, run: Callable[[], int], *, interrupted: str, install: str = "maskrt") -> int:
@@ -47,26 +88,3 @@ def run_command(name: str, run: Callable[[], int], *, interrupted: str, install:
     except KeyboardInterrupt:
         print(f"{name}: interrupted; {interrupted}", file=sys.stderr)
         return INTERRUPTED
-
-
-def positive(text: str) -> int:
-    """A whole number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return int(text)
-
-
-def number(text: str, low: float, high: float) -> float:
-    """A number from `low` to `high`."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"expected a number from {low:g} to {high:g}, got {text}")
-    return value
-
-
-def fraction(text: str) -> float:
-    """A number from 0 to 1."""
-    return number(text, 0, 1)

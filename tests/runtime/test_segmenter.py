@@ -279,7 +279,7 @@ def test_a_threshold_for_each_image(shapes_float32_onnx: Path, rng: np.random.Ge
 
     segmenter = Segmenter(shapes_float32_onnx)
     # Of one size: in a batch of several sizes the padding of the smaller ones differs, as in torchvision.
-    images = [np.ascontiguousarray(generate_scene(number, "test").image[:256, :320]) for number in range(4)]
+    images = [np.ascontiguousarray(generate_scene(number, "test").image[:200, :200]) for number in range(4)]
     for _ in range(2):
         scores, overlaps = rng.uniform(0, 0.9, 4), rng.uniform(0.1, 0.9, 4)
         together = segmenter.predict(images, score_threshold=scores, nms_threshold=overlaps.tolist())

@@ -1,0 +1,62 @@
+"""`maskrt <verb>`: from a trained Mask R-CNN to instances on the device.
+
+Each verb is a module, imported when it is asked for: `maskrt --help` starts none of them.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from maskrt import __version__
+from maskrt.command import USAGE, run_verb
+
+
+class _Verb(NamedTuple):
+    module: str
+    summary: str
+
+
+VERBS = {
+    "export": _Verb("maskrt.export.cli", "PyTorch model to one ONNX file, verified"),
+    "quantize": _Verb("maskrt.calibration.cli", "FP32 to FP16, INT8 or FP8, with its cost measured"),
+    "engine": _Verb("maskrt.engines.cli", "ONNX file to an engine for a named target"),
+    "infer": _Verb("maskrt.runtime.infer", "instances in images and videos"),
+    "compare": _Verb("maskrt.evaluation.compare.cli", "model files against the PyTorch model, with a verdict"),
+    "evaluate": _Verb("maskrt.evaluation.evaluate.cli", "COCO AP of model files and of the PyTorch model"),
+    "bench": _Verb("maskrt.evaluation.bench.cli", "latency, throughput, memory beside PyTorch's"),
+    "report": _Verb("maskrt.evaluation.report.cli", "all results on one page"),
+    "package": _Verb("maskrt.engines.package.cli", "engine and runtime in one archive for the device"),
+    "targets": _Verb("maskrt.engines.targets_cli", "the targets that engines are built for"),
+}
+"""Each the same word as the make target."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `maskrt`; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog="maskrt",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="\n".join(("verbs:", *(f"  {name:10} {verb.summary}" for name, verb in VERBS.items()))),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="maskrt [--version] [--help] VERB ...",
+    )
+    parser.add_argument("--version", action="version", version=f"maskrt {__version__}")
+    parser.add_argument("verb", metavar="VERB", choices=VERBS, help="what to do; `maskrt VERB --help` says more")
+    options = parser.parse_args(given[:1] or ["--help"])
+    name = f"maskrt {options.verb}"
+    try:
+        module = importlib.import_module(VERBS[options.verb].module)
+    except ImportError as error:
+        if (error.name or "").startswith("maskrt."):  # the runtime alone is installed, as on a device
+            print(f"{name}: this is not part of the runtime alone: `pip install maskrt` brings it", file=sys.stderr)
+        else:
+            print(f"{name}: this needs {error.name}: `pip install maskrt[all]`", file=sys.stderr)
+        return USAGE
+    return run_verb(name, module, given[1:])  # type: ignore[arg-type]  # a module is what the protocol describes
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""Options that several verbs share: one name for one meaning, and the values that they stand for.
+
+A verb adds the groups that it needs to its parser, and turns what was parsed into values at once: no
+`argparse.Namespace` travels further than the verb's `run`.
+"""
+
+import argparse
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
+    return int(text)
+
+
+def number(text: str, low: float, high: float) -> float:
+    """A number from `low` to `high`."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"expected a number from {low:g} to {high:g}, got {text}")
+    return value
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to 1."""
+    return number(text, 0, 1)
+
+
+def _threads(text: str) -> int:
+    """More threads than cores gain nothing, and many more than the system allows end the process."""
+    return min(positive(text), os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What names a source model.
+
+    Attributes:
+        source: a model's name, `package.module:factory`, or a checkpoint that says itself what it is.
+        weights: name of weights that the framework publishes.
+        checkpoint: file with the weights.
+        config: file with the settings, of a framework whose checkpoints do not hold them.
+        num_classes: with the background.
+        class_names: file with one name a line.
+    """
+
+    source: str
+    weights: str | None = None
+    checkpoint: Path | None = None
+    config: Path | None = None
+    num_classes: int | None = None
+    class_names: Path | None = None
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Score and NMS threshold, 0 to 1; None: the model's own."""
+
+    score: float | None = None
+    nms: float | None = None
+
+
+def add_source_options(parser: argparse.ArgumentParser, *, positional: bool = False) -> None:
+    """The source model: `SOURCE` where it is what the verb works on, `--source SOURCE` where it is the reference."""
+    group = parser.add_argument_group("the source model")
+    what = "a model's name (torchvision's), or package.module:factory"
+    if positional:
+        parser.add_argument("source", metavar="SOURCE", help=what)
+    else:
+        group.add_argument("--source", metavar="SOURCE", help=what)
+    group.add_argument("--weights", metavar="NAME", help="the framework's own weights, for example COCO_V1")
+    group.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="weights in a file; give --weights too if they were fine-tuned from these",
+    )
+    group.add_argument("--config", type=Path, metavar="FILE", help="settings of the model, where the framework has them")
+    group.add_argument(
+        "--num-classes", type=positive, metavar="N", help="with the background (default: the checkpoint's)"
+    )
+    group.add_argument("--class-names", type=Path, metavar="FILE", help="one name a line, without the background")
+
+
+def source_options(options: argparse.Namespace) -> SourceOptions | None:
+    """What `add_source_options` parsed; None where no source was given."""
+    if options.source is None:
+        return None
+    return SourceOptions(
+        options.source,
+        options.weights,
+        options.checkpoint,
+        options.config,
+        options.num_classes,
+        options.class_names,
+    )
+
+
+def add_image_options(parser: argparse.ArgumentParser, *, what: str, limit: int | None = None) -> None:
+    """`--images PATH...` and `--limit N`; `limit` is how many are taken by default, None: all."""
+    parser.add_argument("--images", nargs="+", metavar="PATH", help=what)
+    default = "all" if limit is None else limit
+    parser.add_argument(
+        "--limit", type=positive, default=limit, metavar="N", help=f"take the first N images (default: {default})"
+    )
+
+
+def add_threshold_options(parser: argparse.ArgumentParser) -> None:
+    """`--score-threshold` and `--nms-threshold`."""
+    parser.add_argument(
+        "--score-threshold", type=fraction, metavar="S", help="least score, 0-1 (default: the model's)"
+    )
+    parser.add_argument(
+        "--nms-threshold", type=fraction, metavar="IOU", help="greatest overlap, 0-1 (default: the model's)"
+    )
+
+
+def thresholds(options: argparse.Namespace) -> Thresholds:
+    """What `add_threshold_options` parsed."""
+    return Thresholds(options.score_threshold, options.nms_threshold)
+
+
+def add_thread_option(parser: argparse.ArgumentParser) -> None:
+    """`--threads`."""
+    parser.add_argument("--threads", type=_threads, metavar="N", help="CPU threads, at most one per core (the default)")
+
+
+def add_output_option(parser: argparse.ArgumentParser, default: Path | None, what: str) -> None:
+    """`-o`, `--output`; a default of None is explained by `what`."""
+    shown = "" if default is None else f" (default: {default})"
+    parser.add_argument("-o", "--output", type=Path, default=default, metavar="PATH", help=f"{what}{shown}")
+
+
+def add_model_files(parser: argparse.ArgumentParser, *, nargs: str, what: str = "model file: .onnx or .engine") -> None:
+    """The model files that a verb works on, as `models`."""
+    parser.add_argument("models", nargs=nargs, type=Path, metavar="MODEL", help=what)
+
+
+def names_of(files: Sequence[Path]) -> list[str]:
+    """A name for each file that no other one has: its own, or its path where two are called the same."""
+    own = [file.name for file in files]
+    return [str(file) if own.count(file.name) > 1 else file.name for file in files]
