@@ -68,9 +68,9 @@ def read_kept_groups(path: Path, groups: Sequence[str]) -> frozenset[str]:
     except OSError as error:
         raise ArgumentError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (ValueError, KeyError, TypeError):
-        raise ArgumentError(f"{path} is not a choice of layers that `maskrt-quantize` wrote.") from None
+        raise ArgumentError(f"{path} is not a choice of layers that `maskrt quantize` wrote.") from None
     if not isinstance(kept, Collection) or isinstance(kept, str):
-        raise ArgumentError(f"{path} is not a choice of layers that `maskrt-quantize` wrote.")
+        raise ArgumentError(f"{path} is not a choice of layers that `maskrt quantize` wrote.")
     if unknown := sorted(set(map(str, kept)) - set(groups)):
         raise ArgumentError(
             f"{path} keeps layers that this model does not have: {', '.join(unknown)}. It has {', '.join(groups)}."

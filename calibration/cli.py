@@ -1,4 +1,4 @@
-"""`maskrt-quantize`: an exported FP32 ONNX file becomes an FP16, INT8 or FP8 one, and what it costs is measured."""
+"""`maskrt quantize`: an exported FP32 ONNX file becomes an FP16, INT8 or FP8 one, and what it costs is measured."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskrt.command import run_command
+from maskrt.command import run_verb
 from maskrt.errors import ArgumentError
 from maskrt.options import fraction, number, positive
+
+EXTRA = "maskrt[quantize,cpu]"
+INTERRUPTED_NOTE = "no model was written"
+
 
 BUDGET_MISSED = 1
 """Exit code where a budget was given and no choice of layers meets it; the best file is written all the same."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="maskrt-quantize",
-        description=__doc__,
-        epilog="example: maskrt-quantize model.onnx --precision int8 --images photos/ "
-        "--max-ap-drop 0.003 --eval annotations.json",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
     parser.add_argument(
         "model", nargs="?", type=Path, default=Path("model.onnx"), help="FP32 ONNX file (default: %(default)s)"
     )
@@ -50,7 +49,6 @@ def _parser() -> argparse.ArgumentParser:
         "--max-ap-drop", type=fraction, metavar="D", help="keep layers in fp16 until AP falls by D at the most"
     )
     accuracy.add_argument("--layers", type=Path, metavar="JSON", help="the choice of layers of an earlier run")
-    return parser
 
 
 def _percentile(text: str) -> float:
@@ -120,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"The loss of AP, {loss:.4f}, is within {arguments.max_ap_drop:g}.")
         return 0
     print(
-        f"maskrt-quantize: no choice of layers keeps the loss of AP within {arguments.max_ap_drop:g}; the best one "
+        f"maskrt quantize: no choice of layers keeps the loss of AP within {arguments.max_ap_drop:g}; the best one "
         f"loses {loss:.4f} and was written. Calibrate with more or other images, another --method, or use --precision "
         "fp16.",
         file=sys.stderr,
@@ -128,14 +126,9 @@ def run(arguments: argparse.Namespace) -> int:
     return BUDGET_MISSED
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0, 1 for a missed budget, 2 where something the user gave does not work."""
-    return run_command(
-        "maskrt-quantize",
-        lambda: run(_parser().parse_args(argv)),
-        interrupted="no model was written",
-        install="maskrt[quantize,cpu]",
-    )
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `maskrt quantize`; returns the exit code."""
+    return run_verb("maskrt quantize", sys.modules[__name__], arguments)
 
 
 if __name__ == "__main__":

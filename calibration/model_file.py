@@ -1,4 +1,4 @@
-"""Reading the ONNX file that `maskrt-export` wrote, and writing the converted one in one step."""
+"""Reading the ONNX file that `maskrt export` wrote, and writing the converted one in one step."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def load_exported(path: Path) -> tuple[onnx.ModelProto, ModelMetadata]:
     if metadata.precision != SOURCE_PRECISION:
         raise ModelError(
             f"{path} is of precision {metadata.precision} already. Give the fp32 file that it was made from; "
-            "`maskrt-export` writes one."
+            "`maskrt export` writes one."
         )
     try:
         model = onnx.load(path)
     except (DecodeError, ValueError) as error:
-        raise ModelError(f"{path} is damaged: {error}. Export it again with `maskrt-export`.") from None
+        raise ModelError(f"{path} is damaged: {error}. Export it again with `maskrt export`.") from None
     remove_seal(model)
     if not custom_operators(model):
-        raise ModelError(f"{path} is damaged: it has no RoIAlign and NMS. Export it again with `maskrt-export`.")
+        raise ModelError(f"{path} is damaged: it has no RoIAlign and NMS. Export it again with `maskrt export`.")
     return model, metadata
 
 

@@ -1,4 +1,4 @@
-"""`maskrt-engine`: an exported ONNX file becomes a TensorRT engine for a named GPU."""
+"""`maskrt engine`: an exported ONNX file becomes a TensorRT engine for a named GPU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskrt.command import INTERRUPTED, run_command
+from maskrt.command import INTERRUPTED, run_verb
 from maskrt.engines.build import build_engine, check_flavor_options, default_output
 from maskrt.engines.flavors import AUTO, FLAVORS, choose_flavor
 from maskrt.engines.gpu import local_gpu
@@ -18,13 +18,12 @@ from maskrt.engines.summary import describe
 from maskrt.engines.targets import LOCAL, check_precision, find_target, target_names
 from maskrt.errors import ArgumentError, DependencyError
 
+EXTRA = "maskrt[engines]"
+INTERRUPTED_NOTE = "no half-written engine is left"
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="maskrt-engine",
-        description=__doc__,
-        epilog="example: maskrt-engine model.onnx --target rtx4090 --min 1x320x320 --opt 1x800x1344 --max 8x1344x1344",
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
     parser.add_argument(
         "model", nargs="?", type=Path, default=Path("model.onnx"), help="ONNX file (default: %(default)s)"
     )
@@ -55,7 +54,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--timing-cache", type=Path, metavar="FILE", help="TensorRT's timing cache (default: beside the engine)"
     )
-    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -112,15 +110,13 @@ def _build_all(arguments: argparse.Namespace) -> int:
         print(f"skipped {line}")
     print(f"engines: {', '.join(built) or 'none'}")
     if failed:
-        print(f"maskrt-engine: failed for {', '.join(failed)}", file=sys.stderr)
+        print(f"maskrt engine: failed for {', '.join(failed)}", file=sys.stderr)
     return 2 if failed or not built else 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0, or 2 where something the user gave does not work."""
-    return run_command(
-        "maskrt-engine", lambda: run(_parser().parse_args(argv)), interrupted="no half-written engine is left"
-    )
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `maskrt engine`; returns the exit code."""
+    return run_verb("maskrt engine", sys.modules[__name__], arguments)
 
 
 if __name__ == "__main__":

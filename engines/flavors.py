@@ -82,7 +82,7 @@ def _unfit(flavor: Flavor, target: Target, precision: str, gpu: Gpu | None) -> A
     if precision not in precisions:
         return ArgumentError(
             f"{flavor.title} builds {' and '.join(precisions)} models for {target.name} ({target.gpu}, compute "
-            f"capability {target.compute_capability}), not {precision}. Make one with `maskrt-quantize`."
+            f"capability {target.compute_capability}), not {precision}. Make one with `maskrt quantize`."
         )
     if flavor is TENSORRT and (gpu is None or gpu.compute_capability != target.compute_capability):
         here = "none" if gpu is None else f"{gpu.name} (compute capability {gpu.compute_capability})"
@@ -91,14 +91,14 @@ def _unfit(flavor: Flavor, target: Target, precision: str, gpu: Gpu | None) -> A
             otherwise = ", or build here with --flavor tensorrt-rtx"
         elif with_rtx:
             otherwise = (
-                f", or make a model of {' or '.join(with_rtx)} with `maskrt-quantize`, which TensorRT-RTX builds here"
+                f", or make a model of {' or '.join(with_rtx)} with `maskrt quantize`, which TensorRT-RTX builds here"
             )
         else:
             otherwise = ""
         return ArgumentError(
             f"TensorRT builds on the target GPU itself, here {target.name} ({target.gpu}, compute capability "
             f"{target.compute_capability}), but the GPU of this machine is: {here}. Copy the ONNX file to that machine "
-            f"and run `maskrt-engine` there{otherwise}."
+            f"and run `maskrt engine` there{otherwise}."
         )
     return None
 

@@ -62,7 +62,7 @@ def check_plugin_layers(found: Mapping[str, int], model: OnnxModel) -> None:
         raise EngineError(
             f"{model.path} has {_counts(model.custom_nodes)}, but the network has {_counts(found)} as plugin "
             "layers: TensorRT expanded the rest into standard operators, which it cannot run. Run `make plugins`, "
-            "and export the file again with `maskrt-export`."
+            "and export the file again with `maskrt export`."
         )
 
 

@@ -57,7 +57,7 @@ def read_onnx_model(path: Path) -> OnnxModel:
     custom_nodes = Counter(node.op_type for node in graph.node if node.domain == DOMAIN)
     if IMAGES not in {tensor.name for tensor in graph.input} or not custom_nodes:
         raise ModelError(
-            f"{path} is damaged: it is not a graph that maskrt exports. Export it again with `maskrt-export`."
+            f"{path} is damaged: it is not a graph that maskrt exports. Export it again with `maskrt export`."
         )
     return OnnxModel(
         path=path,

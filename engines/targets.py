@@ -111,6 +111,6 @@ def check_precision(target: Target, precision: str) -> None:
     ]
     raise ArgumentError(
         f"{target.name} ({target.gpu}, compute capability {target.compute_capability}) has no {precision}; it has "
-        f"{', '.join(target.precisions)}. Make a model of one of these with `maskrt-quantize`"
+        f"{', '.join(target.precisions)}. Make a model of one of these with `maskrt quantize`"
         + (f", or build for {', '.join(able)}." if able else ".")
     )

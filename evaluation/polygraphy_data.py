@@ -6,7 +6,7 @@
     polygraphy debug repeat --until=1 --check \\
         polygraphy run model.onnx --onnxrt --data-loader-script polygraphy_data.py --onnx-outputs conv2d_23
 
-`--onnx-outputs` takes ONNX tensors, which `maskrt-compare` names. Polygraphy passes a script no arguments,
+`--onnx-outputs` takes ONNX tensors, which `maskrt compare` names. Polygraphy passes a script no arguments,
 hence the environment: `MASKRT_MODEL` is the model file, whose metadata say sizes and thresholds; `MASKRT_IMAGES` is an
 image, a folder, or a glob (default: scenes of the demo); `MASKRT_COUNT` is how many images at the most (default: 4).
 Each image is one iteration with batch size 1.

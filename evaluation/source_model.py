@@ -1,4 +1,4 @@
-"""Command-line options that name the PyTorch model, the same as those of `maskrt-export`."""
+"""Command-line options that name the PyTorch model, the same as those of `maskrt export`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _count_labels(model: TorchModel) -> int:
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that `load_source` reads."""
-    group = parser.add_argument_group("the PyTorch model, as for maskrt-export")
+    group = parser.add_argument_group("the PyTorch model, as for maskrt export")
     group.add_argument(
         "--model",
         metavar="SOURCE",

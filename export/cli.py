@@ -1,26 +1,27 @@
-"""`maskrt-export`: a PyTorch Mask R-CNN becomes one ONNX file, verified against the model."""
+"""`maskrt export`: a PyTorch Mask R-CNN becomes one ONNX file, verified against the model."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from maskrt.command import run_command
+from maskrt.command import run_verb
 from maskrt.errors import MaskrtError
 from maskrt.files import check_writable
 from maskrt.options import positive
 
+EXTRA = "maskrt[export]"
+INTERRUPTED_NOTE = "no file was written"
+
+
 DEMO_MODEL = "maskrt.shapes.model:shapes_model"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="maskrt-export",
-        description=__doc__,
-        epilog="example: maskrt-export maskrcnn_resnet50_fpn --weights COCO_V1 --output model.onnx",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
     parser.add_argument(
         "model",
         nargs="?",
@@ -45,7 +46,6 @@ def _parser() -> argparse.ArgumentParser:
         default="uint8",
         help="of the images: uint8 rounds resized pixels, float32 is exact (default: %(default)s)",
     )
-    return parser
 
 
 def read_class_names(path: Path) -> list[str]:
@@ -100,14 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0, or 2 where something the user gave does not work."""
-    return run_command(
-        "maskrt-export",
-        lambda: run(_parser().parse_args(argv)),
-        interrupted="no file was written",
-        install="maskrt[export]",
-    )
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `maskrt export`; returns the exit code."""
+    return run_verb("maskrt export", sys.modules[__name__], arguments)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Find instances in images and videos: overlays to look at, COCO JSON to work with.
 
-    maskrt-infer model.onnx photos/ extra.jpg "more/*.png" --output out/infer
+    maskrt infer model.onnx photos/ extra.jpg "more/*.png" --output out/infer
 
 writes out/infer/overlays/*.jpg, out/infer/instances.json (a COCO data set) and out/infer/results.json (a COCO
 results list). An image that cannot be read is reported and the rest goes on.
 
-    maskrt-infer model.onnx clip.mp4 camera:0 rtsp://host/stream --output out/infer
+    maskrt infer model.onnx clip.mp4 camera:0 rtsp://host/stream --output out/infer
 
 writes out/infer/clip.mp4, annotated and in the time of the original, and out/infer/clip.jsonl, a line of COCO records
 per frame; and so on. A camera goes on until it is interrupted.
@@ -26,7 +26,7 @@ if __package__ in (None, ""):  # run as a file, maybe without an installation
 
 import cv2
 
-from maskrt.command import INTERRUPTED, documented_parser, run_command
+from maskrt.command import INTERRUPTED, run_verb
 from maskrt.errors import ArgumentError, MaskrtError
 from maskrt.files import write_in_one_step
 from maskrt.options import fraction, positive
@@ -36,11 +36,13 @@ from maskrt.runtime.inference.video import VideoRun
 from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.video.reader import VideoReader, file_stem, import_av, is_stream, is_video
 
+EXTRA = "maskrt[cpu]"
+INTERRUPTED_NOTE = "what was finished is written"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `maskrt-infer`; returns the exit code."""
-    # Interrupted before the first image or after the last; in between, a run ends by itself.
-    return run_command("maskrt-infer", lambda: run(_parse(arguments)), interrupted="what was finished is written")
+    """The command `maskrt infer`; returns the exit code."""
+    return run_verb("maskrt infer", sys.modules[__name__], arguments)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -87,7 +89,7 @@ def _run_video(segmenter: Segmenter, source: str, stem: Path, options: argparse.
         with VideoReader(source, options.threads) as reader:
             return VideoRun(segmenter, reader, stem, options).execute()
     except MaskrtError as error:
-        print(f"maskrt-infer: {error}", file=sys.stderr)
+        print(f"maskrt infer: {error}", file=sys.stderr)
         return 1
 
 
@@ -113,8 +115,8 @@ def _make_writable(folder: Path) -> None:
         ) from None
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = documented_parser("maskrt-infer", __doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
     parser.add_argument("model", type=Path, help="model file: .onnx or .engine")
     parser.add_argument(
         "images", nargs="+", metavar="input", help="image, folder, quoted glob, video, URL, or camera:0"
@@ -133,7 +135,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--no-overlays", dest="overlays", action="store_false", help="write the JSON only, no pictures and no video"
     )
     parser.add_argument("--timings", action="store_true", help="show where the time goes")
-    return parser.parse_args(arguments)
 
 
 def _threads(text: str) -> int:

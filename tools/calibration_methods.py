@@ -1,4 +1,4 @@
-"""What each way of calibrating costs in AP: the measurement that the default of `maskrt-quantize` rests on.
+"""What each way of calibrating costs in AP: the measurement that the default of `maskrt quantize` rests on.
 
     python -m maskrt.tools.calibration_methods model.onnx
 
@@ -56,7 +56,7 @@ METHODS: dict[str, dict[str, Any]] = {
 """Name → options of the calibration."""
 
 DEFAULT = f"{DEFAULT_METHOD} {DEFAULT_PERCENTILE:g}"
-"""The name of what `maskrt-quantize` does."""
+"""The name of what `maskrt quantize` does."""
 
 PARTS = 10
 _KINDS = ("box", "mask")

@@ -1,4 +1,4 @@
-"""How far the stages of `maskrt-infer` overlap, and what the runtime adds to the inference engine.
+"""How far the stages of `maskrt infer` overlap, and what the runtime adds to the inference engine.
 
     python -m maskrt.tools.pipelining model.onnx photos/ --turns 5
 

@@ -1,6 +1,6 @@
-"""`maskrt-package`: an engine becomes one archive that installs and runs on its device, without this repository.
+"""`maskrt package`: an engine becomes one archive that installs and runs on its device, without this repository.
 
-    maskrt-package model.rtx4090.engine --onnx model.onnx --output rtx4090.tar.gz
+    maskrt package model.rtx4090.engine --onnx model.onnx --output rtx4090.tar.gz
 
 In the archive: the engine and its manifest, the plugin libraries, a wheel of the runtime, the requirements in pinned
 versions, checksums, and a README with the commands. An .onnx file alone makes a package for ONNX Runtime on the CPU.
@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskrt.command import documented_parser, run_command
+from maskrt.command import run_verb
 from maskrt.engines.files import write_together
 from maskrt.engines.package.contents import Contents, engine_contents, onnx_contents
 from maskrt.engines.package.readme import readme
@@ -29,6 +29,10 @@ from maskrt.engines.package.requirements import requirements
 from maskrt.engines.package.wheel import runtime_wheel
 from maskrt.errors import ArgumentError
 from maskrt.files import check_writable
+
+EXTRA = "maskrt[engines]"
+INTERRUPTED_NOTE = "no half-written package is left"
+
 
 SUFFIX = ".tar.gz"
 CHECKSUMS = "SHA256SUMS"
@@ -129,14 +133,13 @@ def describe(package: Package) -> str:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = documented_parser("maskrt-package", __doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
     parser.add_argument("model", type=Path, help="the .engine file, or an .onnx file")
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"archive, {SUFFIX} (default: beside the model)")
     parser.add_argument(
         "--onnx", type=Path, metavar="FILE", help="pack the engine's ONNX file as well, to run where there is no GPU"
     )
-    return parser
 
 
 def run(options: argparse.Namespace) -> int:
@@ -149,11 +152,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0, or 2 where something the user gave does not work."""
-    return run_command(
-        "maskrt-package", lambda: run(_parser().parse_args(argv)), interrupted="no half-written package is left"
-    )
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `maskrt package`; returns the exit code."""
+    return run_verb("maskrt package", sys.modules[__name__], arguments)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class Contents:
     """What goes into a package.
 
     Attributes:
-        models: content of the model files by name; the one that maskrt-infer opens comes first.
+        models: content of the model files by name; the one that maskrt infer opens comes first.
         manifest: of the engine, if there is one.
         plugins: content of the plugin libraries, by their path in their folder.
         cuda: the version of CUDA that the plugin library was compiled with, for example 13000.
@@ -105,5 +105,5 @@ def _check_library(engine: Path, manifest: Manifest, library: PluginLibrary) -> 
     if is_jetson(build) and platform.machine() != _JETSON_CPU:
         raise EngineError(
             f"{engine} is for {build.target}, whose CPU is {_JETSON_CPU}, but the plugin library here is for "
-            f"{platform.machine()}. Run `maskrt-package` on the device."
+            f"{platform.machine()}. Run `maskrt package` on the device."
         )

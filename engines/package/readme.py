@@ -16,7 +16,7 @@ def readme(models: Sequence[str], wheel: str, build: BuildInputs | None, cuda: i
     """The text.
 
     Args:
-        models: names of the model files; what `maskrt-infer` opens comes first.
+        models: names of the model files; what `maskrt infer` opens comes first.
         wheel: file name of the runtime's wheel.
         build: what the engine was built from, if there is one.
         cuda: the version of CUDA of the plugin library, for example 13000.
@@ -31,7 +31,7 @@ def readme(models: Sequence[str], wheel: str, build: BuildInputs | None, cuda: i
         f"    python3 -m venv{system_packages} env && . env/bin/activate",
         "    pip install -r requirements.txt",
         f"    pip install ./{wheel}",
-        f"    maskrt-infer {shlex.quote(models[0])} photos/ --output out",
+        f"    maskrt infer {shlex.quote(models[0])} photos/ --output out",
     ]
     if build is not None:
         lines += ["", *_notes(models)]
@@ -58,6 +58,6 @@ def _notes(models: Sequence[str]) -> list[str]:
     notes = ["`plugins/` is for trtexec, Triton and programs of your own; maskrt has the same libraries in its wheel."]
     if models[-1].endswith(".onnx"):
         notes.append(
-            f"Without a GPU, `maskrt-infer {shlex.quote(models[-1])} photos/` gives the same instances on the CPU."
+            f"Without a GPU, `maskrt infer {shlex.quote(models[-1])} photos/` gives the same instances on the CPU."
         )
     return notes

@@ -60,12 +60,13 @@ def runtime_wheel(plugins: Mapping[str, bytes]) -> tuple[str, bytes]:
 
 
 def runtime_sources() -> dict[str, bytes]:
-    """All of `maskrt.runtime`, and the modules of maskrt that it imports anywhere, by their path in the wheel."""
+    """All of `maskrt.runtime`, the command, and the modules of maskrt that these import, by their path in the wheel."""
     root = Path(maskrt.__path__[0])
     finder = ModuleFinder(path=[str(root.parent)])  # not sys.path: only modules of maskrt are followed
     for path in sorted((root / "runtime").rglob("*.py")):
         folder = path.relative_to(root).parent.parts
         finder.import_hook(".".join((_PACKAGE, *folder, *([] if path.stem == "__init__" else [path.stem]))))
+    finder.import_hook(f"{_PACKAGE}.cli")
     files = {f"{_PACKAGE}/py.typed": b""}
     for module in finder.modules:
         if module.partition(".")[0] == _PACKAGE:
@@ -92,9 +93,7 @@ def _descriptions(tag: str) -> dict[str, str]:
         if "extra ==" not in line or any(f'extra == "{extra}"' in line for extra in extras)
     ]
     commands = [
-        f"{entry.name} = {entry.value}"
-        for entry in distribution.entry_points
-        if entry.group == "console_scripts" and entry.value.startswith(f"{_RUNTIME}.")
+        f"{entry.name} = {entry.value}" for entry in distribution.entry_points if entry.group == "console_scripts"
     ]
     lines = [
         "Metadata-Version: 2.4",

@@ -38,7 +38,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from maskrt.command import documented_parser, run_command
+from maskrt.command import run_verb
 from maskrt.errors import ArgumentError, DependencyError
 from maskrt.evaluation.bench.pictures import gather_pictures, make_batches, resize_pictures
 from maskrt.evaluation.bench.pipeline import measure_pipeline
@@ -49,20 +49,25 @@ from maskrt.evaluation.source_model import add_source_options
 from maskrt.files import write_in_one_step
 from maskrt.options import positive
 
+EXTRA = "maskrt[evaluate,cpu]"
+INTERRUPTED_NOTE = "no result was written"
+
+
 FORMAT = 1
 OPERATION_REPEATS = 7
 """At most: torchvision pastes 100 masks at 4K in seconds."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    return run_command("bench", lambda: _measure_and_write(_parse(arguments)), interrupted="no result was written")
+    """The command `maskrt bench`; returns the exit code."""
+    return run_verb("maskrt bench", sys.modules[__name__], arguments)
 
 
-def _measure_and_write(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Measure, write the results; return the exit code."""
     try:
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        result = run(options)
+        result = measure(options)
         write_in_one_step(options.output, json.dumps(result, indent=1, ensure_ascii=False).encode())
     except OSError as error:
         raise ArgumentError(
@@ -72,7 +77,7 @@ def _measure_and_write(options: argparse.Namespace) -> int:
     return 1 if result["failed"] else 0
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure and print; returns the content of bench.json.
 
     Raises:
@@ -135,7 +140,7 @@ def _check_same_work(sides: Sequence[Side]) -> None:
             raise ArgumentError(
                 f"{side.name} was not exported from the PyTorch model: it has {side.work}, the PyTorch model has "
                 f"{of_torch[0].work}. Give that model with --model (and --weights or --checkpoint), as for "
-                "`maskrt-export`, or export the file again."
+                "`maskrt export`, or export the file again."
             )
 
 
@@ -179,8 +184,8 @@ def _measure_operations(threads: int | None, repeats: int) -> list[dict[str, Any
     return [*measure_preprocess(repeats), *measure_paste(repeats)]
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = documented_parser("python -m maskrt.evaluation.bench.cli", __doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
     parser.add_argument("models", nargs="*", type=Path, metavar="MODEL", help="model file: .onnx or .engine")
     parser.add_argument(
         "--against",
@@ -215,7 +220,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, default=Path("out/bench.json"), help="(default: %(default)s)")
     add_source_options(parser)
-    return parser.parse_args(arguments)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -1,6 +1,6 @@
-"""`maskrt-compare`: model files against the PyTorch model that they came from, on the same images, with a verdict.
+"""`maskrt compare`: model files against the PyTorch model that they came from, on the same images, with a verdict.
 
-    maskrt-compare model.onnx model.fp16.onnx model.int8.onnx --model mypackage.models:make_model --images photos/
+    maskrt compare model.onnx model.fp16.onnx model.int8.onnx --model mypackage.models:make_model --images photos/
 
 Raw tensors are compared on the same canvas, and behind the proposals on the source model's own RoIs (see
 `compare_points`); detections are compared from pixels to pasted masks. Of a TensorRT engine, whose tensors nobody can
@@ -60,7 +60,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from maskrt.command import run_command
+from maskrt.command import run_verb
 from maskrt.engines.gpu import local_gpu
 from maskrt.errors import ArgumentError, MaskrtError
 from maskrt.evaluation.compare.budget import DEFAULT_BUDGETS, Budget, read_budgets
@@ -76,6 +76,10 @@ from maskrt.runtime.inference.sources import find_images
 
 if TYPE_CHECKING:
     from maskrt.evaluation.compare.candidate import Candidate
+
+EXTRA = "maskrt[evaluate,cpu]"
+INTERRUPTED_NOTE = "nothing was written"
+
 
 FAILED = 1
 
@@ -170,7 +174,7 @@ def compare(
 
 
 _NO_ENGINE = (
-    "No engine was given. On a machine with an NVIDIA GPU, build one with `maskrt-engine` and name it beside the ONNX "
+    "No engine was given. On a machine with an NVIDIA GPU, build one with `maskrt engine` and name it beside the ONNX "
     "files."
 )
 
@@ -202,12 +206,8 @@ def _instances(records: Sequence[dict[str, Any]], class_names: Sequence[str]) ->
     return instances
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="maskrt-compare",
-        description=(__doc__ or "").partition("\n")[0],
-        epilog="exit code: 0 every file is within its budget, 1 some file is not, 2 nothing was compared",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
     parser.add_argument("files", nargs="+", type=Path, metavar="file", help="model files: .onnx, .engine")
     parser.add_argument(
         "--images", nargs="+", metavar="PATH", help="image files, folders, quoted globs (default: the demo's scenes)"
@@ -230,7 +230,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=Path("out/compare"), help="folder (default: %(default)s)")
     parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: all cores)")
     add_source_options(parser)
-    return parser
 
 
 def _choose_images(options: argparse.Namespace) -> list[Path]:
@@ -274,14 +273,9 @@ def run(options: argparse.Namespace) -> int:
     return FAILED if any(candidate["verdict"] == "fail" for candidate in result["candidates"]) else 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command `maskrt-compare`; returns the exit code."""
-    return run_command(
-        "maskrt-compare",
-        lambda: run(_parser().parse_args(argv)),
-        interrupted="nothing was written",
-        install="maskrt[evaluate,cpu]",
-    )
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `maskrt compare`; returns the exit code."""
+    return run_verb("maskrt compare", sys.modules[__name__], arguments)
 
 
 if __name__ == "__main__":

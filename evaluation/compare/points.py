@@ -87,7 +87,7 @@ def find_points(graph: onnx.GraphProto) -> Points:
     selections = [node for node in graph.node if node.op_type == "BatchedNMS"]
     if len(selections) != 2 or not 1 <= len(pools) <= 2:
         raise ModelError(
-            "the ONNX file is damaged: it has no RoIAlign and NMS of maskrt. Export it again with `maskrt-export`."
+            "the ONNX file is damaged: it has no RoIAlign and NMS of maskrt. Export it again with `maskrt export`."
         )
     features = {_layer_behind(name, producers) for name in pools[0].input[1:]}
     inner = _read_by_layers(graph)

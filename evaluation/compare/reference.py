@@ -102,7 +102,7 @@ class _Recorder:
         if point.call >= len(outputs):
             raise ArgumentError(
                 f"The file was not exported from this PyTorch model: it has {point.name}, which the model does not "
-                "run. Name the model that it was exported from, as for `maskrt-export`."
+                "run. Name the model that it was exported from, as for `maskrt export`."
             )
         return self._normalized.get(point.module, outputs[0]) if len(outputs) == 1 else outputs[point.call]
 

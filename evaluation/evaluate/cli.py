@@ -1,6 +1,6 @@
-"""`maskrt-evaluate`: COCO box and mask AP of model files, and of the PyTorch model, on a COCO-format data set.
+"""`maskrt evaluate`: COCO box and mask AP of model files, and of the PyTorch model, on a COCO-format data set.
 
-    maskrt-evaluate model.onnx model.int8.onnx --dataset annotations/instances_val2017.json --images val2017/
+    maskrt evaluate model.onnx model.int8.onnx --dataset annotations/instances_val2017.json --images val2017/
 
 Every image's results are appended to a file as soon as they are there: after an interrupt, the same command goes on
 where it stopped. Results of another model, data set, folder of images, threshold or version of a package are not taken
@@ -40,7 +40,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from maskrt.command import run_command
+from maskrt.command import run_verb
 from maskrt.contract.manifest import sha256_of
 from maskrt.errors import ArgumentError
 from maskrt.evaluation.environment import describe_environment
@@ -52,6 +52,9 @@ from maskrt.evaluation.source_model import add_source_options, load_source
 from maskrt.files import write_in_one_step
 from maskrt.options import fraction, positive
 from maskrt.runtime.inference.progress import count
+
+EXTRA = "maskrt[evaluate,cpu]"
+INTERRUPTED_NOTE = "the same command goes on from here"
 
 
 def evaluate_model(
@@ -143,8 +146,8 @@ def _value(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="maskrt-evaluate", description=(__doc__ or "").partition("\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
     parser.add_argument("files", nargs="*", type=Path, metavar="file", help="model files: .onnx, .engine")
     parser.add_argument("--pytorch", action="store_true", help="evaluate the PyTorch model, too, as the reference")
     data = parser.add_argument_group("data set")
@@ -164,7 +167,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=Path("out/evaluate"), help="folder (default: %(default)s)")
     parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: all cores)")
     add_source_options(parser)
-    return parser
 
 
 def _open_dataset(options: argparse.Namespace) -> CocoDataset:
@@ -248,14 +250,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command `maskrt-evaluate`; returns the exit code."""
-    return run_command(
-        "maskrt-evaluate",
-        lambda: run(_parser().parse_args(argv)),
-        interrupted="the same command goes on from here",
-        install="maskrt[evaluate,cpu]",
-    )
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `maskrt evaluate`; returns the exit code."""
+    return run_verb("maskrt evaluate", sys.modules[__name__], arguments)
 
 
 if __name__ == "__main__":

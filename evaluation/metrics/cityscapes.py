@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_in_one_step(output, content)
         except OSError as error:
             raise ArgumentError(f"cannot write {output}: {error.strerror or error}") from None
-        print(f"{output}\nmaskrt-evaluate model.onnx --dataset {output} --images {options.folder}")
+        print(f"{output}\nmaskrt evaluate model.onnx --dataset {output} --images {options.folder}")
         return 0
 
     return run_command("cityscapes", run, interrupted="nothing was written", install="maskrt[evaluate,cpu]")

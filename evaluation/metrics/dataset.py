@@ -115,7 +115,7 @@ def read_ground_truth(path: Path, images: Path | None = None, *, skip_missing: b
     if missing and not skip_missing:
         raise ArgumentError(
             f"{len(missing)} of the {len(dataset.files)} images of {path} are missing: "
-            f"{_some([str(file) for file in missing.values()])}. With --skip-missing, maskrt-evaluate measures AP on "
+            f"{_some([str(file) for file in missing.values()])}. With --skip-missing, maskrt evaluate measures AP on "
             "the others alone."
         )
     dataset = dataclasses.replace(dataset, truth=_checked_truth(dataset), missing=len(missing))

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskrt.command import documented_parser, run_command
+from maskrt.command import run_verb
 from maskrt.errors import ArgumentError
 from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.report.document import Document, Section
@@ -24,6 +24,9 @@ from maskrt.evaluation.report.sections import accuracy, differences, origin, spe
 from maskrt.evaluation.report.summary import summary
 from maskrt.files import write_in_one_step
 from maskrt.options import positive
+
+EXTRA = "maskrt[report]"
+INTERRUPTED_NOTE = "nothing was written"
 
 
 def make_report(results: Results, pictures: int) -> Document:
@@ -60,11 +63,12 @@ def _title(models: Sequence[Model]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code: 0, or 2 where nothing was written."""
-    return run_command("report", lambda: _write(_parse(arguments)), interrupted="nothing was written")
+    """The command `maskrt report`; returns the exit code."""
+    return run_verb("maskrt report", sys.modules[__name__], arguments)
 
 
-def _write(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Write the page; return the exit code."""
     if options.output.suffix != ".html":
         raise ArgumentError(f"--output should end in .html, but is {options.output}.")
     document = make_report(read_results(options.results), options.pictures)
@@ -79,8 +83,8 @@ def _write(options: argparse.Namespace) -> int:
     return 0
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = documented_parser("python -m maskrt.evaluation.report.cli", __doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
     parser.add_argument(
         "results", nargs="*", type=Path, default=[Path("out")], help="result files, or folders of them (default: out)"
     )
@@ -88,7 +92,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--output", type=Path, default=Path("out/report/index.html"), help="(default: %(default)s, and .md beside it)"
     )
     parser.add_argument("--pictures", type=positive, default=6, metavar="N", help="images shown (default: %(default)s)")
-    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def shapes_model() -> MaskRCNN:
-    """The trained demo model in evaluation mode, FP32 (`maskrt-export maskrt.shapes.model:shapes_model`).
+    """The trained demo model in evaluation mode, FP32 (`maskrt export maskrt.shapes.model:shapes_model`).
 
     Raises FileNotFoundError where the weights are missing (`make train-shapes` makes them).
     """

@@ -90,7 +90,7 @@ class OnnxRuntimeBackend:
         if set(inputs) != set(INPUTS) or outputs != self._output_names or inputs[IMAGES] not in _INPUT_DTYPES:
             raise ModelError(
                 f"{path} is damaged: its inputs {inputs} and outputs {outputs} are not those of a maskrt "
-                "model. Export it again with `maskrt-export`."
+                "model. Export it again with `maskrt export`."
             )
         self.input_dtype = _INPUT_DTYPES[inputs[IMAGES]]
 

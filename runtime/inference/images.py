@@ -1,4 +1,4 @@
-"""A run of `maskrt-infer` over image files: overlays and COCO JSON."""
+"""A run of `maskrt infer` over image files: overlays and COCO JSON."""
 
 import sys
 from argparse import Namespace
@@ -82,12 +82,12 @@ class ImageRun:
             self._interrupted = True
         except PipelineError as error:
             self._failed += 1
-            print(f"maskrt-infer: {error}", file=sys.stderr)
+            print(f"maskrt infer: {error}", file=sys.stderr)
         self._progress.close()
         try:
             paths = self._results.write(self._options.output)
         except OSError as error:
-            print(f"maskrt-infer: the results cannot be written: {error.strerror or error}.", file=sys.stderr)
+            print(f"maskrt infer: the results cannot be written: {error.strerror or error}.", file=sys.stderr)
             return USAGE
         self._summarize(paths)
         if self._interrupted:

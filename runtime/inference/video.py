@@ -1,4 +1,4 @@
-"""A run of `maskrt-infer` over a video, stream or camera: an annotated video, and the instances as JSON lines.
+"""A run of `maskrt infer` over a video, stream or camera: an annotated video, and the instances as JSON lines.
 
 Each line of the JSON file is a frame: `frame` (its number, from 0; damaged frames have none), `time` (seconds after the
 first frame), `width`, `height`, and `instances`: records in the COCO results format, with the frame's number as
@@ -93,7 +93,7 @@ class VideoRun:
             problem = str(error)
         self._progress.close()
         if problem:
-            print(f"maskrt-infer: {problem}", file=sys.stderr)
+            print(f"maskrt infer: {problem}", file=sys.stderr)
         self._summarize(time.perf_counter() - start, interrupted)
         if interrupted:
             return INTERRUPTED

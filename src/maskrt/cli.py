@@ -28,7 +28,6 @@ VERBS = {
     "bench": _Verb("maskrt.evaluation.bench.cli", "latency, throughput, memory beside PyTorch's"),
     "report": _Verb("maskrt.evaluation.report.cli", "all results on one page"),
     "package": _Verb("maskrt.engines.package.cli", "engine and runtime in one archive for the device"),
-    "targets": _Verb("maskrt.engines.targets_cli", "the targets that engines are built for"),
 }
 """Each the same word as the make target."""
 
@@ -53,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (error.name or "").startswith("maskrt."):  # the runtime alone is installed, as on a device
             print(f"{name}: this is not part of the runtime alone: `pip install maskrt` brings it", file=sys.stderr)
         else:
-            print(f"{name}: this needs {error.name}: `pip install maskrt[all]`", file=sys.stderr)
+            print(f"{name}: this needs {error.name}: `pip install {error.name}`", file=sys.stderr)
         return USAGE
-    return run_verb(name, module, given[1:])  # type: ignore[arg-type]  # a module is what the protocol describes
+    return run_verb(name, module, given[1:])
 
 
 if __name__ == "__main__":

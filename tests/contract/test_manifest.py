@@ -26,7 +26,7 @@ from maskrt.runtime import ModelError
 from ..support.model_metadata import metadata_values
 
 ENGINE, ONNX = b"12345", b"123456789"
-REBUILD = "`maskrt-engine model.onnx --target rtx4090`"
+REBUILD = "`maskrt engine model.onnx --target rtx4090`"
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_another_onnx_file(engine: Path, manifest: Manifest, tmp_path: Path) -> 
     other = tmp_path / "other.onnx"
     other.write_bytes(b"other")
     with pytest.raises(
-        ModelError, match=r"another ONNX file \(model.onnx, .* than .*other.onnx.*maskrt-engine .*other.onnx"
+        ModelError, match=r"another ONNX file \(model.onnx, .* than .*other.onnx.*maskrt engine .*other.onnx"
     ):
         check_onnx(engine, manifest, other)
     with pytest.raises(ModelError, match=r"missing.onnx cannot be read"):
@@ -144,7 +144,7 @@ def test_no_engine_and_no_manifest(engine: Path, tmp_path: Path) -> None:
     manifest_path(engine).unlink()
     with pytest.raises(ModelError, match=r"has no manifest: model.engine.json should lie beside it"):
         read_manifest(engine)
-    with pytest.raises(ModelError, match=r"no such file. `maskrt-engine` or `make engine`"):
+    with pytest.raises(ModelError, match=r"no such file. `maskrt engine` or `make engine`"):
         read_manifest(tmp_path / "missing.engine")
     with pytest.raises(ModelError, match=r"cannot be read: File name too long|no such file"):
         read_manifest(tmp_path / ("x" * 300 + ".engine"))

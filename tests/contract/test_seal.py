@@ -47,7 +47,7 @@ def test_files_that_are_not_onnx(tmp_path: Path, content: bytes, message: str) -
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="maskrt-export"):
+    with pytest.raises(ModelError, match="maskrt export"):
         read_metadata_properties(tmp_path / "nowhere.onnx")
     with pytest.raises(ModelError, match="is not a file"):
         read_metadata_properties(tmp_path)

@@ -13,18 +13,13 @@ from typing import NoReturn
 
 import pytest
 
+from maskrt.cli import VERBS
+
 from .blocks import ROOT, Block
 
 
 class _Parsed(BaseException):
     """The command's options were understood. Not an Exception, so that no command catches it."""
-
-
-def command_scripts() -> dict[str, tuple[str, str]]:
-    """Module and function of each console command, from pyproject.toml."""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    found = re.findall(r'^(maskrt-\S+) = "(.+):(.+)"$', text, re.MULTILINE)
-    return {name: (module, function) for name, module, function in found}
 
 
 def simple_commands(text: str) -> Iterator[list[str]]:
@@ -54,11 +49,9 @@ def check_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
                 assert re.search(rf"\$\({variable}\)", makefile), f"The Makefile does not use {variable}."
             else:
                 assert re.search(rf"^{re.escape(argument)}:", makefile, re.MULTILINE), f"There is no `make {argument}`."
-    elif name.startswith("maskrt-"):
-        scripts = command_scripts()
-        assert name in scripts, f"There is no command {name} in pyproject.toml."
-        module, function = scripts[name]
-        _parse_only(getattr(importlib.import_module(module), function), words, monkeypatch)
+    elif name == "maskrt":
+        assert arguments and arguments[0] in VERBS, f"There is no verb {arguments[:1]} of maskrt."
+        _parse_only(importlib.import_module(VERBS[arguments[0]].module).main, words[1:], monkeypatch)
     elif name in ("python", "python3") and arguments[:1] == ["-m"] and arguments[1].startswith("maskrt."):
         with monkeypatch.context() as patch:
             patch.delitem(sys.modules, arguments[1], raising=False)  # runpy warns of a module that is imported already

@@ -20,10 +20,16 @@ Tensors = dict[str, tuple[int, list[int]]]
 def configured(text: str, kind: str) -> Tensors:
     """Type and shape of each input or output of a config.pbtxt, in order."""
     (body,) = re.findall(rf"^{kind} \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
-    entries = re.findall(r'\{ name: "(\w+)" +data_type: (\w+) +dims: \[ (.+?) \] \}(,?)\n', body)
+    entries = re.findall(
+        r'\{ name: "(\w+)" +data_type: (\w+) +dims: \[ (.+?) \]( +reshape: \{ shape: \[ \] \})? \}(,?)\n', body
+    )
     assert len(entries) == body.count("\n")
     assert [comma for *_, comma in entries] == [","] * (len(entries) - 1) + [""]
-    return {name: (TYPES[data_type], list(map(int, dims.split(",")))) for name, data_type, dims, _ in entries}
+    # Triton adds the batch; it takes no shape without an axis, so that one is taken away by `reshape`.
+    return {
+        name: (TYPES[data_type], [-1, *([] if scalar else map(int, dims.split(",")))])
+        for name, data_type, dims, scalar, _ in entries
+    }
 
 
 def exported(values: list[onnx.ValueInfoProto]) -> Tensors:
@@ -47,7 +53,8 @@ def test_tensors_are_those_of_the_model(config: str, shapes_onnx: Path) -> None:
     assert configured(config, "output") == exported(list(graph.output))
 
 
-def test_the_batch_is_an_axis_like_any_other(config: str) -> None:
-    """Triton adds a batch axis of its own where max_batch_size is not 0, which the thresholds do not have."""
-    assert re.search(r"^max_batch_size: 0$", config, re.MULTILINE)
+def test_requests_are_batched(config: str) -> None:
+    """Every tensor has the batch as its first axis, so that Triton may join requests."""
+    assert re.search(r"^max_batch_size: [2-9]\d*$", config, re.MULTILINE)
+    assert re.search(r"^dynamic_batching \{ \}$", config, re.MULTILINE)
     assert re.search(r'^backend: "tensorrt"$', config, re.MULTILINE)

@@ -6,7 +6,7 @@ A block that cannot be executed has a comment right before it, with one of the r
 
 Such a block is still checked: the options of its maskrt commands and its make targets exist, and what its Python
 imports is there. It shows up as a skipped test with its reason. Where it only lacks files or the internet, its
-`maskrt-infer` runs on the files below. The others are executed in order, each in a process of its own, in a folder that
+`maskrt infer` runs on the files below. The others are executed in order, each in a process of its own, in a folder that
 looks like the checkout and has the demo model (`model.onnx`, `out/model.onnx`), `street.jpg`, `extra.jpg`, the folder
 `photos/`, a larger `aerial.tif`, and `clip.mp4` of half a second.
 """
@@ -26,10 +26,11 @@ import cv2
 import numpy as np
 import pytest
 
+from maskrt.cli import VERBS
 from maskrt.plugins import libraries
 
 from .blocks import DOCUMENTS, EXECUTED, HELP, ROOT, Block, blocks_of, check_form
-from .marked_blocks import check_marked, command_scripts, simple_commands
+from .marked_blocks import check_marked, simple_commands
 
 
 def run_block(block: Block, folder: Path, environment: dict[str, str]) -> None:
@@ -60,9 +61,7 @@ def make_checkout(folder: Path) -> None:
     binaries = folder / ".venv" / "bin"
     binaries.mkdir(parents=True)
     commands = {"python": [sys.executable]}
-    for name, (module, function) in command_scripts().items():
-        code = f"import sys; from {module} import {function}; sys.exit({function}())"
-        commands[name] = [sys.executable, "-c", code]
+    commands["maskrt"] = [sys.executable, "-m", "maskrt.cli"]
     for name, words in commands.items():
         (binaries / name).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         (binaries / name).chmod(0o755)
@@ -115,15 +114,13 @@ def test_marked_block_asks_for_what_exists(block: Block, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_options_named_in_the_text_exist(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    scripts = command_scripts()
-    for name, rest in re.findall(r"`(maskrt-[a-z]+)\b([^`]*)`", text):
-        assert name in scripts, f"{document.name}: there is no command {name} in pyproject.toml."
-        module, function = scripts[name]
+    for verb, rest in re.findall(r"`maskrt ([a-z]+)\b([^`]*)`", text):
+        assert verb in VERBS, f"{document.name}: there is no verb {verb} of maskrt."
         with pytest.raises(SystemExit):
-            getattr(importlib.import_module(module), function)(["--help"])
+            importlib.import_module(VERBS[verb].module).main(["--help"])
         known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
         unknown = set(re.findall(r"--[a-z-]+", rest)) - known
-        assert not unknown, f"{document.name}: {name} has no {', '.join(unknown)}."
+        assert not unknown, f"{document.name}: maskrt {verb} has no {', '.join(unknown)}."
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
@@ -179,14 +176,14 @@ def test_form_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("maskrt-export model --output m.onnx --colour red", "is not understood"),
-        ("cd x && maskrt-infer --output o", "is not understood"),
-        ("X=1 maskrt-imagine model.onnx", "There is no command maskrt-imagine"),
+        ("maskrt export model --output m.onnx --colour red", "is not understood"),
+        ("cd x && maskrt infer --output o", "is not understood"),
+        ("X=1 maskrt imagine model.onnx", "There is no verb .'imagine'."),
         ("make demos", "There is no `make demos`"),
         ("make engine TARGETS=l4", "The Makefile does not use TARGETS"),
         ("python -m maskrt.plugins.build --fast", "is not understood"),
         ("python -m maskrt.plugins.bild", "No module named"),
-        ("maskrt-infer 'unclosed", "No closing quotation"),
+        ("maskrt infer 'unclosed", "No closing quotation"),
     ],
 )
 def test_marked_shell_that_asks_for_what_does_not_exist(
@@ -212,10 +209,10 @@ def test_marked_python_that_asks_for_what_does_not_exist(
 
 
 def test_marked_block_that_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "cd x  # there\nA=1 maskrt-infer m.onnx \\\n  a.jpg --output o | tee log; make infer IMAGES=x && ls -l\n"
+    text = "cd x  # there\nA=1 maskrt infer m.onnx \\\n  a.jpg --output o | tee log; make infer IMAGES=x && ls -l\n"
     assert list(simple_commands(text)) == [
         ["cd", "x"],
-        ["maskrt-infer", "m.onnx", "a.jpg", "--output", "o"],
+        ["maskrt", "infer", "m.onnx", "a.jpg", "--output", "o"],
         ["tee", "log"],
         ["make", "infer", "IMAGES=x"],
         ["ls", "-l"],
@@ -238,11 +235,11 @@ def test_make_runs_in_a_block(workplace: tuple[Path, dict[str, str]]) -> None:
 
 
 def commands_for_stand_ins() -> Iterator[tuple[Block, str]]:
-    """Each `maskrt-infer` of a block that needs the user's files or the internet, without its cameras and streams."""
+    """Each `maskrt infer` of a block that needs the user's files or the internet, without its cameras and streams."""
     for marked in MARKED:
         if marked.language == "sh" and marked.reason in ("needs the internet", "needs your own files"):
             for words in simple_commands(marked.text):
-                if words[0] == "maskrt-infer":
+                if words[0] == "maskrt infer":
                     yield marked, shlex.join(word for word in words if not word.startswith(("camera:", "rtsp:")))
 
 

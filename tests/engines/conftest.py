@@ -26,13 +26,13 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def without_plugins(tmp_path: Path) -> Command:
-    """`without_plugins(*arguments)` runs maskrt-engine where no plugin library is found."""
+    """`without_plugins(*arguments)` runs maskrt engine where no plugin library is found."""
     return lambda *arguments: run_command(tmp_path / "no plugins", *arguments)
 
 
 @pytest.fixture(scope="session")
 def maskrt_engine(plugin_directory: Path) -> Command:
-    """`maskrt_engine(*arguments)` runs maskrt-engine; a builder that ends its process does not end the tests."""
+    """`maskrt_engine(*arguments)` runs maskrt engine; a builder that ends its process does not end the tests."""
     return lambda *arguments: run_command(plugin_directory, *arguments)
 
 

@@ -153,7 +153,7 @@ def test_an_interrupt_leaves_nothing(plugin_directory: Path, shapes_onnx: Path, 
     _, errors = process.communicate(timeout=300)
     print(f"stopped after {time.perf_counter() - start:.1f} s")
     assert process.returncode == 130, errors
-    assert errors.endswith("maskrt-engine: interrupted; no half-written engine is left\n")
+    assert errors.endswith("maskrt engine: interrupted; no half-written engine is left\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -186,7 +186,7 @@ def test_a_full_disk_at_the_end_of_the_build(plugin_directory: Path, shapes_onnx
         timeout=600,
     )
     assert result.returncode == 2, result.stderr
-    assert re.search(r"maskrt-engine: No room for .*a\.engine: it needs \d+\.\d MB", result.stderr)
+    assert re.search(r"maskrt engine: No room for .*a\.engine: it needs \d+\.\d MB", result.stderr)
     assert "Traceback" not in result.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""`maskrt-engine`: what it says when something is wrong."""
+"""`maskrt engine`: what it says when something is wrong."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     assert cli.main([str(argument) for argument in arguments]) == 2
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err.startswith("maskrt-engine: ")
+    assert output.err.startswith("maskrt engine: ")
     assert output.err.count("\n") == 1
     return output.err
 
@@ -78,7 +78,7 @@ def test_plugin_library_that_is_missing(without_plugins: Command, skeleton_onnx:
     pytest.importorskip("tensorrt_rtx")
     result = without_plugins(skeleton_onnx, "--target=rtx4090")
     assert result.returncode == 2
-    assert re.match(r"maskrt-engine: .*libmaskrt_plugins\.so does not exist\. Run `make plugins`", result.stderr)
+    assert re.match(r"maskrt engine: .*libmaskrt_plugins\.so does not exist\. Run `make plugins`", result.stderr)
 
 
 def test_plugin_library_for_other_headers(
@@ -100,7 +100,7 @@ def test_graph_that_tensorrt_refuses(maskrt_engine: Command, skeleton_onnx: Path
     pytest.importorskip("tensorrt_rtx")
     result = maskrt_engine(skeleton_onnx, "--target=rtx4090")
     assert result.returncode == 2
-    assert re.search(r"maskrt-engine: TensorRT-RTX 1\.\S+ cannot build .*skeleton\.onnx: .*", result.stderr)
+    assert re.search(r"maskrt engine: TensorRT-RTX 1\.\S+ cannot build .*skeleton\.onnx: .*", result.stderr)
     assert "Traceback" not in result.stderr
     assert not default_output(skeleton_onnx, "rtx4090").exists()
 
@@ -151,7 +151,7 @@ def test_all_targets(
     options = ["--target=rtx4090", "--flavor=tensorrt-rtx", "--max=1x64x64", f"--output={engine}"]
     assert builds["rtx4090"] == [str(skeleton_onnx), *options]
     assert "engines: a100, a10, rtx3090, rtx4090, rtx5090, dgx-spark\n" in output.out
-    assert output.err == "maskrt-engine: failed for l4\n"
+    assert output.err == "maskrt engine: failed for l4\n"
     for name in ("jetson-xavier", "jetson-orin", "t4", "rtx2080", "h100", "local"):
         assert re.search(rf"^skipped {name}: \w+", output.out, re.MULTILINE)
 

@@ -66,7 +66,7 @@ def test_choice(
             "auto",
             None,
             ArgumentError,
-            "a model of fp16 or int8 with `maskrt-quantize`, which TensorRT-RTX",
+            "a model of fp16 or int8 with `maskrt quantize`, which TensorRT-RTX",
         ),
         ("t4", "fp32", "tensorrt-rtx", None, ArgumentError, "builds fp16 and int8 models for t4 .* not fp32.*quantize"),
     ],

@@ -94,5 +94,5 @@ def test_a_graph_without_custom_operators(tmp_path: Path, write_skeleton: Callab
     model = onnx.load(path)
     model.graph.node[0].domain = ""
     onnx.save(model, path)
-    with pytest.raises(ModelError, match=r"not a graph that maskrt exports.*maskrt-export"):
+    with pytest.raises(ModelError, match=r"not a graph that maskrt exports.*maskrt export"):
         read_onnx_model(path)

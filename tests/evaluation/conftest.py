@@ -94,7 +94,7 @@ def compare_json(image_folder: Path) -> dict[str, Any]:
     return {
         "format": 1,
         "kind": "compare",
-        "environment": {**ENVIRONMENT, "command": "maskrt-compare a.onnx"},
+        "environment": {**ENVIRONMENT, "command": "maskrt compare a.onnx"},
         "reference": {"name": "PyTorch"},
         "score_threshold": 0.5,
         "image_folder": str(image_folder),

@@ -124,7 +124,7 @@ def engine_file(
 
 
 class Inference(NamedTuple):
-    """How `maskrt-infer` ended: its exit code, what it said, and the folder with its results."""
+    """How `maskrt infer` ended: its exit code, what it said, and the folder with its results."""
 
     code: int
     out: str
@@ -136,7 +136,7 @@ class Inference(NamedTuple):
 def infer(
     write_model: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Inference]:
-    """`infer("photos", "--timings", model=..., output="out")` runs `maskrt-infer`, here on the tiny model."""
+    """`infer("photos", "--timings", model=..., output="out")` runs `maskrt infer`, here on the tiny model."""
     from maskrt.runtime.infer import main
 
     def run(*arguments: object, model: Path | None = None, output: str = "out") -> Inference:

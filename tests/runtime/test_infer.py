@@ -144,7 +144,7 @@ def test_nothing_can_be_done(
     given = [argument.replace("MODEL", "model.onnx").replace("PHOTO", str(photos / "a.jpg")) for argument in arguments]
     assert main(given) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith(("maskrt-infer: ", "*.nothing: no file"))
+    assert captured.err.startswith(("maskrt infer: ", "*.nothing: no file"))
     assert message in captured.err
     assert "Traceback" not in captured.err
     assert not (tmp_path / "out").exists()
@@ -286,7 +286,7 @@ def test_a_pipeline_that_cannot_go_on(infer: Infer, good_photos: list[Path], mon
     monkeypatch.setattr(infer_images, "run_pipeline", broken)
     code, _, err, output = infer(*good_photos)
     assert code == 1
-    assert "maskrt-infer: The thread of the infer stage was ended: SystemExit" in err
+    assert "maskrt infer: The thread of the infer stage was ended: SystemExit" in err
     assert names_in(output) == []
 
 

@@ -209,7 +209,7 @@ def test_stages_give_what_predict_gives(write_model: WriteModel) -> None:
 
 
 def test_files_of_another_kind(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="maskrt-engine"):
+    with pytest.raises(ModelError, match="maskrt engine"):
         Segmenter(tmp_path / "model.engine")
     with pytest.raises(ModelError, match=r"ends in .onnx"):
         Segmenter(tmp_path / "model.pt")

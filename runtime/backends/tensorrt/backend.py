@@ -98,8 +98,8 @@ class TensorRtBackend:
             raise ArgumentError(
                 f"A batch of {_text(shape[:3])} (images x height x width) does not fit {self._path}: its profile goes "
                 f"from {_text(low)} to {_text(high)}, in multiples of {divisor} pixels. Cut larger images into tiles "
-                f"(`maskrt-infer --tile {_text(high[1:])}`), resize them, give at most {high[0]} at a time, or build "
-                f"an engine for them: `maskrt-engine --max {_text(shape[:3])}`."
+                f"(`maskrt infer --tile {_text(high[1:])}`), resize them, give at most {high[0]} at a time, or build "
+                f"an engine for them: `maskrt engine --max {_text(shape[:3])}`."
             )
 
 

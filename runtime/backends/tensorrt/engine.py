@@ -109,7 +109,7 @@ class Engine:
             names = ", ".join(f"{name} ({dtype})" for name, (_, dtype) in sorted(found.items()))
             raise ModelError(
                 f"{self.path} is not the engine of a maskrt model: its inputs and outputs are {names}. Build it again "
-                "with `maskrt-engine`."
+                "with `maskrt engine`."
             )
         return {name: dtype for name, (_, dtype) in expected.items()}
 
@@ -153,7 +153,7 @@ class Engine:
             )
         return ModelError(
             f"{self.path}: {self.title} {what}: {reason}. If this happens again, build the engine again with "
-            "`maskrt-engine`."
+            "`maskrt engine`."
         )
 
 

@@ -117,7 +117,7 @@ class Worker:
         return ModelError(
             f"{self._engine.path}: a batch of {batch} canvases of {height}x{width} pixels needs "
             f"{error.size / 1e6:,.0f} MB of {kind}, but {have}. Use a smaller batch, smaller images, an engine with a "
-            "smaller profile (`maskrt-engine --max`), fewer threads, or close other programs that use the GPU."
+            "smaller profile (`maskrt engine --max`), fewer threads, or close other programs that use the GPU."
         )
 
 

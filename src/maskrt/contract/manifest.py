@@ -41,7 +41,7 @@ class BuildInputs:
         maskrt_version: of the maskrt that built it.
         onnx_file: name of the ONNX file, for messages only.
         onnx_sha256: of the ONNX file.
-        target: name of the target GPU, as in `maskrt-engine --target`.
+        target: name of the target GPU, as in `maskrt engine --target`.
         compute_capability: of the target GPU, for example "8.9".
         flavor: "tensorrt" or "tensorrt-rtx".
         tensorrt_version: the full version of that package.
@@ -144,13 +144,13 @@ def read_manifest(engine: Path) -> Manifest:
     path = manifest_path(engine)
     try:
         if not engine.is_file():
-            raise ModelError(f"{engine}: there is no such file. `maskrt-engine` or `make engine` builds one.")
+            raise ModelError(f"{engine}: there is no such file. `maskrt engine` or `make engine` builds one.")
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         raise ModelError(
             f"{engine} has no manifest: {path.name} should lie beside it. Copy both files, or build the engine again "
-            "with `maskrt-engine`."
+            "with `maskrt engine`."
         ) from None
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None
@@ -250,7 +250,7 @@ def check_plugins(engine: Path, manifest: Manifest, version: str) -> None:
 
 
 def _command(build: BuildInputs, *, onnx: str | None = None, target: str | None = None) -> str:
-    return f"maskrt-engine {onnx or build.onnx_file} --target {target or build.target}"
+    return f"maskrt engine {onnx or build.onnx_file} --target {target or build.target}"
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
@@ -259,13 +259,13 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 def _damaged(path: Path, reason: str) -> ModelError:
     return ModelError(
-        f"{path} is damaged or was edited: {reason}. Copy it again, or build the engine again with `maskrt-engine`."
+        f"{path} is damaged or was edited: {reason}. Copy it again, or build the engine again with `maskrt engine`."
     )
 
 
 def _from_json(content: Any, path: Path) -> Manifest:
     if not isinstance(content, dict) or type(content.get("format")) is not int:
-        raise ModelError(f"{path} is not the manifest of an engine. Build the engine again with `maskrt-engine`.")
+        raise ModelError(f"{path} is not the manifest of an engine. Build the engine again with `maskrt engine`.")
     if content["format"] > FORMAT:
         raise ModelError(
             f"{path} is of format {content['format']}, from a newer maskrt; this one reads format {FORMAT}. Upgrade it: "

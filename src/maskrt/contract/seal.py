@@ -46,7 +46,7 @@ def read_metadata_properties(path: Path) -> dict[str, str]:
     """
     try:
         if not path.exists():
-            raise ModelError(f"{path}: there is no such file. `maskrt-export` or `make export` writes one.")
+            raise ModelError(f"{path}: there is no such file. `maskrt export` or `make export` writes one.")
         if not path.is_file():
             raise ModelError(f"{path} is not a file.")
         with path.open("rb") as file:

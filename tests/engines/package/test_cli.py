@@ -64,7 +64,7 @@ def test_what_is_in_it(engine: Path, skeleton_onnx: Path, tmp_path: Path, unpack
     assert "tensorrt-rtx-cu13==1.7.1.116\n" in found["requirements.txt"].read_text()
     readme = found["README.md"].read_text()
     assert f"pip install ./{wheel.name}\n" in readme
-    assert f"    maskrt-infer {engine.name} photos/" in readme
+    assert f"    maskrt infer {engine.name} photos/" in readme
     assert "For rtx4090 (compute capability 8.9), fp16." in readme
     assert len(readme.splitlines()) <= 15
 
@@ -124,7 +124,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     assert package.main([str(argument) for argument in arguments]) == 2
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err.startswith("maskrt-package: ")
+    assert output.err.startswith("maskrt package: ")
     assert output.err.count("\n") == 1
     return output.err
 
@@ -140,7 +140,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         (
             {"architectures": "87"},
             {"target": "jetson-orin", "compute_capability": "8.7"},
-            r"whose CPU is aarch64, .* Run `maskrt-package` on the device",
+            r"whose CPU is aarch64, .* Run `maskrt package` on the device",
         ),
     ],
 )
@@ -165,8 +165,8 @@ def test_plugin_library_that_does_not_fit(
 def test_files_that_are_missing_or_do_not_belong(
     engine: Path, skeleton_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "there is no such file. `maskrt-engine`" in refused(capsys, tmp_path / "none.engine")
-    assert "there is no such file. `maskrt-export`" in refused(capsys, tmp_path / "none.onnx")
+    assert "there is no such file. `maskrt engine`" in refused(capsys, tmp_path / "none.engine")
+    assert "there is no such file. `maskrt export`" in refused(capsys, tmp_path / "none.onnx")
     for other in (tmp_path / "model.pth", tmp_path, "."):
         assert "expected a file that ends in .engine or .onnx" in refused(capsys, other)
     assert "expected a file that ends in .onnx, by which" in refused(capsys, engine, "--onnx", engine)
@@ -232,7 +232,7 @@ def test_names_that_a_shell_would_split_are_quoted(
     assert package.main([str(model)]) == 0
     assert "tar xf 'my model.tar.gz', then" in capsys.readouterr().out
     readme = (unpack(tmp_path / "my model.tar.gz") / "README.md").read_text()
-    assert "    maskrt-infer 'my model.onnx' photos/" in readme
+    assert "    maskrt infer 'my model.onnx' photos/" in readme
 
 
 def test_tar_of_any_names_and_sizes() -> None:

@@ -25,7 +25,7 @@ def test_the_runtime_and_what_it_imports() -> None:
     for path in (ROOT / "runtime").glob("*.py"):
         assert sources[f"maskrt/runtime/{path.name}"] == path.read_bytes()
     assert {name.split("/")[1] for name in sources} <= {
-        *("__init__.py", "py.typed", "errors.py", "files.py", "command.py"),
+        *("__init__.py", "py.typed", "cli.py", "command.py", "errors.py", "files.py", "options.py"),
         *("contract", "runtime", "plugins"),
     }
     assert {f"maskrt/plugins/{name}.py" for name in ("__init__", "abi", "libraries", "loader")} <= set(sources)
@@ -69,7 +69,7 @@ def test_pip_takes_it(tmp_path: Path) -> None:
         assert (target / "maskrt" / "plugins" / "lib" / "lib.so").exists() == bool(plugins)
         (distribution,) = metadata.distributions(path=[str(target)])
         assert (distribution.name, distribution.version) == ("maskrt", maskrt.__version__)
-        assert [entry.name for entry in distribution.entry_points] == ["maskrt-infer"]
+        assert [entry.name for entry in distribution.entry_points] == ["maskrt"]
         assert set(distribution.metadata.get_all("Provides-Extra") or ()) <= set(EXTRAS)
         requires = " ".join(distribution.requires or ())
         assert "numpy" in requires and "torch" not in requires and "polygraphy" not in requires

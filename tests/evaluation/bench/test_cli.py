@@ -99,7 +99,7 @@ def test_another_model_is_refused(run, shapes_onnx: Path, tmp_path: Path, capsys
 def test_bad_input_is_a_sentence(run, arguments: list[str], message: str, tmp_path: Path, capsys):
     assert run(*arguments) == 2
     error = capsys.readouterr().err
-    assert error.startswith("bench: ")
+    assert error.startswith("maskrt bench: ")
     assert message in error
     assert not (tmp_path / "new" / "bench.json").exists()
 

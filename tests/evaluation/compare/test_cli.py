@@ -1,4 +1,4 @@
-"""`maskrt-compare` on the demo model: whole files pass, and each planted fault is found and its place named."""
+"""`maskrt compare` on the demo model: whole files pass, and each planted fault is found and its place named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`maskrt-evaluate`: AP, resuming, and what does not fit."""
+"""`maskrt evaluate`: AP, resuming, and what does not fit."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_everything_in_one_page(make):
         "appears at backbone.fpn",
         "TensorRT was not compared: there is no GPU.",
         "model.engine, batch 8: built for batch 1",
-        "maskrt-compare a.onnx",
+        "maskrt compare a.onnx",
         "1 missing, 1 extra, 60 mask pixels different",
         "100× (90.0 to 110)",
         "says nothing about TensorRT",
@@ -116,7 +116,7 @@ def test_two_files_of_one_kind(write_results: Callable[..., Path], tmp_path: Pat
 def test_no_results(tmp_path: Path, capsys):
     assert report.main([str(tmp_path), "--output", str(tmp_path / "page.html")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("report: There is no evaluate.json, compare.json or bench.json in ")
+    assert error.startswith("maskrt report: There is no evaluate.json, compare.json or bench.json in ")
     assert "`make evaluate`" in error
     assert not (tmp_path / "page.html").exists()
 
@@ -163,7 +163,7 @@ def test_damaged_results_are_a_sentence(write_results, tmp_path: Path, capsys, k
     file.write_text(json.dumps(content))
     assert report.main([str(file), "--output", str(tmp_path / "page.html")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("report: ")
+    assert error.startswith("maskrt report: ")
     assert message in error
     assert not (tmp_path / "page.html").exists()
 
@@ -172,7 +172,9 @@ def test_damaged_results_are_a_sentence(write_results, tmp_path: Path, capsys, k
 def test_what_is_not_json_is_a_sentence(tmp_path: Path, capsys, text: bytes):
     (tmp_path / "bench.json").write_bytes(text)
     assert report.main([str(tmp_path), "--output", str(tmp_path / "page.html")]) == 2
-    assert re.match(r"report: .*bench.json is (damaged: it is not JSON|no result of maskrt)", capsys.readouterr().err)
+    assert re.match(
+        r"maskrt report: .*bench.json is (damaged: it is not JSON|no result of maskrt)", capsys.readouterr().err
+    )
 
 
 def test_no_file_and_no_place_to_write(write_results, tmp_path: Path, capsys):

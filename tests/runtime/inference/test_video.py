@@ -249,7 +249,7 @@ def test_a_stage_that_dies_ends_the_video_with_a_sentence(
     monkeypatch.setattr(infer_video, "draw_caption", die_on_the_fifth)
     code, _, err, output = infer(make_clip(times=range(9)))
     assert code == 1
-    assert "maskrt-infer: The draw stage failed: SystemExit 0" in err
+    assert "maskrt infer: The draw stage failed: SystemExit 0" in err
     records = lines_of(output / "clip.jsonl")
     assert [record["frame"] for record in records[:4]] == [0, 1, 2, 3]
     assert 4 not in [record["frame"] for record in records]

@@ -149,7 +149,7 @@ def test_input_outside_of_the_profile(both: Both) -> None:
     engine, _ = both
     message = (
         r"batch of 9x64x64 .* does not fit .*model\.engine: its profile goes from 1x32x32 to 8x512x512, in multiples "
-        r"of 32 pixels.*`maskrt-infer --tile 512x512`.*resize.*at most 8 at a time.*maskrt-engine --max 9x64x64"
+        r"of 32 pixels.*`maskrt infer --tile 512x512`.*resize.*at most 8 at a time.*maskrt engine --max 9x64x64"
     )
     with pytest.raises(ArgumentError, match=message):
         engine.predict([image_of(64, 64)] * 9)
@@ -178,7 +178,7 @@ def test_out_of_memory_and_after(both: Both, machine: Any, fake_cuda: ModuleType
         machine.total = machine.used() + 100_000
     else:
         machine.failing[call] = fake_cuda.cudaError_t.cudaErrorMemoryAllocation
-    message = rf"batch of 8 canvases of 64x128 pixels needs {kind}.*smaller batch.*maskrt-engine --max"
+    message = rf"batch of 8 canvases of 64x128 pixels needs {kind}.*smaller batch.*maskrt engine --max"
     with pytest.raises(ModelError, match=message):
         engine.predict(large)
     machine.failing.clear()

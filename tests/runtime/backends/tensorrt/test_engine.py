@@ -130,7 +130,7 @@ def test_an_engine_with_other_tensors(write_model: WriteModel, write_engine: Wri
     model.graph.input[3].name = "iou_threshold"
     onnx.save(model, path)
     with pytest.raises(
-        ModelError, match=r"not the engine of a maskrt model: .*iou_threshold \(float32\).*maskrt-engine"
+        ModelError, match=r"not the engine of a maskrt model: .*iou_threshold \(float32\).*maskrt engine"
     ):
         Segmenter(write_engine(path))
     with pytest.raises(ModelError, match=r"inputs and outputs are .*images \(int32\)"):

@@ -218,5 +218,5 @@ def test_a_thousand_runs_keep_their_memory(real: tuple[Segmenter, Segmenter], sc
 @pytest.mark.gpu
 @pytest.mark.slow
 def test_a_canvas_beyond_the_profile(real: tuple[Segmenter, Segmenter], scenes: Sequence[np.ndarray]) -> None:
-    with pytest.raises(ArgumentError, match="maskrt-infer --tile 448x448"):
+    with pytest.raises(ArgumentError, match="maskrt infer --tile 448x448"):
         real[0].predict(list(scenes) * 2)
