@@ -21,34 +21,45 @@ from torchvision.ops import FrozenBatchNorm2d
 class _Readers(TorchFunctionMode):
     """While active, records what reads the output of each convolution, and how often each module runs.
 
-    A reader is a module without children, or None for a function that is called outside of any such module.
+    A convolution is known by its weight, so that it may have children: detectron2's carry their normalisation. A
+    reader is a module without children, or None for a function that is called outside of any such module.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.readers: dict[nn.Conv2d, set[nn.Module | None]] = {}
+        self.read: dict[nn.Conv2d, set[int]] = {}  # ids of its outputs
         self.runs: Counter[nn.Module] = Counter()
+        self._convs = {id(module.weight): module for module in model.modules() if isinstance(module, nn.Conv2d)}
         self._outputs: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # the tensor is kept, so that its id stays its own
         self._running: nn.Module | None = None
 
     def __torch_function__(
         self, func: Callable[..., Any], types: object, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        for value in tree_leaves((args, kwargs)):
+        leaves = tree_leaves((args, kwargs))
+        for value in leaves:
             if id(value) in self._outputs:
-                self.readers.setdefault(self._outputs[id(value)][0], set()).add(self._running)
-        return func(*args, **(kwargs or {}))
+                conv = self._outputs[id(value)][0]
+                self.readers.setdefault(conv, set()).add(self._running)
+                self.read.setdefault(conv, set()).add(id(value))
+        output = func(*args, **(kwargs or {}))
+        if func is nn.functional.conv2d:
+            for value in leaves:
+                if id(value) in self._convs:
+                    self.runs[self._convs[id(value)]] += 1
+                    self._outputs[id(output)] = self._convs[id(value)], output
+        return output
 
     def begin(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         """A hook before each module without children."""
         self._running = module
-        self.runs[module] += 1
+        if not isinstance(module, nn.Conv2d):
+            self.runs[module] += 1
 
     def end(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         """A hook after each module without children."""
         self._running = None
-        if isinstance(module, nn.Conv2d):
-            self._outputs[id(output)] = (module, output)
 
 
 def _is_foldable(norm: nn.Module | None) -> bool:
@@ -60,10 +71,10 @@ def fold_batch_norms(model: nn.Module, run: Callable[[], Any]) -> int:
     """Folds every `Conv2d → BatchNorm2d | FrozenBatchNorm2d` of a model in evaluation mode, in place.
 
     `run` does one forward pass of the model. It shows what reads each convolution's output, so that no naming
-    convention is relied upon. A convolution whose output anything else reads is left alone, and so are convolutions
-    and normalisations that run more than once. Returns the number of folded pairs.
+    convention is relied upon. A convolution whose output anything else reads is left alone, and so is a normalisation
+    that reads anything else. Both may run more than once. Returns the number of folded pairs.
     """
-    record = _Readers()
+    record = _Readers(model)
     leaves = [module for module in model.modules() if not list(module.children())]
     handles = [leaf.register_forward_pre_hook(record.begin) for leaf in leaves]
     handles += [leaf.register_forward_hook(record.end) for leaf in leaves]
@@ -77,7 +88,10 @@ def fold_batch_norms(model: nn.Module, run: Callable[[], Any]) -> int:
     folded = 0
     for conv, readers in record.readers.items():
         norm: Any = next(iter(readers))
-        if len(readers) != 1 or not _is_foldable(norm) or (record.runs[conv], record.runs[norm]) != (1, 1):
+        # As many runs of the normalisation as of the convolution, and as outputs that were read: one for each.
+        if len(readers) != 1 or not _is_foldable(norm):
+            continue
+        if not record.runs[conv] == record.runs[norm] == len(record.read[conv]):
             continue
         weight, bias = fuse_conv_bn_weights(
             conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias

@@ -75,3 +75,30 @@ def test_a_norm_of_two_names_goes_from_both():
     x, folded = torch.randn(2, 3, 8, 8), copy.deepcopy(model)
     assert fold_batch_norms(folded, lambda: folded(torch.zeros(1, 3, 8, 8))) == 1
     torch.testing.assert_close(folded(x), model(x), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_pair_that_runs_twice_is_folded_once():
+    model = _randomize(_Unfoldable(lambda m, x: m.norm(m.conv(x)) + m.norm(m.conv(2 * x))))
+    x, folded = torch.randn(2, 3, 8, 8), copy.deepcopy(model)
+    assert fold_batch_norms(folded, lambda: folded(torch.zeros(1, 3, 8, 8))) == 1
+    torch.testing.assert_close(folded(x), model(x), rtol=1e-4, atol=1e-4)
+
+
+class _ConvWithNorm(nn.Conv2d):
+    """A convolution whose normalisation is its child, as detectron2's."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 3, 1)
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(super().forward(x))
+
+
+@torch.no_grad()
+def test_a_norm_that_is_a_child_of_its_convolution_goes():
+    model = _randomize(nn.Sequential(_ConvWithNorm(), nn.ReLU(), _ConvWithNorm()))
+    x, folded = torch.randn(2, 3, 8, 8), copy.deepcopy(model)
+    assert fold_batch_norms(folded, lambda: folded(torch.zeros(1, 3, 8, 8))) == 2
+    torch.testing.assert_close(folded(x), model(x), rtol=1e-4, atol=1e-4)
