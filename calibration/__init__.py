@@ -1,7 +1,7 @@
 """ONNX FP32 → FP16, INT8 or FP8, with the cost in AP measured and kept within a budget.
 
 >>> from maskrt.calibration import CalibrationOptions, quantize
->>> quantize(Path("model.onnx"), Path("model.int8.onnx"), "int8", CalibrationOptions(Path("photos")))
+>>> quantize(Path("model.onnx"), Path("model.int8.onnx"), "int8", CalibrationOptions([Path("photos")]))
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from maskrt.calibration.quantization import CalibrationOptions, QuantizationResult, quantize
+    from maskrt.calibration.accuracy import Accuracy
+    from maskrt.calibration.options import CalibrationOptions
+    from maskrt.calibration.quantization import QuantizationResult, quantize
 
-__all__ = ["CalibrationOptions", "QuantizationResult", "quantize"]
+__all__ = ["Accuracy", "CalibrationOptions", "QuantizationResult", "quantize"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ _FORMAT = 1
 
 
 def write_cache(path: Path, key: dict[str, Any], calibration: Calibration) -> None:
-    """Writes a calibration; `key` (JSON values) says what it was measured with.
+    """Write a calibration; `key` (JSON values) says what it was measured with.
 
     Raises:
         MaskrtError: the file cannot be written.

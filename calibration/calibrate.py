@@ -16,9 +16,10 @@ import onnxruntime
 from onnx import helper
 
 from maskrt.calibration.features import find_network
-from maskrt.calibration.images import LEAST_COUNT, SENSIBLE_COUNT, ImageSample
+from maskrt.calibration.images import ImageSample
 from maskrt.calibration.layers import Layer
-from maskrt.calibration.thresholds import Method, ThresholdCollector
+from maskrt.calibration.options import LEAST_COUNT, SENSIBLE_COUNT, Method
+from maskrt.calibration.thresholds import ThresholdCollector
 from maskrt.contract.metadata import ModelMetadata
 from maskrt.contract.tensors import IMAGES, make_feed
 from maskrt.errors import ArgumentError, ModelError
@@ -53,7 +54,7 @@ def calibrate(
     percentile: float,
     stream: TextIO,
 ) -> Calibration:
-    """Runs the sample through the exported FP32 model.
+    """Run the sample through the exported FP32 model.
 
     Args:
         model, metadata: the exported model.
@@ -105,7 +106,7 @@ def calibrate(
 def model_inputs(
     model: onnx.ModelProto, metadata: ModelMetadata, sample: ImageSample, left_out: Callable[[str], object]
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yields the model's inputs by name for each image; for one that cannot be read, `left_out` gets a sentence."""
+    """Yield the model's inputs by name for each image; for one that cannot be read, `left_out` gets a sentence."""
     (images,) = (value for value in model.graph.input if value.name == IMAGES)
     dtype = helper.tensor_dtype_to_np_dtype(images.type.tensor_type.elem_type)
     for image in sample.read(left_out):

@@ -1,50 +1,67 @@
-"""`maskrt quantize`: an exported FP32 ONNX file becomes an FP16, INT8 or FP8 one, and what it costs is measured."""
+"""`maskrt quantize`: an exported FP32 ONNX file becomes one of lower precision, and what it costs is measured.
+
+    maskrt quantize model.onnx --precision int8 --images photos/ --dataset annotations.json --max-ap-drop 0.003
+
+Where layers are quantized (int8, fp8), their ranges are measured on images like those that the model will see: image
+files, folders, quoted globs, COCO annotations for their images, or videos. The choice of layers is written beside the
+model file; `--layers` takes it over in another run.
+
+Exit code: 0 the file was written, 1 the file was written but loses more than --max-ap-drop, 2 something the user gave
+does not work, 130 interrupted.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from maskrt.calibration.options import DEFAULT_METHOD, DEFAULT_PERCENTILE, METHODS, SENSIBLE_COUNT, CalibrationOptions
 from maskrt.command import run_verb
+from maskrt.contract.precision import PRECISIONS, SOURCE_PRECISION
 from maskrt.errors import ArgumentError
-from maskrt.options import fraction, number, positive
+from maskrt.options import add_image_options, add_output_option, fraction, number
+
+if TYPE_CHECKING:
+    from maskrt.calibration.accuracy import Measure
+    from maskrt.calibration.quantization import QuantizationResult
 
 EXTRA = "maskrt[quantize,cpu]"
 INTERRUPTED_NOTE = "no model was written"
 
-
 BUDGET_MISSED = 1
 """Exit code where a budget was given and no choice of layers meets it; the best file is written all the same."""
+
+DEFAULT_PRECISION = "int8"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
-    parser.add_argument(
-        "model", nargs="?", type=Path, default=Path("model.onnx"), help="FP32 ONNX file (default: %(default)s)"
-    )
-    parser.add_argument("--precision", choices=["fp16", "int8", "fp8"], default="int8", help="(default: %(default)s)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="(default: <model>.<precision>.onnx)")
-    parser.add_argument("--target", action="append", metavar="GPU", help="check that this GPU has the precision")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="FP32 ONNX file that `maskrt export` wrote")
+    add_output_option(parser, None, "file to write (default: MODEL with the precision in its name)")
+    names = [name for name in PRECISIONS if name != SOURCE_PRECISION]
+    parser.add_argument("--precision", choices=names, default=DEFAULT_PRECISION, help="(default: %(default)s)")
+    parser.add_argument("--target", nargs="+", metavar="GPU", help="check that one of these GPUs has the precision")
 
-    images = parser.add_argument_group("calibration (int8 and fp8)")
-    images.add_argument("--images", type=Path, metavar="PATH", help="a folder, a COCO JSON file, or a video")
-    images.add_argument("--count", type=positive, default=64, metavar="N", help="images used (default: %(default)s)")
-    images.add_argument("--seed", type=int, default=0, help="of their choice (default: %(default)s)")
-    images.add_argument(
-        "--method",
-        choices=["max", "percentile", "entropy"],
-        default="percentile",
-        help="how ranges follow from values (default: %(default)s)",
+    images = parser.add_argument_group(
+        "calibration", f"of {', '.join(row.name for row in PRECISIONS.values() if row.calibrated)}"
     )
+    add_image_options(images, what="images, folders, globs, COCO annotations, videos", limit=SENSIBLE_COUNT)
+    images.set_defaults(limit=None)  # what was not given shows
+    images.add_argument("--seed", type=int, metavar="N", help="of the choice among the images (default: 0)")
+    images.add_argument("--method", choices=METHODS, help=f"how ranges follow from values (default: {DEFAULT_METHOD})")
     images.add_argument(
-        "--percentile", type=_percentile, metavar="P", help="values inside, for --method percentile (default: 99.99)"
+        "--percentile",
+        type=_percentile,
+        metavar="P",
+        help=f"values inside, for --method percentile (default: {DEFAULT_PERCENTILE})",
     )
     images.add_argument("--cache", type=Path, metavar="FILE", help="the ranges found (default: beside the output)")
 
     accuracy = parser.add_argument_group("accuracy")
-    accuracy.add_argument("--eval", type=Path, metavar="JSON", help="COCO data set: measures AP before and after")
+    accuracy.add_argument("--dataset", type=Path, metavar="JSON", help="COCO annotations: AP before and after")
     accuracy.add_argument(
         "--max-ap-drop", type=fraction, metavar="D", help="keep layers in fp16 until AP falls by D at the most"
     )
@@ -53,6 +70,84 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _percentile(text: str) -> float:
     return number(text, 90, 100)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Quantize; return the exit code.
+
+    Raises:
+        MaskrtError: something the user gave does not work.
+    """
+    model: Path = options.model
+    precision: str = options.precision
+    output: Path = options.output or model.with_name(f"{model.stem}.{precision}.onnx")
+    if options.target:
+        _check_targets(options.target, precision)
+    from maskrt.calibration.quantization import check_uncalibrated, quantize
+
+    if not PRECISIONS[precision].calibrated:
+        names = (*_CALIBRATION, "layers", "max_ap_drop")
+        given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
+        check_uncalibrated(precision, given)
+    result = quantize(
+        model,
+        output,
+        precision,
+        _calibration_options(options),
+        layers=options.layers,
+        measure=None if options.dataset is None else accuracy_on(options.dataset),
+        max_ap_drop=options.max_ap_drop,
+    )
+    _report(result, precision, model)
+    return _verdict(result, options.max_ap_drop)
+
+
+_CALIBRATION = ("images", "limit", "seed", "method", "percentile", "cache")
+
+
+def _calibration_options(options: argparse.Namespace) -> CalibrationOptions | None:
+    """None where no images were given."""
+    given = {name: getattr(options, name) for name in _CALIBRATION if getattr(options, name) is not None}
+    method = given.get("method", DEFAULT_METHOD)
+    if "percentile" in given and method != "percentile":
+        raise ArgumentError(f"--percentile goes with --method percentile, but the method is {method}.")
+    if "images" not in given:
+        return None
+    return CalibrationOptions(**{**given, "images": list(_files(given["images"]))})
+
+
+def _files(sources: Sequence[str]) -> Iterator[Path]:
+    """What was given, with the images of COCO annotations in their place."""
+    from maskrt.evaluation.metrics.dataset import read_coco
+
+    for source in map(Path, sources):
+        if source.suffix.lower() == ".json":
+            yield from sorted(read_coco(source).files.values())
+        else:
+            yield source
+
+
+def accuracy_on(annotations: Path) -> Measure:
+    """How AP on a COCO data set is measured: every image through the model file, by the runtime itself.
+
+    Raises:
+        ArgumentError: it is no data set that AP can be measured with.
+    """
+    from maskrt.calibration.accuracy import Accuracy
+    from maskrt.evaluation.metrics.coco import box_and_mask_ap
+    from maskrt.evaluation.metrics.dataset import category_ids, read_ground_truth
+    from maskrt.evaluation.metrics.predict import FilePredictor, predict_images
+
+    dataset = read_ground_truth(annotations)
+
+    def measure(file: Path) -> Accuracy:
+        predictor = FilePredictor(file)
+        categories = category_ids(dataset, predictor.class_names)
+        images = predict_images(predictor, dataset.files, categories, sys.stderr, dataset.sizes)
+        box, mask = box_and_mask_ap(dataset.truth, [record for image in images for record in image.records])
+        return Accuracy(box.overall["AP"] or 0.0, None if mask is None else mask.overall["AP"])
+
+    return measure
 
 
 def _check_targets(names: Sequence[str], precision: str) -> None:
@@ -73,54 +168,31 @@ def _check_targets(names: Sequence[str], precision: str) -> None:
         print(f"warning: {refusal}", file=sys.stderr)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Quantizes; returns the exit code. Raises MaskrtError where something the user gave does not work."""
-    if arguments.target:
-        _check_targets(arguments.target, arguments.precision)
-    if arguments.percentile is not None and arguments.method != "percentile":
-        raise ArgumentError(f"--percentile goes with --method percentile, but the method is {arguments.method}.")
-    from maskrt.calibration.quantization import DEFAULT_PERCENTILE, CalibrationOptions, choice_path, quantize
+def _report(result: QuantizationResult, precision: str, model: Path) -> None:
+    from maskrt.calibration.quantization import choice_path
 
-    model: Path = arguments.model
-    output = arguments.output or model.with_name(f"{model.stem}.{arguments.precision}.onnx")
-    calibration = None
-    if arguments.images is not None:
-        calibration = CalibrationOptions(
-            images=arguments.images,
-            count=arguments.count,
-            seed=arguments.seed,
-            method=arguments.method,
-            percentile=arguments.percentile or DEFAULT_PERCENTILE,
-            cache=arguments.cache,
-        )
-    result = quantize(
-        model,
-        output,
-        arguments.precision,
-        calibration,
-        layers=arguments.layers,
-        evaluation=arguments.eval,
-        max_ap_drop=arguments.max_ap_drop,
-    )
     if result.choice is not None:
-        print(result.choice.table(arguments.precision))
-        print(f"{result.choice.quantized_share:.1%} of the multiply-accumulates are {arguments.precision}")
+        print(result.choice.table(precision))
+        print(f"{result.choice.quantized_share:.1%} of the multiply-accumulates are {precision}")
     if result.before is not None and result.after is not None:
-        print(f"fp32: {result.before}\n{arguments.precision}: {result.after}")
-    size, old_size = output.stat().st_size, model.stat().st_size
-    print(f"{output}: {size / 1e6:.1f} MB ({size / old_size:.0%} of {model.name})")
+        print(f"fp32: {result.before}\n{precision}: {result.after}")
+    size, old_size = result.path.stat().st_size, model.stat().st_size
+    print(f"{result.path}: {size / 1e6:.1f} MB ({size / old_size:.0%} of {model.name})")
     if result.choice is not None:
-        print(f"choice of layers: {choice_path(output)}")
-    if arguments.max_ap_drop is None or result.before is None or result.after is None:
+        print(f"choice of layers: {choice_path(result.path)}")
+
+
+def _verdict(result: QuantizationResult, max_ap_drop: float | None) -> int:
+    """Say whether the budget is met; the exit code."""
+    if max_ap_drop is None or result.before is None or result.after is None:
         return 0
     loss = result.before.drop_to(result.after)
     if result.budget_met:
-        print(f"The loss of AP, {loss:.4f}, is within {arguments.max_ap_drop:g}.")
+        print(f"The loss of AP, {loss:.4f}, is within {max_ap_drop:g}.")
         return 0
     print(
-        f"maskrt quantize: no choice of layers keeps the loss of AP within {arguments.max_ap_drop:g}; the best one "
-        f"loses {loss:.4f} and was written. Calibrate with more or other images, another --method, or use --precision "
-        "fp16.",
+        f"maskrt quantize: no choice of layers keeps the loss of AP within {max_ap_drop:g}; the best one loses "
+        f"{loss:.4f} and was written. Calibrate with more or other images, another --method, or use --precision fp16.",
         file=sys.stderr,
     )
     return BUDGET_MISSED

@@ -42,7 +42,7 @@ class Network:
 
 
 def find_network(graph: onnx.GraphProto) -> Network:
-    """Follows the tensors forward from layers with weights and from RoIAlign."""
+    """Follow the tensors forward from layers with weights and from RoIAlign."""
     initializers = {tensor.name for tensor in graph.initializer}
     features: set[str] = set()  # written by a layer or an operator between layers
     moved: set[str] = set()

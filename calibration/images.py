@@ -1,45 +1,41 @@
-"""The images that a calibration looks at: a fixed random sample of a folder, a COCO data set, or a video."""
+"""The images that a calibration looks at: a fixed random sample of image files and of the frames of videos."""
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from maskrt.calibration.options import LEAST_COUNT, SENSIBLE_COUNT
 from maskrt.errors import ArgumentError, ImageError
-from maskrt.evaluation.metrics.dataset import read_coco
 from maskrt.runtime import read_image
 from maskrt.runtime.inference.sources import find_images
 from maskrt.runtime.video.reader import is_video
 
-SENSIBLE_COUNT = 64
-"""What the demo model's figures were measured with."""
-
-LEAST_COUNT = 8
-"""With fewer, the ranges are those of the particular images."""
-
 
 @dataclass(frozen=True)
 class ImageSample:
-    """The chosen images: files, or frames of one video.
+    """The chosen images.
 
     Attributes:
-        source: what the user gave.
-        files: the chosen image files; for a video, the video alone.
-        frames: for a video, the numbers of the chosen frames, ascending.
+        source: what the user gave, for messages.
+        files: the chosen image files.
+        frames: video file → the numbers of its chosen frames, ascending.
     """
 
-    source: Path
+    source: str
     files: tuple[Path, ...]
-    frames: tuple[int, ...] | None = None
+    frames: Mapping[Path, tuple[int, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.files if self.frames is None else self.frames)
+        return len(self.files) + sum(map(len, self.frames.values()))
 
     def fingerprint(self) -> str:
         """SHA-256 of the images' content; of a video, of its name, size, time and the chosen frames.
@@ -50,60 +46,60 @@ class ImageSample:
         digest = hashlib.sha256()
         try:
             for file in self.files:
-                if self.frames is None:
-                    digest.update(hashlib.sha256(file.read_bytes()).digest())
-                else:
-                    status = file.stat()
-                    digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns} {self.frames}".encode())
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
+            for video, frames in self.frames.items():
+                status = video.stat()
+                digest.update(f"{video.name} {status.st_size} {status.st_mtime_ns} {frames}".encode())
         except OSError as error:
             raise ImageError(f"{error.filename} cannot be read: {error.strerror or error}.") from None
         return digest.hexdigest()
 
     def read(self, left_out: Callable[[str], object]) -> Iterator[np.ndarray]:
-        """Yields `[H,W,3]` uint8 RGB; for each image that cannot be read, `left_out` gets a sentence instead."""
-        if self.frames is not None:
-            yield from _read_frames(self.files[0], self.frames, left_out)
-            return
+        """Yield `[H,W,3]` uint8 RGB; for each image that cannot be read, `left_out` gets a sentence instead."""
         for file in self.files:
             try:
                 yield read_image(file)
             except ImageError as error:
                 left_out(str(error))
+        for video, frames in self.frames.items():
+            yield from _read_frames(video, frames, left_out)
 
 
-def choose_images(source: Path, count: int, seed: int) -> ImageSample:
-    """Chooses `count` images, or all where there are fewer; the same for the same seed.
+def choose_images(sources: Sequence[Path], limit: int, seed: int) -> ImageSample:
+    """Choose `limit` images, or all where there are fewer; the same for the same seed.
 
     Args:
-        source: a folder of images, a COCO JSON file, or a video.
-        count: how many.
+        sources: image files, folders of them, globs, and videos.
+        limit: how many.
         seed: of the random choice.
 
     Raises:
         ArgumentError: there are no images, or fewer than `LEAST_COUNT`.
     """
-    if not source.exists():
-        raise ArgumentError(f"{source}: there is no such folder, COCO JSON file or video.")
-    if source.is_file() and is_video(source):
-        total = _count_frames(source)
-        _check_count(source, min(total, count), "frames")
-        return ImageSample(source, (source,), tuple(sorted(_sample(total, count, seed))))
-    if source.suffix.lower() == ".json":
-        files = sorted(read_coco(source).files.values())
-    else:
-        found, problems = find_images([str(source)])
-        if problems:
-            raise ArgumentError(problems[0])
-        files = found
-    _check_count(source, min(len(files), count), "images")
-    return ImageSample(source, tuple(files[index] for index in _sample(len(files), count, seed)))
+    for source in sources:
+        if not source.exists() and not glob.has_magic(str(source)):
+            raise ArgumentError(f"{source}: there is no such file or folder. Give images, folders of them, or videos.")
+    found, problems = find_images(list(map(str, sources)))
+    if problems:
+        raise ArgumentError(problems[0])
+    videos = {file: _count_frames(file) for file in found if is_video(file)}
+    images = [file for file in found if file not in videos]
+    frames = [(video, number) for video, count in videos.items() for number in range(count)]
+    total = len(images) + len(frames)
+    name = str(sources[0]) if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1} more"
+    _check_count(name, min(total, limit), "images" if images or not videos else "frames")
+    chosen = random.Random(seed).sample(range(total), min(total, limit))
+    of_videos: dict[Path, list[int]] = defaultdict(list)
+    for video, number in sorted(frames[index - len(images)] for index in chosen if index >= len(images)):
+        of_videos[video].append(number)
+    return ImageSample(
+        name,
+        tuple(images[index] for index in chosen if index < len(images)),
+        {video: tuple(numbers) for video, numbers in of_videos.items()},
+    )
 
 
-def _sample(total: int, count: int, seed: int) -> list[int]:
-    return random.Random(seed).sample(range(total), min(total, count))
-
-
-def _check_count(source: Path, count: int, noun: str) -> None:
+def _check_count(source: str, count: int, noun: str) -> None:
     if count < LEAST_COUNT:
         raise ArgumentError(
             f"Calibrating with {count} {noun} of {source} is too few: the ranges would be those of these {noun} alone. "

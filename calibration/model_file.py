@@ -58,7 +58,7 @@ def check_same_interface(original: onnx.ModelProto, converted: onnx.ModelProto) 
 
 
 def remove_seal(model: onnx.ModelProto) -> None:
-    """Takes the seal off a model that is to be changed; see `maskrt.contract.seal`."""
+    """Take the seal off a model that is to be changed; see `maskrt.contract.seal`."""
     properties = {entry.key: entry.value for entry in model.metadata_props if entry.key != SEAL}
     onnx.helper.set_model_props(model, properties)
 
@@ -71,7 +71,7 @@ def set_metadata(model: onnx.ModelProto, **values: object) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Writes a file so that at any moment it is the old one or the new one, whole.
+    """Write a file so that at any moment it is the old one or the new one, whole.
 
     Raises:
         MaskrtError: it cannot be written.

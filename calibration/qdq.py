@@ -1,4 +1,4 @@
-"""Quantize/dequantize pairs (Q/DQ) in the places of `placement`: INT8 or FP8 (E4M3), symmetric.
+"""Quantize/dequantize pairs (Q/DQ) in the places of `placement`, symmetric, in any number format.
 
 Activations have one scale per tensor, weights one per output channel and are stored quantized. Biases stay FP16.
 Scales are FP16, the type that TensorRT then gives the layers' results; a weight is quantized with the rounded scale, so
@@ -8,9 +8,9 @@ that the rounding costs nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
-import ml_dtypes
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -18,11 +18,22 @@ from onnx import TensorProto, helper, numpy_helper
 from maskrt.calibration.layers import Layer
 from maskrt.calibration.placement import Addend
 
-Format = Literal["int8", "fp8"]
-
-_LARGEST: dict[Format, float] = {"int8": 127.0, "fp8": 448.0}
-_TYPES: dict[Format, np.dtype] = {"int8": np.dtype(np.int8), "fp8": np.dtype(ml_dtypes.float8_e4m3fn)}
 _SMALLEST_SCALE = 2.0**-24  # of FP16; a scale of zero would make infinities
+
+
+@dataclass(frozen=True)
+class NumberFormat:
+    """What a quantized value is.
+
+    Attributes:
+        dtype: of the numbers in the file.
+        largest: the largest of them; the smallest is its negative.
+        whole: whether they are whole numbers, so that a ratio is rounded before it is converted.
+    """
+
+    dtype: np.dtype
+    largest: float
+    whole: bool = False
 
 
 def insert_qdq(
@@ -31,9 +42,9 @@ def insert_qdq(
     layers: Sequence[Layer],
     addends: Sequence[Addend],
     thresholds: Mapping[str, float],
-    number_format: Format,
+    number_format: NumberFormat,
 ) -> None:
-    """Quantizes layers of an FP16 model in place.
+    """Quantize layers of an FP16 model in place.
 
     Args:
         model: made by `convert_to_fp16`.
@@ -41,7 +52,7 @@ def insert_qdq(
         layers: those to quantize.
         addends: of the model; those whose layer is among `layers` are quantized.
         thresholds: for each input of a layer and each addend, the absolute value that the largest number stands for.
-        number_format: "int8" or "fp8".
+        number_format: of the quantized values.
     """
     graph = model.graph
     chosen = {layer.node: layer for layer in layers}
@@ -53,7 +64,7 @@ def insert_qdq(
     def pair(name: str, threshold: float) -> str:
         if name not in quantized:
             scale = _fp16_scale(np.array(threshold), number_format)
-            zero = np.zeros((), _TYPES[number_format])
+            zero = np.zeros((), number_format.dtype)
             graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
             graph.initializer.append(numpy_helper.from_array(zero, f"{name}_zero"))
             arguments = [f"{name}_scale", f"{name}_zero"]
@@ -89,8 +100,8 @@ def insert_qdq(
     graph.initializer.extend(left)
 
 
-def _fp16_scale(largest: np.ndarray, number_format: Format) -> np.ndarray:
-    return np.maximum(largest / _LARGEST[number_format], _SMALLEST_SCALE).astype(np.float16)
+def _fp16_scale(largest: np.ndarray, number_format: NumberFormat) -> np.ndarray:
+    return np.maximum(largest / number_format.largest, _SMALLEST_SCALE).astype(np.float16)
 
 
 def _channel_axis(node: onnx.NodeProto) -> int:
@@ -101,17 +112,18 @@ def _channel_axis(node: onnx.NodeProto) -> int:
     return 1 if node.op_type == "Gemm" and not transposed else 0
 
 
-def _quantize_weight(name: str, values: np.ndarray, axis: int, number_format: Format) -> list[TensorProto]:
+def _quantize_weight(name: str, values: np.ndarray, axis: int, number_format: NumberFormat) -> list[TensorProto]:
     """The quantized weight, its scales and zero points."""
     others = tuple(index for index in range(values.ndim) if index != axis)
     scale = _fp16_scale(np.abs(values).max(axis=others), number_format)
     ratio = values / np.expand_dims(scale.astype(np.float32), others)
-    limit = _LARGEST[number_format]
-    if number_format == "int8":
+    if number_format.whole:
         ratio = np.rint(ratio)
-    target = _TYPES[number_format]
+    target = number_format.dtype
     return [
-        numpy_helper.from_array(np.clip(ratio, -limit, limit).astype(target), f"{name}_quantized"),
+        numpy_helper.from_array(
+            np.clip(ratio, -number_format.largest, number_format.largest).astype(target), f"{name}_quantized"
+        ),
         numpy_helper.from_array(scale, f"{name}_scale"),
         numpy_helper.from_array(np.zeros(scale.shape, target), f"{name}_zero"),
     ]

@@ -5,56 +5,30 @@ from __future__ import annotations
 import dataclasses
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import onnx
 
-from maskrt.calibration.accuracy import Accuracy, measure_accuracy
+from maskrt.calibration.accuracy import Accuracy, Measure
 from maskrt.calibration.cache import read_cache, write_cache
 from maskrt.calibration.calibrate import Calibration, calibrate
 from maskrt.calibration.choice import LayerChoice, read_kept_groups
-from maskrt.calibration.fp16 import convert_to_fp16
-from maskrt.calibration.images import SENSIBLE_COUNT, choose_images
+from maskrt.calibration.converters import Cast, find_converter
+from maskrt.calibration.images import ImageSample, choose_images
 from maskrt.calibration.model_file import check_same_interface, load_exported, set_metadata, write_file
+from maskrt.calibration.options import SENSIBLE_COUNT, CalibrationOptions
+from maskrt.calibration.qdq import NumberFormat
 from maskrt.calibration.recipe import Recipe
 from maskrt.calibration.search import search
-from maskrt.calibration.thresholds import Method
 from maskrt.contract.manifest import sha256_of
 from maskrt.contract.metadata import ModelMetadata
+from maskrt.contract.precision import PRECISIONS
 from maskrt.contract.seal import sealed
 from maskrt.errors import ArgumentError
-from maskrt.evaluation.metrics.dataset import CocoDataset, category_ids, read_ground_truth
 from maskrt.files import check_writable
-
-Precision = Literal["fp16", "int8", "fp8"]
-
-DEFAULT_METHOD: Method = "percentile"
-DEFAULT_PERCENTILE = 99.99
-"""What measured best on the demo model: `python -m maskrt.tools.calibration_methods`, and the README."""
-
-
-@dataclass(frozen=True)
-class CalibrationOptions:
-    """How ranges are measured.
-
-    Attributes:
-        images: a folder, a COCO JSON file, or a video.
-        count: how many images are looked at.
-        seed: of their choice.
-        method: "max", "percentile" or "entropy".
-        percentile: for "percentile": how many per cent of the absolute values a range covers.
-        cache: where the ranges are kept; None: beside the output.
-    """
-
-    images: Path
-    count: int = SENSIBLE_COUNT
-    seed: int = 0
-    method: Method = DEFAULT_METHOD
-    percentile: float = DEFAULT_PERCENTILE
-    cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -63,8 +37,8 @@ class QuantizationResult:
 
     Attributes:
         path: the file.
-        choice: which layers are quantized; None for FP16.
-        before, after: AP of the FP32 file and of this one; None where no data set was given.
+        choice: which layers are quantized; None where the precision needs no calibration.
+        before, after: AP of the FP32 file and of this one; None where it was not measured.
         budget_met: False where a budget was given and no choice of layers meets it.
     """
 
@@ -83,26 +57,28 @@ def choice_path(output: Path) -> Path:
 def quantize(
     model: Path,
     output: Path,
-    precision: Precision,
+    precision: str,
     calibration: CalibrationOptions | None = None,
     *,
     layers: Path | None = None,
-    evaluation: Path | None = None,
+    measure: Measure | None = None,
     max_ap_drop: float | None = None,
     stream: TextIO | None = None,
 ) -> QuantizationResult:
-    """Writes `output`, a strongly typed ONNX file of `precision`, from an exported FP32 file.
+    """Write `output`, a strongly typed ONNX file of `precision`, from an exported FP32 file.
 
     Box decoding, RoI coordinates, scores and NMS stay FP32 at every precision; inputs and outputs of the file do not
-    change. INT8 and FP8 quantize the layers of backbone, FPN and heads; the rest of the network is FP16.
+    change. A calibrated precision (INT8, FP8) quantizes the layers of backbone, FPN and heads; the rest of the network
+    is FP16.
 
     Args:
         model: the FP32 file.
-        output: the file to write. For INT8 and FP8 the choice of layers is written beside it, see `choice_path`.
-        precision: "fp16", "int8" or "fp8".
-        calibration: for INT8 and FP8.
+        output: the file to write. For a calibrated precision the choice of layers is written beside it, see
+            `choice_path`.
+        precision: a name of `contract.precision`.
+        calibration: for a calibrated precision, and for no other.
         layers: a choice of layers from an earlier run, to be taken over.
-        evaluation: a COCO JSON file to measure AP with, before and after.
+        measure: measures AP, of the FP32 file first.
         max_ap_drop: the loss of box or mask AP allowed, 0–1; layers are kept in FP16 until it is met.
         stream: for progress and remarks; by default, `sys.stderr`.
 
@@ -112,32 +88,38 @@ def quantize(
         MaskrtError: a file cannot be written. No file is left half-written.
     """
     stream = sys.stderr if stream is None else stream
+    converter = find_converter(precision)
     check_writable(output)
-    _check_arguments(precision, layers, evaluation, max_ap_drop)
     original, metadata = load_exported(model)
     _check_is_not(model, output)
-    dataset = None if evaluation is None else read_ground_truth(evaluation)
-    if dataset is not None:
-        category_ids(dataset, metadata.class_names)
-    if precision == "fp16":
-        return _convert(original, model, output, dataset, stream)
-    if calibration is None:
-        raise ArgumentError(f"{precision} needs images to calibrate with: --images FOLDER, COCO JSON file or video.")
+    if isinstance(converter, NumberFormat):
+        if calibration is None:
+            raise ArgumentError(f"{precision} needs images to calibrate with: --images FOLDER, image files or videos.")
+        if max_ap_drop is not None and layers is not None:
+            raise ArgumentError("A budget (--max-ap-drop) chooses layers, so it does not go with a choice (--layers).")
+        if max_ap_drop is not None and measure is None:
+            raise ArgumentError("A budget (--max-ap-drop) needs a data set to measure AP with: --dataset JSON.")
+    else:
+        given = {"--images": calibration, "--layers": layers, "--max-ap-drop": max_ap_drop}
+        check_uncalibrated(precision, [name for name, value in given.items() if value is not None])
+        return _cast(original, converter, precision, model, output, measure, stream)
 
-    recipe = Recipe(original, precision)
+    recipe = Recipe(original, precision, converter)
     kept = frozenset[str]() if layers is None else read_kept_groups(layers, recipe.groups)
-    found = _calibrate(recipe, metadata, model, output, calibration, stream)
+    cache = calibration.cache or output.with_name(f"{model.stem}.{calibration.method}.calibration.json")
+    check_writable(cache)
+    _check_is_not(model, cache)
+    sample = choose_images(calibration.images, calibration.limit, calibration.seed)
+    before = None if measure is None else _measure_original(measure, model, stream)
+    if max_ap_drop is not None and before is not None and before.box == 0:
+        raise ArgumentError(
+            f"{model} has a box AP of 0, so there is none to lose. Is it the right data set, and the model trained?"
+        )
+    found = _calibrate(recipe, metadata, model, sample, calibration, cache, stream)
     gains: Mapping[str, float] = {}
-    before = after = None
-    met = True
-    if dataset is not None:
-        before = _measure_original(model, dataset, stream)
-        if max_ap_drop is not None and before.box == 0:
-            raise ArgumentError(
-                f"{model} has a box AP of 0 on {evaluation}, so there is none to lose. Is it the right data set, and "
-                "the model trained?"
-            )
-        measurement = _Measurement(recipe, found, dataset, before, stream)
+    after, met = None, True
+    if measure is not None and before is not None:
+        measurement = _Measurement(recipe, found, measure, before, stream)
         if max_ap_drop is not None:
             result = search(found.macs, measurement.drop, max_ap_drop)
             kept, gains, met = result.kept, result.gains, result.drop <= max_ap_drop
@@ -152,31 +134,38 @@ def quantize(
     return QuantizationResult(output, choice, before, after, met)
 
 
-def _check_arguments(
-    precision: Precision, layers: Path | None, evaluation: Path | None, max_ap_drop: float | None
-) -> None:
-    if layers is not None and precision == "fp16":
-        raise ArgumentError("A choice of layers (--layers) is for int8 and fp8: in fp16 there is none.")
-    if max_ap_drop is not None and (layers is not None or precision == "fp16"):
+def check_uncalibrated(precision: str, given: Sequence[str]) -> None:
+    """That none of the options was given that a precision without calibration has no use for.
+
+    Raises:
+        ArgumentError: `given` names some.
+    """
+    if given:
+        calibrated = ", ".join(row.name for row in PRECISIONS.values() if row.calibrated)
         raise ArgumentError(
-            "A budget (--max-ap-drop) chooses layers, so it goes neither with --layers nor with precision fp16."
+            f"{precision} quantizes no layers, so it has no use for {', '.join(given)}: leave that out, or give "
+            f"--precision one of {calibrated}."
         )
-    if max_ap_drop is not None and evaluation is None:
-        raise ArgumentError("A budget (--max-ap-drop) needs a data set to measure AP with: --eval annotations.json.")
 
 
-def _convert(
-    original: onnx.ModelProto, model: Path, output: Path, dataset: CocoDataset | None, stream: TextIO
+def _cast(
+    original: onnx.ModelProto,
+    cast: Cast,
+    precision: str,
+    model: Path,
+    output: Path,
+    measure: Measure | None,
+    stream: TextIO,
 ) -> QuantizationResult:
-    """FP16: nothing to calibrate, nothing to choose."""
-    half = convert_to_fp16(original)
-    set_metadata(half, precision="fp16")
-    check_same_interface(original, half)
+    """Nothing to calibrate, nothing to choose."""
+    converted = cast(original)
+    set_metadata(converted, precision=precision)
+    check_same_interface(original, converted)
     before = after = None
-    if dataset is not None:
-        before = _measure_original(model, dataset, stream)
-        after = _measure_candidate(half, dataset, stream)
-    write_file(output, sealed(half.SerializeToString(deterministic=True)))
+    if measure is not None:
+        before = _measure_original(measure, model, stream)
+        after = _measure_candidate(measure, converted)
+    write_file(output, sealed(converted.SerializeToString(deterministic=True)))
     return QuantizationResult(output, None, before, after)
 
 
@@ -189,13 +178,13 @@ def _calibrate(
     recipe: Recipe,
     metadata: ModelMetadata,
     model: Path,
-    output: Path,
+    sample: ImageSample,
     options: CalibrationOptions,
+    cache: Path,
     stream: TextIO,
 ) -> Calibration:
     """The ranges, from the cache if they were measured before."""
     method = options.method
-    sample = choose_images(options.images, options.count, options.seed)
     if len(sample) < SENSIBLE_COUNT // 2:
         stream.write(f"warning: calibrating with only {len(sample)} images; {SENSIBLE_COUNT} are sensible\n")
     key = {
@@ -204,43 +193,40 @@ def _calibrate(
         "method": method,
         "percentile": options.percentile if method == "percentile" else None,
     }
-    path = options.cache or output.with_name(f"{model.stem}.{method}.calibration.json")
-    check_writable(path)
-    _check_is_not(model, path)
-    known = read_cache(path, key)
+    known = read_cache(cache, key)
     # Another version of maskrt may quantize other tensors.
     if known is not None and known.macs.keys() == set(recipe.groups) and known.thresholds.keys() >= set(recipe.tensors):
-        stream.write(f"Reusing the calibration {path}\n")
+        stream.write(f"Reusing the calibration {cache}\n")
         return known
-    stream.write(f"Calibrating with {len(sample)} images of {options.images} ({method})\n")
+    stream.write(f"Calibrating with {len(sample)} images of {sample.source} ({method})\n")
     found = calibrate(recipe.model, metadata, recipe.layers, recipe.tensors, sample, method, options.percentile, stream)
     if found.empty_images:
         stream.write(f"note: the model finds nothing in {found.empty_images} of {found.images} images\n")
-    write_cache(path, key, found)
+    write_cache(cache, key, found)
     return found
 
 
-def _measure_original(model: Path, dataset: CocoDataset, stream: TextIO) -> Accuracy:
-    stream.write(f"Measuring AP of {model} on {len(dataset.files)} images\n")
-    return measure_accuracy(model, dataset, stream)
+def _measure_original(measure: Measure, model: Path, stream: TextIO) -> Accuracy:
+    stream.write(f"Measuring AP of {model}\n")
+    return measure(model)
 
 
-def _measure_candidate(model: onnx.ModelProto, dataset: CocoDataset, stream: TextIO) -> Accuracy:
+def _measure_candidate(measure: Measure, model: onnx.ModelProto) -> Accuracy:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "candidate.onnx"
         path.write_bytes(model.SerializeToString())
-        return measure_accuracy(path, dataset, stream)
+        return measure(path)
 
 
 class _Measurement:
     """AP of the quantized model for any choice of layers."""
 
     def __init__(
-        self, recipe: Recipe, calibration: Calibration, dataset: CocoDataset, before: Accuracy, stream: TextIO
+        self, recipe: Recipe, calibration: Calibration, measure: Measure, before: Accuracy, stream: TextIO
     ) -> None:
         self._recipe = recipe
         self._calibration = calibration
-        self._dataset = dataset
+        self._measure = measure
         self._before = before
         self._stream = stream
         self._known: dict[frozenset[str], Accuracy] = {}
@@ -249,7 +235,7 @@ class _Measurement:
         """With the groups `kept` in FP16."""
         if kept not in self._known:
             model = self._recipe.build(self._calibration.thresholds, kept)
-            self._known[kept] = _measure_candidate(model, self._dataset, self._stream)
+            self._known[kept] = _measure_candidate(self._measure, model)
             names = ", ".join(group for group in self._recipe.groups if group in kept) or "nothing"
             self._stream.write(f"{self._known[kept]} with {names} kept in fp16\n")
             self._stream.flush()

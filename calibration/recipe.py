@@ -12,7 +12,7 @@ from maskrt.calibration.fp16 import convert_to_fp16
 from maskrt.calibration.layers import Layer, find_layers, groups_of
 from maskrt.calibration.model_file import check_same_interface, set_metadata
 from maskrt.calibration.placement import calibrated_tensors, find_addends
-from maskrt.calibration.qdq import Format, insert_qdq
+from maskrt.calibration.qdq import NumberFormat, insert_qdq
 
 
 class Recipe:
@@ -20,15 +20,17 @@ class Recipe:
 
     Args:
         model: the exported FP32 model.
-        precision: "int8" or "fp8".
+        precision: name of the precision, for the metadata.
+        number_format: of its quantized values.
 
     Raises:
         ModelError: a weight is too large for FP16.
     """
 
-    def __init__(self, model: onnx.ModelProto, precision: Format) -> None:
+    def __init__(self, model: onnx.ModelProto, precision: str, number_format: NumberFormat) -> None:
         self.model = model
         self.precision = precision
+        self._number_format = number_format
         self.layers: list[Layer] = find_layers(model.graph)
         self.groups = groups_of(self.layers)
         self._addends = find_addends(model.graph, self.layers)
@@ -51,7 +53,7 @@ class Recipe:
         model = onnx.ModelProto()
         model.CopyFrom(self._half)
         chosen = [layer for layer in self.layers if layer.group not in kept]
-        insert_qdq(model, self._weights, chosen, self._addends, thresholds, self.precision)
+        insert_qdq(model, self._weights, chosen, self._addends, thresholds, self._number_format)
         set_metadata(model, precision=self.precision)
         check_same_interface(self.model, model)
         return model

@@ -29,7 +29,7 @@ class SearchResult:
 
 
 def search(macs: Mapping[str, float], measure: Measure, budget: float) -> SearchResult:
-    """Finds groups to keep, or where no set meets the budget, those with the least loss.
+    """Find groups to keep, or where no set meets the budget, those with the least loss.
 
     First each group alone is kept, which shows its sensitivity; if one suffices, the cheapest such is the answer.
     Otherwise groups are kept in the order of gain per multiply-accumulate until the budget is met, and then given up

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import Literal
 
 import numpy as np
 from onnxruntime.quantization.calibrate import HistogramCollector
 
-Method = Literal["max", "percentile", "entropy"]
+from maskrt.calibration.options import Method
 
 _BINS = 2048
 _SAMPLE = 1 << 17
@@ -21,7 +20,7 @@ _SAMPLE = 1 << 17
 
 
 class ThresholdCollector:
-    """Collects the values of tensors, image by image, in memory that does not grow with the number of images.
+    """Collect the values of tensors, image by image, in memory that does not grow with the number of images.
 
     Args:
         method: see the module.

@@ -33,9 +33,10 @@ from maskrt.calibration.calibrate import model_inputs
 from maskrt.calibration.images import choose_images
 from maskrt.calibration.layers import find_layers
 from maskrt.calibration.model_file import load_exported, set_metadata
+from maskrt.calibration.options import DEFAULT_METHOD, DEFAULT_PERCENTILE, CalibrationOptions
 from maskrt.calibration.placement import find_addends
-from maskrt.calibration.quantization import DEFAULT_METHOD, DEFAULT_PERCENTILE, CalibrationOptions, quantize
-from maskrt.command import run_command
+from maskrt.calibration.quantization import quantize
+from maskrt.command import run_verb
 from maskrt.errors import ArgumentError
 from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.evaluate.cli import evaluate_model
@@ -43,8 +44,11 @@ from maskrt.evaluation.metrics.coco import box_and_mask_ap
 from maskrt.evaluation.metrics.dataset import CocoDataset, read_ground_truth
 from maskrt.evaluation.metrics.predict import FilePredictor
 from maskrt.files import write_in_one_step
-from maskrt.options import positive
+from maskrt.options import add_output_option, add_thread_option, positive
 from maskrt.shapes.dataset import HELD_OUT_SCENES, write_dataset
+
+EXTRA = "maskrt[quantize,cpu,shapes]"
+INTERRUPTED_NOTE = "the same command goes on from here"
 
 METHODS: dict[str, dict[str, Any]] = {
     "max": {"method": "max"},
@@ -62,12 +66,13 @@ PARTS = 10
 _KINDS = ("box", "mask")
 
 
-def quantize_by_each_method(model: Path, images: Path, count: int, folder: Path) -> dict[str, Path]:
-    """Writes an INT8 file for each of `METHODS`, and that of `quantize_static`, and the ranges found.
+def quantize_by_each_method(model: Path, images: Path, limit: int, folder: Path) -> dict[str, Path]:
+    """Write an INT8 file for each of `METHODS`, and that of `quantize_static`, and the ranges found.
 
     Args:
         model: an exported FP32 file.
-        images, count: to calibrate with, see `CalibrationOptions`.
+        images: folder of those to calibrate with.
+        limit: how many of them are looked at.
         folder: for the files.
 
     Returns:
@@ -80,25 +85,25 @@ def quantize_by_each_method(model: Path, images: Path, count: int, folder: Path)
     for name, options in METHODS.items():
         files[name] = folder / f"{name.replace(' ', '-')}.onnx"
         cache = folder / f"{name.replace(' ', '-')}.calibration.json"
-        quantize(model, files[name], "int8", CalibrationOptions(images, count, cache=cache, **options))
+        quantize(model, files[name], "int8", CalibrationOptions([images], limit, cache=cache, **options))
     files["quantize_static"] = folder / "quantize_static.onnx"
-    _quantize_static(model, files["quantize_static"], images, count)
+    _quantize_static(model, files["quantize_static"], images, limit)
     return files
 
 
-def _quantize_static(model: Path, output: Path, images: Path, count: int) -> None:
+def _quantize_static(model: Path, output: Path, images: Path, limit: int) -> None:
     """Symmetric, weights per channel; the layers and residual additions that maskrt quantizes."""
     original, metadata = load_exported(model)
     set_metadata(original, precision="int8")
     layers = find_layers(original.graph)
     additions = find_addends(original.graph, layers)
-    inputs = model_inputs(original, metadata, choose_images(images, count, seed=0), print)
+    inputs = model_inputs(original, metadata, choose_images([images], limit, seed=0), print)
 
     class Reader(CalibrationDataReader):
         def get_next(self) -> dict[str, Any] | None:
             return next(inputs, None)
 
-    print(f"Calibrating with {count} images of {images} (quantize_static)", file=sys.stderr)
+    print(f"Calibrating with {limit} images of {images} (quantize_static)", file=sys.stderr)
     quantize_static(
         original,
         output,
@@ -157,53 +162,52 @@ def table(models: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="the demo model as an FP32 ONNX file")
+    parser.add_argument(
+        "--calibration-limit", type=positive, default=64, metavar="N", help="scenes to calibrate with (default: 64)"
+    )
+    parser.add_argument("--limit", type=positive, default=300, metavar="N", help="scenes to score on (default: 300)")
+    add_output_option(parser, Path("out/methods"), "folder")
+    add_thread_option(parser)
+
+
 def run(options: argparse.Namespace) -> int:
-    """Measures, writes methods.json, prints the table; returns the exit code.
+    """Measure, write methods.json, print the table; return the exit code.
 
     Raises:
         MaskrtError: something the user gave does not work.
     """
     folder: Path = options.output
-    if options.scenes < PARTS:
-        raise ArgumentError(f"--scenes {options.scenes} is too few: they are dealt into {PARTS} parts.")
+    if options.limit < PARTS:
+        raise ArgumentError(f"--limit {options.limit} is too few: the scenes are dealt into {PARTS} parts.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         print(f"Writing scenes to {folder}", file=sys.stderr)
-        images = write_dataset(folder / "calibration", options.calibration_scenes, "train")
-        scenes = read_ground_truth(write_dataset(folder / "scenes", HELD_OUT_SCENES + options.scenes))
+        images = write_dataset(folder / "calibration", options.calibration_limit, "train").parent
+        scenes = read_ground_truth(write_dataset(folder / "scenes", HELD_OUT_SCENES + options.limit))
         dataset = scenes.restrict(images=list(scenes.files)[HELD_OUT_SCENES:])
-        files = quantize_by_each_method(options.model, images, options.calibration_scenes, folder)
+        files = quantize_by_each_method(options.model, images, options.calibration_limit, folder)
         result = {
             "format": 1,
             "kind": "methods",
             "environment": describe_environment(),
-            "calibration_images": options.calibration_scenes,
+            "calibration_images": options.calibration_limit,
             "images": len(dataset.files),
             "models": evaluate(files, dataset, folder, options.threads),
         }
         path = folder / "methods.json"
         write_in_one_step(path, json.dumps(result, ensure_ascii=False, indent=1).encode())
     except OSError as error:
-        raise ArgumentError(f"cannot write to {folder}: {error.strerror or error}") from None
+        raise ArgumentError(f"Cannot write to {folder}: {error.strerror or error}.") from None
     print(f"{table(result['models'])}\n\n{path}")
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measures what each method costs; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="maskrt.tools.calibration_methods", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("model", type=Path, help="the demo model as an FP32 ONNX file")
-    parser.add_argument(
-        "--calibration-scenes", type=positive, default=64, metavar="N", help="to calibrate with (default: %(default)s)"
-    )
-    parser.add_argument("--scenes", type=positive, default=300, metavar="N", help="to score on (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("out/methods"), help="folder (default: %(default)s)")
-    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads of the scoring (default: all cores)")
-    return run_command(
-        parser.prog, lambda: run(parser.parse_args(argv)), interrupted="the same command goes on from here"
-    )
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    return run_verb("python -m maskrt.tools.calibration_methods", sys.modules[__name__], arguments)
 
 
 if __name__ == "__main__":

@@ -105,12 +105,12 @@ def source_options(options: argparse.Namespace) -> SourceOptions | None:
     )
 
 
-def add_image_options(parser: argparse.ArgumentParser, *, what: str, limit: int | None = None) -> None:
+def add_image_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, what: str, limit: int | None = None) -> None:
     """`--images PATH...` and `--limit N`; `limit` is how many are taken by default, None: all."""
     parser.add_argument("--images", nargs="+", metavar="PATH", help=what)
     default = "all" if limit is None else limit
     parser.add_argument(
-        "--limit", type=positive, default=limit, metavar="N", help=f"take the first N images (default: {default})"
+        "--limit", type=positive, default=limit, metavar="N", help=f"take N images at most (default: {default})"
     )
 
 

@@ -11,8 +11,6 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
-from maskrt.calibration.quantization import Precision
-
 
 @pytest.fixture(scope="session")
 def make_graph() -> Callable[..., onnx.ModelProto]:
@@ -61,10 +59,10 @@ def fp8_onnx(shapes_onnx: Path, scene_folder: Path, once: Callable[..., Path]) -
     return _quantized(shapes_onnx, scene_folder, once, "fp8")
 
 
-def _quantized(shapes_onnx: Path, scene_folder: Path, once: Callable[..., Path], precision: Precision) -> Path:
+def _quantized(shapes_onnx: Path, scene_folder: Path, once: Callable[..., Path], precision: str) -> Path:
     from maskrt.calibration import CalibrationOptions, quantize
 
     name = f"shapes.{precision}.onnx"
     return (
-        once(precision, lambda f: quantize(shapes_onnx, f / name, precision, CalibrationOptions(scene_folder))) / name
+        once(precision, lambda f: quantize(shapes_onnx, f / name, precision, CalibrationOptions([scene_folder]))) / name
     )

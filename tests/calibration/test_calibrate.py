@@ -20,7 +20,7 @@ def exported(shapes_onnx):
 def run(exported, folder, tensors, method="max"):
     model, metadata = exported
     layers = find_layers(model.graph)
-    sample = choose_images(folder, 64, 0)
+    sample = choose_images([folder], 64, 0)
     stream = io.StringIO()
     tensors = [*(layer.input for layer in layers), *tensors]
     return calibrate(model, metadata, layers, tensors, sample, method, 99.99, stream), stream.getvalue()

@@ -10,7 +10,7 @@ from maskrt.calibration.cli import main
 
 def test_int8_with_accuracy_then_again_from_the_cache(shapes_onnx, scene_folder, held_out, tmp_path, capsys):
     output = tmp_path / "model.int8.onnx"
-    arguments = [str(shapes_onnx), "--images", str(scene_folder), "--output", str(output), "--eval", str(held_out)]
+    arguments = [str(shapes_onnx), "--images", str(scene_folder), "--output", str(output), "--dataset", str(held_out)]
     assert main(arguments) == 0
     captured = capsys.readouterr()
     assert "only 10 images; 64 are sensible" in captured.err
@@ -45,13 +45,13 @@ def test_fp16_needs_no_images_and_names_its_output_after_the_model(shapes_onnx, 
 @pytest.fixture
 def quantize_with_budget(shapes_onnx, scene_folder, held_out, tmp_path, monkeypatch):
     """Runs `maskrt quantize --max-ap-drop 0.003` into a.onnx, with AP made up: of the FP32 file, and of all others."""
-    from maskrt.calibration import quantization
+    from maskrt.calibration import cli
     from maskrt.calibration.accuracy import Accuracy
 
     def run(before, after):
         accuracies = iter([Accuracy(before, before)])
-        monkeypatch.setattr(quantization, "measure_accuracy", lambda *_: next(accuracies, Accuracy(after, after)))
-        arguments = ["--images", str(scene_folder), "--eval", str(held_out), "--max-ap-drop", "0.003"]
+        monkeypatch.setattr(cli, "accuracy_on", lambda dataset: lambda file: next(accuracies, Accuracy(after, after)))
+        arguments = ["--images", str(scene_folder), "--dataset", str(held_out), "--max-ap-drop", "0.003"]
         return main([str(shapes_onnx), "--output", str(tmp_path / "a.onnx"), *arguments])
 
     return run
@@ -72,7 +72,7 @@ def test_a_budget_that_is_met(quantize_with_budget, capsys):
 
 def test_a_budget_where_there_is_no_ap_to_lose(quantize_with_budget, tmp_path, capsys):
     assert quantize_with_budget(0, 0) == 2
-    assert "has a box AP of 0 on" in capsys.readouterr().err
+    assert "has a box AP of 0, so" in capsys.readouterr().err
     assert not (tmp_path / "a.onnx").exists()
 
 
@@ -82,14 +82,23 @@ def test_a_budget_where_there_is_no_ap_to_lose(quantize_with_budget, tmp_path, c
         (["missing.onnx"], "there is no such file"),
         (["text.onnx"], "is not an ONNX file"),
         (["MODEL"], "int8 needs images to calibrate with"),
-        (["MODEL", "--images", "nowhere"], "there is no such folder"),
+        (["MODEL", "--images", "nowhere"], "there is no such file or folder"),
         (["MODEL", "--images", "empty"], "there is no image in this folder"),
-        (["MODEL", "--images", "SCENES", "--count", "3"], "is too few"),
+        (["MODEL", "--images", "SCENES", "--limit", "3"], "is too few"),
         (["MODEL", "--images", "SCENES", "--max-ap-drop", "0.003"], "A budget (--max-ap-drop) needs a data set"),
-        (["MODEL", "--images", "SCENES", "--eval", "nowhere.json"], "nowhere.json cannot be read"),
+        (["MODEL", "--images", "SCENES", "--dataset", "nowhere.json"], "nowhere.json cannot be read"),
         (["MODEL", "--images", "SCENES", "--layers", "nowhere.json"], "nowhere.json cannot be read"),
-        (["MODEL", "--precision", "fp16", "--eval", "EVAL", "--max-ap-drop", "0"], "nor with precision fp16"),
-        (["MODEL", "--precision", "fp16", "--layers", "any.json"], "(--layers) is for int8 and fp8"),
+        (
+            ["MODEL", "--precision", "fp16", "--dataset", "EVAL", "--max-ap-drop", "0"],
+            "fp16 quantizes no layers, so it has no use for --max-ap-drop",
+        ),
+        (["MODEL", "--precision", "fp16", "--layers", "any.json"], "has no use for --layers"),
+        (["MODEL", "--precision", "fp16", "--images", "SCENES", "--seed", "0"], "has no use for --images, --seed"),
+        (
+            ["MODEL", "--images", "SCENES", "--dataset", "EVAL", "--max-ap-drop", "0", "--layers", "a"],
+            "does not go with",
+        ),
+        (["MODEL", "--images", "COCO"], "it and all others are in none of"),
         (["MODEL", "--precision", "fp16", "--output", "no/folder/a.onnx"], "there is no folder no/folder"),
         (["MODEL", "--precision", "fp16", "--output", "empty"], "is a folder"),
         (["INT8", "--images", "SCENES"], "is of precision int8 already"),
@@ -110,7 +119,8 @@ def test_mistakes_get_a_sentence_and_leave_no_file(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.onnx").write_text("hello")
-    names = {"MODEL": shapes_onnx, "INT8": int8_onnx, "SCENES": scene_folder, "EVAL": held_out}
+    (tmp_path / "coco.json").write_text('{"images": [{"id": 1, "file_name": "gone.png"}]}')
+    names = {"MODEL": shapes_onnx, "INT8": int8_onnx, "SCENES": scene_folder, "EVAL": held_out, "COCO": "coco.json"}
     given = [str(names.get(word, word)) for word in arguments]
     if "--output" not in given:
         given += ["--output", "out.onnx"]
@@ -120,7 +130,7 @@ def test_mistakes_get_a_sentence_and_leave_no_file(
     head, _, tail = message.partition(" .* ")
     assert head in error
     assert tail in error
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "text.onnx"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["coco.json", "empty", "text.onnx"]
 
 
 def test_an_onnx_file_of_somebody_else(tmp_path, capsys):
@@ -133,7 +143,7 @@ def test_an_onnx_file_of_somebody_else(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--precision", "int4"), ("--count", "0"), ("--max-ap-drop", "2"), ("--percentile", "50")]
+    ("option", "value"), [("--precision", "int4"), ("--limit", "0"), ("--max-ap-drop", "2"), ("--percentile", "50")]
 )
 def test_options_out_of_range(option, value, capsys):
     with pytest.raises(SystemExit):
@@ -142,7 +152,7 @@ def test_options_out_of_range(option, value, capsys):
 
 
 def test_one_able_target_is_enough(shapes_onnx, tmp_path, capsys):
-    arguments = ["--precision", "fp16", "--output", str(tmp_path / "a.onnx"), "--target", "t4", "--target", "l4"]
+    arguments = ["--precision", "fp16", "--output", str(tmp_path / "a.onnx"), "--target", "t4", "l4"]
     assert main([str(shapes_onnx), *arguments]) == 0
 
 
@@ -154,7 +164,7 @@ def test_unwritable_folder(shapes_onnx, tmp_path, capsys):
 
 
 def test_without_onnx_it_says_what_to_install(tmp_path):
-    code = "import sys; sys.modules['onnx'] = None; from maskrt.calibration.cli import main; sys.exit(main([]))"
+    code = "import sys; sys.modules['onnx'] = None; from maskrt.calibration.cli import main; sys.exit(main(['a.onnx']))"
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "pip install maskrt[quantize" in result.stderr

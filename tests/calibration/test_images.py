@@ -1,5 +1,3 @@
-import json
-
 import cv2
 import numpy as np
 import pytest
@@ -25,7 +23,7 @@ def write_video(path, count):
 
 def test_the_same_seed_gives_the_same_images(tmp_path):
     folder = write_pictures(tmp_path / "a", 30)
-    first, again, other = (choose_images(folder, 10, seed) for seed in (0, 0, 1))
+    first, again, other = (choose_images([folder], 10, seed) for seed in (0, 0, 1))
     assert first.files == again.files
     assert first.fingerprint() == again.fingerprint()
     assert set(first.files) != set(other.files)
@@ -35,48 +33,51 @@ def test_the_same_seed_gives_the_same_images(tmp_path):
 
 
 def test_all_where_there_are_fewer_than_asked_for(tmp_path):
-    assert len(choose_images(write_pictures(tmp_path / "a", 9), 64, 0)) == 9
+    assert len(choose_images([write_pictures(tmp_path / "a", 9)], 64, 0)) == 9
 
 
 def test_the_fingerprint_follows_the_content(tmp_path):
     folder = write_pictures(tmp_path / "a", 9)
-    before = choose_images(folder, 9, 0).fingerprint()
+    before = choose_images([folder], 9, 0).fingerprint()
     cv2.imwrite(str(folder / "004.png"), np.full((4, 5, 3), 99, np.uint8))
-    assert choose_images(folder, 9, 0).fingerprint() != before
+    assert choose_images([folder], 9, 0).fingerprint() != before
 
 
-def test_a_coco_data_set(tmp_path):
-    write_pictures(tmp_path / "val", 12)
-    images = [{"id": number, "file_name": f"{number:03d}.png"} for number in range(10)]
-    (tmp_path / "annotations").mkdir()
-    path = tmp_path / "annotations" / "instances_val.json"
-    path.write_text(json.dumps({"images": images}))
-    sample = choose_images(path, 64, 0)
-    assert {file.name for file in sample.files} == {f"{number:03d}.png" for number in range(10)}
+def test_images_of_several_folders_globs_and_videos(tmp_path):
+    folder, video = write_pictures(tmp_path / "a", 9), write_video(tmp_path / "clip.avi", 25)
+    write_pictures(tmp_path / "b", 30)
+    sample = choose_images([folder, tmp_path / "b" / "00*.png", video], 100, 0)
+    assert len(sample) == len(list(sample.read(pytest.fail))) == 9 + 10 + 25
+    assert {file.parent.name for file in sample.files} == {"a", "b"}
+    assert dict(sample.frames) == {video: tuple(range(25))}
+    some = choose_images([folder, tmp_path / "b" / "00*.png", video], 20, 0)
+    assert len(some) == 20
+    assert list(some.frames[video]) == sorted(some.frames[video])
+    assert some.fingerprint() != sample.fingerprint()
 
 
 def test_frames_of_a_video(tmp_path):
     path = write_video(tmp_path / "clip.avi", 25)
     # Told by its content: the name may be any.
-    sample = choose_images(path.rename(tmp_path / "clip"), 9, 0)
-    assert sample.frames is not None
+    sample = choose_images([path.rename(tmp_path / "clip")], 9, 0)
+    (numbers,) = sample.frames.values()
     assert len(sample) == 9
     frames = list(sample.read(pytest.fail))
     assert [image.shape for image in frames] == [(48, 64, 3)] * 9
-    assert [round(image.mean() / 10) for image in frames] == list(sample.frames)
+    assert [round(image.mean() / 10) for image in frames] == list(numbers)
 
 
 def test_an_image_that_cannot_be_read_is_named_and_left_out(tmp_path):
     folder = write_pictures(tmp_path / "a", 9)
     (folder / "004.png").write_bytes(b"not a picture")
     left_out: list[str] = []
-    assert len(list(choose_images(folder, 9, 0).read(left_out.append))) == 8
+    assert len(list(choose_images([folder], 9, 0).read(left_out.append))) == 8
     (sentence,) = left_out
     assert "004.png" in sentence
 
 
 def test_a_video_that_was_cut_off_after_its_frames_were_chosen(tmp_path):
-    sample = choose_images(write_video(tmp_path / "clip.avi", 25), 25, 0)
+    sample = choose_images([write_video(tmp_path / "clip.avi", 25)], 25, 0)
     write_video(tmp_path / "clip.avi", 10)
     left_out: list[str] = []
     assert len(list(sample.read(left_out.append))) == 10
@@ -94,12 +95,12 @@ def test_a_video_that_was_cut_off_after_its_frames_were_chosen(tmp_path):
 def test_too_few(tmp_path, count, asked, message):
     folder = write_pictures(tmp_path / "a", count)
     with pytest.raises(ArgumentError, match=message):
-        choose_images(folder, asked, 0)
+        choose_images([folder], asked, 0)
 
 
 def test_what_is_not_there_or_no_video(tmp_path):
-    with pytest.raises(ArgumentError, match="there is no such folder, COCO JSON file or video"):
-        choose_images(tmp_path / "nowhere", 8, 0)
+    with pytest.raises(ArgumentError, match="there is no such file or folder"):
+        choose_images([tmp_path / "nowhere"], 8, 0)
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
     with pytest.raises(ArgumentError, match="is not a video that OpenCV can open"):
-        choose_images(tmp_path / "broken.mp4", 8, 0)
+        choose_images([tmp_path / "broken.mp4"], 8, 0)

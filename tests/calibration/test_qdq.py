@@ -4,6 +4,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from maskrt.calibration.converters import CONVERTERS
 from maskrt.calibration.fp16 import convert_to_fp16
 from maskrt.calibration.layers import find_layers
 from maskrt.calibration.placement import find_addends
@@ -37,7 +38,7 @@ def quantized(make_graph, number_format, chosen=slice(None)):
     addends = find_addends(model.graph, layers)
     converted = convert_to_fp16(model)
     thresholds = {"x": 3.0, "r": 4.0, "s": 5.0, "v": 2.0}
-    insert_qdq(converted, weights(), layers[chosen], addends, thresholds, number_format)
+    insert_qdq(converted, weights(), layers[chosen], addends, thresholds, CONVERTERS[number_format])
     onnx.checker.check_model(converted, full_check=True)
     return converted
 
@@ -105,5 +106,5 @@ def test_no_layer_at_all_is_the_fp16_model(make_graph):
     model = make_graph(GRAPH, b=np.ones(4, np.float32), **weights())
     half = convert_to_fp16(model)
     before = half.SerializeToString(deterministic=True)
-    insert_qdq(half, weights(), [], [], {}, "int8")
+    insert_qdq(half, weights(), [], [], {}, CONVERTERS["int8"])
     assert half.SerializeToString(deterministic=True) == before

@@ -7,6 +7,7 @@ import pytest
 
 from maskrt.calibration import CalibrationOptions, quantize
 from maskrt.calibration.accuracy import Accuracy
+from maskrt.calibration.cli import accuracy_on
 from maskrt.calibration.model_file import custom_operators
 from maskrt.calibration.quantization import choice_path
 from maskrt.runtime import ArgumentError, ImageError, Segmenter
@@ -54,20 +55,20 @@ def test_the_choice_of_layers_is_written_and_given_back_in(shapes_onnx, scene_fo
     choice = tmp_path / "mine.json"
     choice.write_text('{"fp16_layers": ["roi_heads.box_predictor", "backbone.body"]}')
     output = tmp_path / "kept.onnx"
-    result = quantize(shapes_onnx, output, "int8", CalibrationOptions(scene_folder), layers=choice)
+    result = quantize(shapes_onnx, output, "int8", CalibrationOptions([scene_folder]), layers=choice)
     assert result.choice is not None
     assert result.choice.kept == {"roi_heads.box_predictor", "backbone.body"}
     assert 0.9 < result.choice.quantized_share < 1
     again = tmp_path / "again.onnx"
-    quantize(shapes_onnx, again, "int8", CalibrationOptions(scene_folder), layers=choice_path(output))
+    quantize(shapes_onnx, again, "int8", CalibrationOptions([scene_folder]), layers=choice_path(output))
     assert again.read_bytes() == output.read_bytes()
     assert output.read_bytes() != int8_onnx.read_bytes()
 
 
 def test_a_budget_that_is_met_at_once_keeps_nothing(shapes_onnx, scene_folder, held_out, tmp_path):
     result = quantize(
-        *(shapes_onnx, tmp_path / "a.onnx", "int8", CalibrationOptions(scene_folder)),
-        evaluation=held_out,
+        *(shapes_onnx, tmp_path / "a.onnx", "int8", CalibrationOptions([scene_folder])),
+        measure=accuracy_on(held_out),
         max_ap_drop=0.5,
     )
     assert result.budget_met
@@ -84,7 +85,7 @@ def test_a_cached_calibration_that_lacks_a_tensor_is_measured_anew(shapes_onnx, 
     content["thresholds"].popitem()
     cache.write_text(json.dumps(content))
     output = tmp_path / "a.onnx"
-    quantize(shapes_onnx, output, "int8", CalibrationOptions(scene_folder, cache=cache))
+    quantize(shapes_onnx, output, "int8", CalibrationOptions([scene_folder], cache=cache))
     assert output.read_bytes() == int8_onnx.read_bytes()
 
 
@@ -92,7 +93,7 @@ def test_no_file_is_left_where_measuring_fails(shapes_onnx, held_out, tmp_path):
     folder = shutil.copytree(held_out.parent, tmp_path / "damaged")
     next(folder.glob("*.png")).write_bytes(b"not a picture")
     with pytest.raises(ImageError):
-        quantize(shapes_onnx, tmp_path / "a.onnx", "fp16", evaluation=folder / held_out.name)
+        quantize(shapes_onnx, tmp_path / "a.onnx", "fp16", measure=accuracy_on(folder / held_out.name))
     assert list(tmp_path.iterdir()) == [folder]
 
 
@@ -116,13 +117,13 @@ def test_the_loss_on_held_out_scenes(shapes_onnx, tmp_path):
     MASKRT_LONG_TESTS=1 takes all 200; otherwise it is the first 50, on which these bounds hold as well.
     """
     training = write_dataset(tmp_path / "train", 64, "train")
-    evaluation = write_dataset(tmp_path / "test", 200 if "MASKRT_LONG_TESTS" in os.environ else 50)
-    half = quantize(shapes_onnx, tmp_path / "fp16.onnx", "fp16", evaluation=evaluation)
+    measure = accuracy_on(write_dataset(tmp_path / "test", 200 if "MASKRT_LONG_TESTS" in os.environ else 50))
+    half = quantize(shapes_onnx, tmp_path / "fp16.onnx", "fp16", measure=measure)
     assert half.before is not None
     assert half.after is not None
     assert abs(half.before.box - half.after.box) <= 0.001
     assert half.before.drop_to(half.after) <= 0.001
-    options = CalibrationOptions(training.parent)
-    int8 = quantize(shapes_onnx, tmp_path / "int8.onnx", "int8", options, evaluation=evaluation)
+    options = CalibrationOptions([training.parent])
+    int8 = quantize(shapes_onnx, tmp_path / "int8.onnx", "int8", options, measure=measure)
     assert int8.after is not None
     assert half.before.drop_to(int8.after) <= 0.010

@@ -13,7 +13,7 @@ def measure(shapes_onnx, tmp_path, monkeypatch):
     monkeypatch.setattr(methods, "PARTS", 2)
 
     def run(*options):
-        arguments = ["--calibration-scenes", "8", "--scenes", "4", "--output", str(tmp_path), *options]
+        arguments = ["--calibration-limit", "8", "--limit", "4", "--output", str(tmp_path), *options]
         return methods.main([str(shapes_onnx), *arguments])
 
     return run
@@ -44,7 +44,7 @@ def test_each_file_is_scored_on_scenes_that_serve_nothing_else(measure, tmp_path
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--scenes", "1"], "--scenes 1 is too few"), (["--calibration-scenes", "7"], "with 7 images of")],
+    [(["--limit", "1"], "--limit 1 is too few"), (["--calibration-limit", "7"], "with 7 images of")],
 )
 def test_too_few_scenes(measure, options, message, capsys):
     assert measure(*options) == 2
