@@ -1,34 +1,110 @@
-# maskrt: every target works without arguments, on the demo model; variables change that.
+# maskrt: every target works without arguments, on the demo model; variables change that, and mean the same everywhere.
+# `make` lists both. A variable that nothing would use is an error.
 
-PYTHON   ?= python3
-VENV     ?= .venv
-OUT      ?= out
-MODEL    ?= maskrt.shapes.model:shapes_model
-ONNX     ?= $(OUT)/model.onnx
-IMAGES   ?= $(OUT)/demo/images
-TARGET   ?= rtx4090
-PRECISION ?= int8
-CALIBRATION ?= $(OUT)/calibration/annotations.json
-FILES    ?= $(ONNX) $(OUT)/model.fp16.onnx $(OUT)/model.int8.onnx
-SCENES   ?= 20
+PYTHON ?= python3
+VENV   ?= .venv
+OUT    ?= out
 
-RUN := $(VENV)/bin/python
-# Large tensors come and go at every training step: keeping their memory makes a step a third faster.
-HUGE_PAGES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4000000000:glibc.malloc.trim_threshold=10000000000
-READY := $(VENV)/.ready
+# The source model, in the words of `maskrt export --help`.
+DEMO   := maskrt.shapes.model:shapes_model
+MODEL  ?= $(DEMO)
+SOURCE := MODEL WEIGHTS CHECKPOINT CONFIG NUM_CLASSES CLASS_NAMES
+
+# The exported file. Where it is given, it is one that is there; otherwise MODEL is exported when it is needed.
+ONNX ?= $(OUT)/model.onnx
+
+# What lies beside it in a lower precision. CALIBRATION: images like those that the model will see.
+TRAINING := $(OUT)/calibration/annotations.json
+PRECISIONS.quantize := int8
+PRECISIONS.compare  := fp32 fp16 int8
+PRECISIONS.evaluate := fp32 fp16 int8
+NOT_CALIBRATED      := fp32 fp16
+CALIBRATION ?= $(if $(if $(filter-out report,$(GOALS)),$(call given,ONNX))$(filter-out $(DEMO),$(MODEL)),,$(TRAINING))
+
+# What is run: the ONNX file, or where a TARGET is given, the engine for it.
+BUILD_FOR := $(or $(TARGET),rtx4090)
+# On what: by default, the demo's held-out scenes.
+SCENES  := $(OUT)/scenes/annotations.json
+IMAGES  ?= $(dir $(SCENES))
+DATASET ?= $(SCENES)
+
+REPORT    := $(OUT)/report
 PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
-REPORT := $(OUT)/report
-REPORT_MODELS := $(foreach precision,fp32 fp16 int8,$(REPORT)/model.$(precision).onnx)
+
+TARGETS := help install demo export quantize engine engines package infer compare evaluate bench report plugins \
+	gpu-check train-shapes test test-all test-long lint clean
+VARIABLES := PYTHON VENV OUT ONNX $(SOURCE) PRECISION CALIBRATION TARGET FILES IMAGES DATASET LIMIT PROCESSES \
+	$(addsuffix _OPTIONS,EXPORT QUANTIZE ENGINE PACKAGE INFER COMPARE EVALUATE BENCH REPORT TRAIN PYTEST)
+
+# The variables that each target uses. Where a file is given, what it would have been made with is not used.
+FROM_SOURCE := $(SOURCE) EXPORT_OPTIONS
+FROM_FP32   := CALIBRATION QUANTIZE_OPTIONS
+to_export    = ONNX $(if $(call given,ONNX),,OUT $(FROM_SOURCE))
+to_quantize  = $(to_export) PRECISION $(if $(call calibrated,$(1)),$(FROM_FP32))
+to_build     = $(to_quantize) TARGET ENGINE_OPTIONS
+to_run       = $(to_quantize) TARGET $(if $(TARGET),ENGINE_OPTIONS)
+to_measure   = FILES $(if $(FILES),,$(to_run)) OUT $(SOURCE) IMAGES LIMIT
+uses.demo         = OUT
+uses.export       = ONNX OUT $(FROM_SOURCE)
+uses.quantize     = $(to_quantize) DATASET
+uses.engine       = $(to_build)
+uses.engines      = $(to_quantize) ENGINE_OPTIONS
+uses.package      = $(to_build) PACKAGE_OPTIONS
+uses.infer        = $(to_run) OUT IMAGES INFER_OPTIONS
+uses.compare      = $(to_measure) COMPARE_OPTIONS
+uses.evaluate     = $(to_measure) DATASET EVALUATE_OPTIONS
+uses.bench        = $(to_measure) BENCH_OPTIONS
+uses.report       = OUT $(FROM_SOURCE) $(FROM_FP32) IMAGES DATASET LIMIT REPORT_OPTIONS
+uses.gpu-check    = PYTHON
+uses.train-shapes = TRAIN_OPTIONS
+uses.test         = PROCESSES PYTEST_OPTIONS
+uses.test-all     = $(uses.test)
+uses.test-long    = $(uses.test)
+uses.clean        = OUT
+uses              = $(uses.$(1)) $(if $(filter help gpu-check clean,$(1)),,PYTHON VENV)
+
+GOALS       := $(or $(MAKECMDGOALS),help)
+given        = $(filter command environment,$(firstword $(origin $(1))))
+any_given    = $(strip $(foreach name,$(1),$(call given,$(name))))
+option       = $(if $($(2)),$(1) $($(2)))
+precisions   = $(or $(PRECISION),$(PRECISIONS.$(1)),fp32)
+calibrated   = $(filter-out $(NOT_CALIBRATED),$(precisions))
+onnx_files   = $(foreach precision,$(precisions),$(ONNX:.onnx=$(filter-out .fp32,.$(precision)).onnx))
+engines      = $(patsubst %.onnx,%.$(BUILD_FOR).engine,$(onnx_files))
+run_files    = $(if $(TARGET),$(engines),$(onnx_files))
+model_files  = $(or $(FILES),$(run_files))
+
+# What cannot be meant.
+used    := $(if $(filter-out $(TARGETS),$(GOALS)),$(VARIABLES),$(foreach goal,$(GOALS),$(call uses,$(goal))))
+closest  = $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), \
+	sys.argv[2:], 1))' '$(1)' $(VARIABLES))
+unknown  = $(error There is no variable $(1).$(patsubst %, Did you mean %?,$(call closest,$(1))) `make` lists them; what \
+	a program reads from its environment goes before `make`)
+unused   = $(error `make $(GOALS)` as asked for has no use for $(1). It uses $(sort $(used)))
+ON_THE_COMMAND_LINE := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+$(foreach name,$(filter-out $(VARIABLES),$(ON_THE_COMMAND_LINE)),$(call unknown,$(name)))
+$(foreach name,$(filter-out $(used),$(ON_THE_COMMAND_LINE)),$(call unused,$(name)))
+$(if $(filter-out %.onnx,$(ONNX)),$(error ONNX=$(ONNX): expected the name of a file that ends in .onnx))
+$(if $(word 2,$(TARGET)),$(error TARGET=$(TARGET): expected one target))
+$(if $(filter infer engines package,$(GOALS)),$(if $(word 2,$(PRECISION)),$(error PRECISION=$(PRECISION): expected one)))
+$(if $(filter quantize,$(GOALS)),$(if $(filter fp32,$(PRECISION)),$(error fp32 is what `make export` writes; `make \
+	quantize` makes a lower precision of it)))
+
+RUN    := $(VENV)/bin/python
+MASKRT := $(VENV)/bin/maskrt
+READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo export infer quantize plugins engine engines package gpu-check compare evaluate bench report \
-	train-shapes test test-long lint clean
+.PRECIOUS: %.onnx
+.PHONY: $(TARGETS) FORCE
 
 help:  ## this list
 	@echo "maskrt: PyTorch Mask R-CNN to ONNX and TensorRT"
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
-	@echo "variables: MODEL=$(MODEL) ONNX=$(ONNX) IMAGES=$(IMAGES) TARGET=$(TARGET) PRECISION=$(PRECISION)"
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+	@echo "with the variables (and with MODEL: $(filter-out MODEL,$(SOURCE)))"
+	@$(foreach target,$(TARGETS),$(if $(uses.$(target)),printf '  make %-16s %s\n' $(target) \
+		'$(sort $(filter-out $(filter-out MODEL,$(SOURCE)),$(call uses.$(target),$(target))))';)) :
 
 install: $(READY)  ## a virtual environment in .venv with everything, in the pinned versions
 
@@ -42,76 +118,129 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## export the demo model, find shapes in pictures, draw them: out/demo/
 	$(RUN) -m maskrt.shapes.demo --output $(OUT)/demo
 
-export: $(READY)  ## MODEL → ONNX, verified against PyTorch
-	@mkdir -p $(dir $(ONNX))
-	$(RUN) -m maskrt.export $(MODEL) --output $(ONNX) $(EXPORT_OPTIONS)
+# A file has a note beside it of the variables that it was made with, and is made again when others are given.
+note_of      = $(dir $(1)).$(notdir $(1)).made-with
+settings     = $(strip $(foreach name,$(1),$(if $($(name)),$(name)=$($(name)))))
+note         = $(or $(strip $(file <$(call note_of,$(1)))),$(2))
+write_note   = @printf '%s\n' '$(subst ','\'',$(call settings,$(1)))' > $(call note_of,$@)
+differ       = $(subst x$(1),,x$(2))$(subst x$(2),,x$(1))
+otherwise    = $(foreach file,$(1),$(if $(call differ,$(call settings,$(2)),$(call note,$(file),$(3))),$(file)))
 
-infer: $(READY)  ## ONNX on IMAGES: overlays and COCO JSON
-	$(RUN) -m maskrt.runtime.infer $(ONNX) $(IMAGES) --output $(OUT)/infer $(INFER_OPTIONS)
+EXPORTED   := $(if $(filter report,$(GOALS)),$(REPORT)/model.fp32.onnx) $(if $(call any_given,ONNX FILES),,$(ONNX))
+CALIBRATED := $(if $(filter report,$(GOALS)),$(REPORT)/model.int8.onnx) $(sort $(foreach goal,$(GOALS),$(filter-out \
+	$(ONNX) $(NOT_CALIBRATED:%=$(ONNX:.onnx=.%.onnx)),$(call onnx_files,$(goal)))) $(filter %.onnx,$(GOALS)))
+OTHERWISE  := $(call otherwise,$(EXPORTED),$(FROM_SOURCE),MODEL=$(DEMO))
+$(if $(call any_given,$(FROM_SOURCE)),$(OTHERWISE)): FORCE
+$(if $(call any_given,$(FROM_FP32)),$(call otherwise,$(CALIBRATED),$(FROM_FP32),CALIBRATION=$(TRAINING))): FORCE
+$(if $(call any_given,$(FROM_SOURCE)),,$(if $(filter compare evaluate bench report,$(GOALS)),$(foreach file,$(OTHERWISE),\
+	$(error $(file) was exported with $(call note,$(file)). Give the same to compare it with its model))))
 
-$(OUT)/calibration/annotations.json: $(READY)
-	$(RUN) -m maskrt.shapes.dataset $(dir $@)
+export: $(ONNX)  ## MODEL → ONNX, verified against PyTorch
 
-quantize: $(READY) $(ONNX) $(CALIBRATION)  ## ONNX → fp16, int8 or fp8 (PRECISION), calibrated on CALIBRATION
-	$(RUN) -m maskrt.calibration $(ONNX) --precision $(PRECISION) --images $(CALIBRATION) \
-		--output $(OUT)/model.$(PRECISION).onnx $(QUANTIZE_OPTIONS)
+SOURCE_OPTIONS = $(call option,--weights,WEIGHTS) $(call option,--checkpoint,CHECKPOINT) $(call option,--config,CONFIG) \
+	$(call option,--num-classes,NUM_CLASSES) $(call option,--class-names,CLASS_NAMES)
+define export_model
+@mkdir -p $(@D)
+$(MASKRT) export $(MODEL) $(SOURCE_OPTIONS) $(1) $(EXPORT_OPTIONS) --output $@
+$(call write_note,$(FROM_SOURCE))
+endef
+
+ifneq ($(filter export,$(GOALS))$(if $(call given,ONNX),,exported),)
+$(ONNX): $(if $(filter export,$(GOALS)),FORCE) $(wildcard $(CHECKPOINT) $(CONFIG) $(CLASS_NAMES)) | $(READY)
+	$(call export_model)
+else
+$(ONNX):
+	@echo 'There is no $@: `make export MODEL=… ONNX=$@` writes it.' >&2; exit 2
+endif
+
+quantize: $(call onnx_files,quantize)  ## ONNX → PRECISION (fp16, int8, fp8), calibrated on CALIBRATION
+
+define quantize_model
+$(MASKRT) quantize $< --precision $* $(if $(filter $(NOT_CALIBRATED),$*),,--images $(or $(CALIBRATION),$(error $* is \
+	calibrated on images like those that the model will see: give CALIBRATION=PATH)) $(QUANTIZE_OPTIONS)) \
+	$(if $(filter quantize,$(GOALS)),$(if $(call given,DATASET),--dataset $(DATASET))) --output $@
+$(if $(filter $(NOT_CALIBRATED),$*),,$(call write_note,$(FROM_FP32)))
+endef
+
+$(CALIBRATED): $(if $(call given,CALIBRATION),$(wildcard $(CALIBRATION)),| $(CALIBRATION))
+$(ONNX:.onnx=).%.onnx: $(ONNX) $(if $(filter quantize,$(GOALS)),FORCE) | $(READY)
+	$(call quantize_model)
+
+$(TRAINING): | $(READY)
+	$(RUN) -m maskrt.shapes.dataset --split train --limit 64 --output $(@D)
+
+$(SCENES): | $(READY)
+	$(RUN) -m maskrt.shapes.dataset --split test --limit 200 --output $(@D)
+
+engine: $(call onnx_files,engine) $(call engines,engine)  ## ONNX of PRECISION → engine for TARGET, with its manifest
+
+# Asked each time: `maskrt engine` itself finds an engine that was built with the same.
+%.$(BUILD_FOR).engine: %.onnx plugins
+	$(MASKRT) engine $< --target $(BUILD_FOR) $(ENGINE_OPTIONS)
+
+engines: $(call onnx_files,engines) plugins  ## the same for every target that this machine can build for
+	$(MASKRT) engine $< --all-targets $(ENGINE_OPTIONS)
+
+package: $(call onnx_files,package) $(call engines,package)  ## engine, plugins and runtime in one archive for TARGET
+	$(MASKRT) package $(call engines,package) --onnx $< $(PACKAGE_OPTIONS)
+
+# The demo's scenes, where nothing else is given.
+IMAGES_HERE  := $(if $(call given,IMAGES),,$(SCENES))
+DATASET_HERE := $(if $(call given,DATASET),,$(SCENES))
+
+infer: $(READY) $(call run_files,infer) $(IMAGES_HERE)  ## ONNX, or TARGET's engine, on IMAGES: overlays, JSON
+	$(MASKRT) infer $(call run_files,infer) $(IMAGES) --output $(OUT)/infer $(INFER_OPTIONS)
+
+compare: $(READY) $(call model_files,compare) $(IMAGES_HERE)  ## FILES against PyTorch, with a verdict for each
+	$(MASKRT) compare $(call model_files,compare) --model $(MODEL) $(SOURCE_OPTIONS) --images $(IMAGES) \
+		$(call option,--count,LIMIT) --output $(OUT)/compare $(COMPARE_OPTIONS)
+
+evaluate: $(READY) $(call model_files,evaluate) $(DATASET_HERE)  ## COCO AP of FILES and of PyTorch on DATASET
+	$(MASKRT) evaluate $(call model_files,evaluate) --pytorch --model $(MODEL) $(SOURCE_OPTIONS) --dataset $(DATASET) \
+		$(if $(call given,IMAGES),--images $(IMAGES)) $(call option,--limit,LIMIT) --output $(OUT)/evaluate \
+		$(EVALUATE_OPTIONS)
+
+bench: $(READY) $(call model_files,bench) $(IMAGES_HERE)  ## latency, throughput, memory beside torchvision
+	$(MASKRT) bench $(call model_files,bench) --against torchvision --model $(MODEL) $(SOURCE_OPTIONS) --operations \
+		--images $(IMAGES) $(call option,--pictures,LIMIT) --output $(OUT)/bench.json $(BENCH_OPTIONS)
+
+# The input is float32 here, so that the rounding of resized pixels is not taken for a difference of the models.
+$(REPORT)/model.fp32.onnx: | $(READY)
+	$(call export_model,--input-type float32)
+
+$(REPORT)/model.%.onnx: $(REPORT)/model.fp32.onnx | $(READY)
+	$(call quantize_model)
+
+REPORTED := $(patsubst %,$(REPORT)/model.%.onnx,fp32 fp16 int8)
+report: $(REPORTED) $(IMAGES_HERE) $(DATASET_HERE)  ## all of it on LIMIT scenes → out/report/index.html
+	$(MASKRT) compare $(REPORTED) --model $(MODEL) $(SOURCE_OPTIONS) --images $(IMAGES) --count 4 \
+		--output $(REPORT)/compare || [ $$? -eq 1 ]
+	$(MASKRT) evaluate $(REPORTED) --pytorch --model $(MODEL) $(SOURCE_OPTIONS) --dataset $(DATASET) \
+		$(if $(call given,IMAGES),--images $(IMAGES)) --limit $(or $(LIMIT),20) --output $(REPORT)/evaluate
+	$(MASKRT) bench $(REPORTED) --against torchvision --model $(MODEL) $(SOURCE_OPTIONS) --images $(IMAGES) \
+		--pictures 4 --warm-up 4 --repeats 10 --output $(REPORT)/bench.json
+	$(MASKRT) report $(REPORT) --output $(REPORT)/index.html $(REPORT_OPTIONS)
 
 plugins: $(READY)  ## compile the TensorRT plugins and their host build
 	$(RUN) -m maskrt.plugins.build
 
-$(OUT)/model.onnx:
-	$(MAKE) export
-
-engine: $(READY) plugins $(ONNX)  ## ONNX → engine for TARGET, with its manifest
-	$(RUN) -m maskrt.engines $(ONNX) --target $(TARGET) $(ENGINE_OPTIONS)
-
-engines: $(READY) plugins $(ONNX)  ## ONNX → engines for every target that this machine can build for
-	$(RUN) -m maskrt.engines $(ONNX) --all-targets $(ENGINE_OPTIONS)
-
-package: engine  ## engine, plugins and runtime in one archive for the device of TARGET
-	$(RUN) -m maskrt.engines.package.cli $(ONNX:.onnx=).$(TARGET).engine --onnx $(ONNX) $(PACKAGE_OPTIONS)
-
 gpu-check:  ## on a GPU machine, with its own packages: compile, GPU tests, kernel benchmarks → out/gpu-check/
 	PYTHONPATH=src $(PYTHON) -m maskrt.tools.gpu_check
 
-$(OUT)/model.fp16.onnx $(OUT)/model.int8.onnx: $(OUT)/model.%.onnx: $(ONNX) $(CALIBRATION)
-	$(RUN) -m maskrt.calibration $(ONNX) --precision $* --images $(CALIBRATION) --output $@
-
-compare: $(READY) $(FILES)  ## FILES against PyTorch: tensors, detections, a verdict for each
-	$(RUN) -m maskrt.evaluation.compare.cli $(FILES) --model $(MODEL) --output $(OUT)/compare $(COMPARE_OPTIONS)
-
-evaluate: $(READY) $(FILES)  ## COCO AP of FILES and of PyTorch on DATASET
-	$(RUN) -m maskrt.evaluation.evaluate.cli $(FILES) --pytorch --model $(MODEL) $(if $(DATASET),--dataset $(DATASET)) \
-		--output $(OUT)/evaluate $(EVALUATE_OPTIONS)
-
-bench: $(READY) $(ONNX)  ## latency, throughput and memory of ONNX beside torchvision, by stage → out/bench.json
-	$(RUN) -m maskrt.evaluation.bench.cli $(ONNX) --against torchvision --model $(MODEL) --operations \
-		--output $(OUT)/bench.json $(BENCH_OPTIONS)
-
-# The input is float32 here, so that the rounding of resized pixels is not taken for a difference of the models.
-$(REPORT)/model.fp32.onnx: $(READY)
-	@mkdir -p $(REPORT)
-	$(RUN) -m maskrt.export $(MODEL) --input-type float32 --output $@
-
-$(REPORT)/model.fp16.onnx $(REPORT)/model.int8.onnx: $(REPORT)/model.%.onnx: $(REPORT)/model.fp32.onnx $(CALIBRATION)
-	$(RUN) -m maskrt.calibration $< --precision $* --images $(CALIBRATION) --output $@
-
-report: $(READY) $(REPORT_MODELS)  ## PyTorch, FP32, FP16, INT8 side by side on SCENES scenes → out/report/index.html
-	$(RUN) -m maskrt.evaluation.compare.cli $(REPORT_MODELS) --model $(MODEL) --count 4 --output $(REPORT)/compare || [ $$? -eq 1 ]
-	$(RUN) -m maskrt.evaluation.evaluate.cli $(REPORT_MODELS) --pytorch --model $(MODEL) --limit $(SCENES) \
-		--output $(REPORT)/evaluate
-	$(RUN) -m maskrt.evaluation.bench.cli $(REPORT_MODELS) --against torchvision --model $(MODEL) \
-		--pictures 4 --warm-up 4 --repeats 10 --output $(REPORT)/bench.json
-	$(RUN) -m maskrt.evaluation.report.cli $(REPORT) --output $(REPORT)/index.html
-
+# Large tensors come and go at every training step: keeping their memory makes a step a third faster.
+HUGE_PAGES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4000000000:glibc.malloc.trim_threshold=10000000000
 train-shapes: $(READY)  ## train the demo model again (about an hour and a half on two cores)
-	GLIBC_TUNABLES=$(HUGE_PAGES) $(RUN) -m maskrt.shapes.train
+	GLIBC_TUNABLES=$(HUGE_PAGES) $(RUN) -m maskrt.shapes.train $(TRAIN_OPTIONS)
 
-test: $(READY)  ## all tests that this machine can run
-	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_OPTIONS)
+PYTEST = OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses $(PROCESSES) --dist worksteal
+test: $(READY)  ## the tests, without those that are slow and seldom find something
+	$(PYTEST) -m "not slow" $(PYTEST_OPTIONS)
+
+test-all: $(READY)  ## all tests that this machine can run, and which of them take longest
+	$(PYTEST) --durations 60 $(PYTEST_OPTIONS)
 
 test-long: $(READY)  ## the long forms of the tests: 22,000 damaged files, 1,000 images, AP on 200 scenes (an hour)
-	OMP_NUM_THREADS=1 MASKRT_LONG_TESTS=1 $(RUN) -m pytest --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_OPTIONS)
+	MASKRT_LONG_TESTS=1 $(PYTEST) $(PYTEST_OPTIONS)
 
 lint: $(READY)  ## ruff and mypy
 	$(RUN) -m ruff check .

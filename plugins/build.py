@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import maskrt
+from maskrt.options import positive
 from maskrt.plugins import libraries
 
 SOURCE_DIRECTORY = Path(__file__).resolve().parent
@@ -72,10 +73,12 @@ def _run(command: list[str]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m maskrt.plugins.build", description=__doc__)
-    parser.add_argument("--output", type=Path, help=f"build folder (default: {libraries.DEFAULT_DIRECTORY})")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help=f"build folder (default: {libraries.DEFAULT_DIRECTORY})"
+    )
     parser.add_argument("--architectures", help='GPU architectures, e.g. "89" or "86;90" (default: all, and PTX)')
     parser.add_argument("--host-only", action="store_true", help="only libmaskrt_host.so, which needs no CUDA")
-    parser.add_argument("--jobs", type=int, help="parallel compilations (default: all cores)")
+    parser.add_argument("--jobs", type=positive, metavar="N", help="parallel compilations (default: all cores)")
     options = parser.parse_args(arguments)
     output = options.output or libraries.directory()
     print(

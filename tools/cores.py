@@ -29,7 +29,7 @@ _CALLS = 100
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the ratios with their spread; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="bench_cores", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m maskrt.tools.cores", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=positive, default=15, metavar="N", help="turns (default: 15)")
     options = parser.parse_args(arguments)

@@ -110,7 +110,14 @@ def run_tests(environment: dict[str, str]) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return 0 when all tests passed, 3 where there is no GPU, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="python -m maskrt.tools.gpu_check", description=__doc__)
-    parser.add_argument("--output", type=Path, default=REPOSITORY / "out" / "gpu-check", help="default: out/gpu-check")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=REPOSITORY / "out" / "gpu-check",
+        metavar="FOLDER",
+        help="(default: out/gpu-check)",
+    )
     options = parser.parse_args(arguments)
     reason = missing_gpu()
     if reason is not None:

@@ -1,6 +1,6 @@
 """How far the stages of `maskrt infer` overlap, and what the runtime adds to the inference engine.
 
-    python -m maskrt.tools.pipelining model.onnx photos/ --turns 5
+    python -m maskrt.tools.pipelining model.onnx --images photos/ --turns 5
 
 Two runs over the same images, in turns: all stages of an image before those of the next, and overlapped. The wall time
 of the overlapped run is compared with the summed time of the slowest stage, which it cannot beat, and with the other
@@ -44,12 +44,14 @@ class Turn(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    return run_command("bench_pipelining", lambda: _measure(_parse(arguments)), interrupted="nothing was printed")
+    return run_command(
+        "python -m maskrt.tools.pipelining", lambda: _measure(_parse(arguments)), interrupted="nothing was printed"
+    )
 
 
 def _measure(options: argparse.Namespace) -> int:
     """Print the ratios with their spread."""
-    files, problems = find_images([str(options.images)])
+    files, problems = find_images(options.images)
     if problems:
         raise ArgumentError(" ".join(problems))
     files = files[: options.limit]
@@ -165,12 +167,14 @@ def _print_stages(serial: Sequence[Turn], overlapped: Sequence[Turn], images: in
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="bench_pipelining", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m maskrt.tools.pipelining",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=Path, help="ONNX file")
-    parser.add_argument("images", type=Path, help="folder of images")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="ONNX file")
+    parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help="images, folders, globs")
     parser.add_argument("--turns", type=positive, default=5, metavar="N", help="runs of each kind (default: 5)")
-    parser.add_argument("--limit", type=positive, default=24, metavar="N", help="images of the folder (default: 24)")
+    parser.add_argument("--limit", type=positive, default=24, metavar="N", help="take N images at most (default: 24)")
     parser.add_argument("--threads", type=positive, default=1, metavar="N", help="of ONNX Runtime (default: 1)")
     return parser.parse_args(arguments)
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from maskrt.options import positive
+from maskrt.command import run_verb
+from maskrt.errors import ArgumentError
+from maskrt.options import add_output_option, positive
 from maskrt.shapes.backgrounds import Split
 from maskrt.shapes.outlines import CLASS_NAMES
 from maskrt.shapes.scenes import Scene, generate_scene
+
+EXTRA = "maskrt[shapes]"
+INTERRUPTED_NOTE = "the images so far are written, without annotations"
 
 HELD_OUT_SCENES = 200
 
@@ -61,7 +66,7 @@ def _coco_dictionary(scenes: Iterable[Scene]) -> dict[str, Any]:
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-    """Writes an image `[H,W,3]` uint8 RGB.
+    """Write an image `[H,W,3]` uint8 RGB.
 
     Raises:
         OSError: it cannot be written. (`cv2.imwrite` only returns False, which is easily missed.)
@@ -71,7 +76,7 @@ def write_png(path: Path, image: np.ndarray) -> None:
 
 
 def write_dataset(folder: Path, count: int, split: Split = "test") -> Path:
-    """Writes `count` scenes into `folder` (made if missing) and returns the path of their `annotations.json`.
+    """Write `count` scenes into `folder` (made if missing) and return the path of their `annotations.json`.
 
     Raises:
         OSError: a file cannot be written.
@@ -90,19 +95,34 @@ def write_dataset(folder: Path, count: int, split: Split = "test") -> Path:
     return path
 
 
-def main() -> int:
-    """Writes a dataset: by default, training scenes to calibrate a lower precision with."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--split", choices=["train", "test"], default="train")
-    parser.add_argument("--count", type=positive, default=64)
-    options = parser.parse_args()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    add_output_option(parser, Path("out/shapes"), "folder for the images and annotations.json")
+    parser.add_argument(
+        "--split",
+        choices=["train", "test"],
+        default="train",
+        help="train: to calibrate with; test: to measure with (default: %(default)s)",
+    )
+    parser.add_argument("--limit", type=positive, default=64, metavar="N", help="scenes (default: %(default)s)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write a data set; return the exit code.
+
+    Raises:
+        ArgumentError: a file cannot be written.
+    """
     try:
-        print(write_dataset(options.folder, options.count, options.split))
+        print(write_dataset(options.output, options.limit, options.split))
     except OSError as error:
-        print(f"dataset: {error}", file=sys.stderr)
-        return 2
+        raise ArgumentError(f"Cannot write to {options.output}: {error.strerror or error}.") from None
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    return run_verb("python -m maskrt.shapes.dataset", sys.modules[__name__], arguments)
 
 
 if __name__ == "__main__":

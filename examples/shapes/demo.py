@@ -1,4 +1,4 @@
-"""`make demo`: from the PyTorch model to pictures with the shapes found in them, and the figures beside PyTorch's."""
+"""The demo: from the PyTorch model to pictures with the shapes found in them, and the figures beside PyTorch's."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ from pathlib import Path
 
 import numpy as np
 
+from maskrt.command import run_verb
+from maskrt.errors import ArgumentError, MaskrtError
 from maskrt.evaluation.metrics.coco import average_precision
 from maskrt.evaluation.torch_results import torch_results
 from maskrt.export.exporter import export_onnx
 from maskrt.export.verify import verify_onnx
-from maskrt.runtime import MaskrtError, Segmenter, infer
+from maskrt.options import add_output_option, positive
+from maskrt.runtime import Segmenter, infer
 from maskrt.shapes.backgrounds import photograph
 from maskrt.shapes.dataset import ground_truth, write_png
 from maskrt.shapes.model import shapes_model
 from maskrt.shapes.score import held_out_images
 
-_SCENES = 24
+EXTRA = "maskrt[export,cpu,shapes]"
+INTERRUPTED_NOTE = "what was finished is written"
+
 _PHOTOGRAPHS = ("coins", "coffee")
 """Photographs no training scene shows; coins are disks, a cup on its saucer nearly so."""
 
 
 def write_pictures(folder: Path, scenes: Sequence[tuple[np.ndarray, int]]) -> None:
-    """Writes the demo's pictures: scenes, each with its id, and photographs."""
+    """Write the demo's pictures: scenes, each with its id, and photographs."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [(f"scene-{image_id:03d}.png", image) for image, image_id in scenes]
     pictures += [(f"photo-{name}.png", photograph(name)) for name in _PHOTOGRAPHS]
@@ -34,8 +39,17 @@ def write_pictures(folder: Path, scenes: Sequence[tuple[np.ndarray, int]]) -> No
         write_png(folder / name, image)
 
 
-def run(output: Path) -> None:
-    """Exports the demo model, segments the pictures, scores both sides, and prints where everything is."""
+def show(output: Path, limit: int) -> None:
+    """Export the demo model, segment the pictures, score both sides, and print where everything is.
+
+    Args:
+        output: folder for all of it.
+        limit: how many held-out scenes.
+
+    Raises:
+        MaskrtError: a step fails.
+        OSError: a file cannot be written.
+    """
     output.mkdir(parents=True, exist_ok=True)
     model, onnx_path = shapes_model(), output / "model.onnx"
     print("1. Exporting the demo model and comparing it with PyTorch")
@@ -43,14 +57,14 @@ def run(output: Path) -> None:
     print(f"   {verify_onnx(model, onnx_path)}")
 
     print("2. Segmenting held-out scenes and photographs")
-    scenes = list(held_out_images(_SCENES))
+    scenes = list(held_out_images(limit))
     write_pictures(output / "images", scenes)
     code = infer.main([str(onnx_path), str(output / "images"), "--output", str(output), "--score-threshold", "0.5"])
     if code:
-        raise MaskrtError(f"segmenting failed with the exit code {code}")
+        raise MaskrtError(f"Segmenting failed with the exit code {code}.")
 
-    print(f"3. Scoring {_SCENES} held-out scenes")
-    truth, segmenter = ground_truth(_SCENES), Segmenter(onnx_path)
+    print(f"3. Scoring {limit} held-out scenes")
+    truth, segmenter = ground_truth(limit), Segmenter(onnx_path)
     sides = {
         "PyTorch": lambda image, image_id: torch_results(model, image, image_id),
         "maskrt": lambda image, image_id: segmenter.predict(image).to_coco(image_id),
@@ -59,22 +73,34 @@ def run(output: Path) -> None:
     for name, predict in sides.items():
         started = time.perf_counter()
         results = [record for image, image_id in scenes for record in predict(image, image_id)]
-        milliseconds = (time.perf_counter() - started) / _SCENES * 1000
+        milliseconds = (time.perf_counter() - started) / limit * 1000
         box, mask = (average_precision(truth, results, kind).overall["AP"] for kind in ("bbox", "segm"))
         print(f"   {name:9} {box:8.4f} {mask:9.4f} {milliseconds:10.0f}")
     print(f"\nmodel     {onnx_path}\noverlays  {output / 'overlays'}\nresults   {output / 'instances.json'}")
 
 
-def main() -> int:
-    """Command line of `make demo`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("out/demo"))
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    add_output_option(parser, Path("out/demo"), "folder")
+    parser.add_argument("--limit", type=positive, default=24, metavar="N", help="scenes (default: %(default)s)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show it; return the exit code.
+
+    Raises:
+        MaskrtError: a step fails, or a file cannot be written.
+    """
     try:
-        run(parser.parse_args().output)
-    except (MaskrtError, OSError) as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 2
+        show(options.output, options.limit)
+    except OSError as error:
+        raise ArgumentError(f"Cannot write to {options.output}: {error.strerror or error}.") from None
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    return run_verb("python -m maskrt.shapes.demo", sys.modules[__name__], arguments)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.resnet import BasicBlock, ResNet
 
+from maskrt.errors import ModelError
 from maskrt.shapes.outlines import CLASS_NAMES
 
 WEIGHTS = Path(__file__).resolve().parent / "shapes.safetensors"
@@ -56,7 +57,7 @@ def build_model() -> MaskRCNN:
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """Writes the weights as safetensors; floating-point tensors are stored in half precision, at half the size."""
+    """Write the weights as safetensors; floating-point tensors are stored in half precision, at half the size."""
     from safetensors.torch import save_file
 
     tensors = {
@@ -69,12 +70,13 @@ def save_weights(model: nn.Module, path: Path) -> None:
 def shapes_model() -> MaskRCNN:
     """The trained demo model in evaluation mode, FP32 (`maskrt export maskrt.shapes.model:shapes_model`).
 
-    Raises FileNotFoundError where the weights are missing (`make train-shapes` makes them).
+    Raises:
+        ModelError: the weights are missing.
     """
     from safetensors.torch import load_file
 
     if not WEIGHTS.is_file():
-        raise FileNotFoundError(f"{WEIGHTS} is missing; `make train-shapes` makes it")
+        raise ModelError(f"{WEIGHTS} is missing: `make train-shapes` makes it.")
     model = build_model()
     state = {
         name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(WEIGHTS).items()

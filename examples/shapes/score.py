@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from maskrt.command import run_verb
 from maskrt.evaluation.metrics.coco import average_precision
 from maskrt.evaluation.torch_results import torch_results
+from maskrt.options import positive
 from maskrt.shapes.dataset import HELD_OUT_SCENES, ground_truth
+from maskrt.shapes.model import shapes_model
 from maskrt.shapes.scenes import generate_scene
+
+EXTRA = "maskrt[evaluate,shapes]"
+INTERRUPTED_NOTE = "nothing is written"
 
 Predictor = Callable[[np.ndarray, int], list[dict[str, Any]]]
 """From an image `[H,W,3]` uint8 RGB and its id to COCO result records."""
@@ -32,14 +40,27 @@ def score(predict: Predictor, count: int = HELD_OUT_SCENES) -> dict[str, dict[st
     }
 
 
-def main() -> None:
-    """Prints the demo model's AP in PyTorch."""
-    from maskrt.shapes.model import shapes_model
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument(
+        "--limit", type=positive, default=HELD_OUT_SCENES, metavar="N", help="scenes (default: %(default)s)"
+    )
 
+
+def run(options: argparse.Namespace) -> int:
+    """Print the demo model's AP in PyTorch; return the exit code."""
     model = shapes_model()
-    for kind, values in score(lambda image, image_id: torch_results(model, image, image_id)).items():
-        print(f"{kind}: " + "  ".join(f"{name} {value:.4f}" for name, value in values.items()))
+    found = score(lambda image, image_id: torch_results(model, image, image_id), options.limit)
+    for kind, values in found.items():
+        shown = (f"{name} {'none' if value is None else format(value, '.4f')}" for name, value in values.items())
+        print(f"{kind}: {'  '.join(shown)}")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    return run_verb("python -m maskrt.shapes.score", sys.modules[__name__], arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

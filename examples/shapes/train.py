@@ -1,17 +1,24 @@
-"""Trains the demo model from scratch on generated scenes (`make train-shapes`), then scores it on held-out ones."""
+"""Train the demo model from scratch on generated scenes (`make train-shapes`); `maskrt.shapes.score` scores it."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from maskrt.command import run_verb
+from maskrt.files import check_writable
+from maskrt.options import add_output_option, fraction, positive
 from maskrt.shapes.model import WEIGHTS, build_model, save_weights
 from maskrt.shapes.scenes import generate_scene
+
+EXTRA = "maskrt[export,shapes]"
+INTERRUPTED_NOTE = "the weights of every full 500 steps are written"
 
 TRAINING_SIZES = (208, 240, 272)
 """Short sides in pixels, one drawn for each image; inference uses the model's own 320, which scores best."""
@@ -68,7 +75,7 @@ def _batches(steps: int, batch_size: int) -> Iterator[list[Sample]]:
 
 
 def train(steps: int, batch_size: int, learning_rate: float, output: Path) -> None:
-    """Trains with AdamW and a one-cycle schedule, in bfloat16 where the processor has it; saves to `output`."""
+    """Train with AdamW and a one-cycle schedule, in bfloat16 where the processor has it; save to `output`."""
     torch.manual_seed(0)
     model = build_model().train().to(memory_format=torch.channels_last)
     model.transform.min_size, model.transform.max_size = TRAINING_SIZES, TRAINING_MAX_SIZE
@@ -100,16 +107,31 @@ def train(steps: int, batch_size: int, learning_rate: float, output: Path) -> No
             save_weights(model, output)
 
 
-def main() -> None:
-    """Command line of `make train-shapes`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1800)
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--learning-rate", type=float, default=6e-4)
-    parser.add_argument("--output", type=Path, default=WEIGHTS)
-    arguments = parser.parse_args()
-    train(arguments.steps, arguments.batch_size, arguments.learning_rate, arguments.output)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    add_output_option(parser, WEIGHTS, "file for the weights")
+    parser.add_argument("--steps", type=positive, default=1800, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--batch-size", type=positive, default=8, metavar="N", help="(default: %(default)s)")
+    parser.add_argument(
+        "--learning-rate", type=fraction, default=6e-4, metavar="R", help="the largest, 0-1 (default: %(default)s)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train; return the exit code.
+
+    Raises:
+        ArgumentError: the weights cannot be written.
+    """
+    check_writable(options.output)
+    train(options.steps, options.batch_size, options.learning_rate, options.output)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    return run_verb("python -m maskrt.shapes.train", sys.modules[__name__], arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

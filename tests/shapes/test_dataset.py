@@ -31,16 +31,14 @@ def test_dataset_is_coco_format_and_says_what_the_scenes_hold(tmp_path):
     assert {category["name"] for category in coco.cats.values()} >= {"disk", "star"}
 
 
-def test_a_picture_that_cannot_be_written_is_an_error_and_no_dataset(tmp_path, monkeypatch, capsys):
+def test_a_picture_that_cannot_be_written_is_an_error_and_no_dataset(tmp_path, capsys):
     (tmp_path / "00001.png").mkdir()
-    monkeypatch.setattr("sys.argv", ["dataset", str(tmp_path), "--count", "3"])
-    assert dataset.main() == 2
-    assert "dataset: [Errno" in capsys.readouterr().err
+    assert dataset.main(["--output", str(tmp_path), "--limit", "3"]) == 2
+    assert f"maskrt.shapes.dataset: Cannot write to {tmp_path}: Is a directory." in capsys.readouterr().err
     assert not (tmp_path / "annotations.json").exists()
 
 
-def test_a_count_of_none(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["dataset", str(tmp_path), "--count", "0"])
+def test_a_limit_of_none(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        dataset.main()
+        dataset.main(["--output", str(tmp_path), "--limit", "0"])
     assert "expected a whole number from 1, got 0" in capsys.readouterr().err

@@ -20,7 +20,7 @@ def images(tmp_path: Path, photographs: dict[str, np.ndarray]) -> Path:
 def test_prints_both_ratios_and_the_overhead(
     shapes_onnx: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(shapes_onnx), str(images), "--turns", "1", "--limit", "2"]) == 0
+    assert main([str(shapes_onnx), "--images", str(images), "--turns", "1", "--limit", "2"]) == 0
     out = capsys.readouterr().out
     for stage in ("decode", "preprocess", "infer", "postprocess", "draw", "write", "wall"):
         assert f"\n{stage} " in out
@@ -38,12 +38,12 @@ def test_stages_add_up_to_the_wall_time_unless_they_overlap(shapes_onnx: Path, i
 
 def test_errors_are_sentences(shapes_onnx: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (images / "empty").mkdir()
-    assert main([str(shapes_onnx), str(images / "empty")]) == 2
-    assert main([str(images / "nowhere.onnx"), str(images)]) == 2
+    assert main([str(shapes_onnx), "--images", str(images / "empty")]) == 2
+    assert main([str(images / "nowhere.onnx"), "--images", str(images)]) == 2
     (images / "0.jpg").write_text("not an image")
-    assert main([str(shapes_onnx), str(images)]) == 2
+    assert main([str(shapes_onnx), "--images", str(images)]) == 2
     error = capsys.readouterr().err
-    assert error.count("bench_pipelining: ") == 3
+    assert error.count("maskrt.tools.pipelining: ") == 3
     for sentence in (
         "there is no image in this folder",
         "nowhere.onnx: there is no such file",
