@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from maskrt.errors import ArgumentError
+from maskrt.options import SourceOptions
 
 if TYPE_CHECKING:
     from torchvision.models.detection import FasterRCNN as TorchModel
@@ -63,23 +63,14 @@ def load_source(options: argparse.Namespace) -> SourceModel:
     Raises:
         MaskrtError: it cannot be built, or its class names do not fit.
     """
-    from torchvision.models.detection import FasterRCNN
+    from maskrt.export.families import base
 
-    from maskrt.export.cli import read_class_names
-    from maskrt.export.families.torchvision.sources import load_model
-    from maskrt.export.families.torchvision.support import check_supported
-
-    model, names = load_model(
-        options.model, weights=options.weights, checkpoint=options.checkpoint, num_classes=options.num_classes
+    given = SourceOptions(
+        options.model,
+        options.weights,
+        options.checkpoint,
+        num_classes=options.num_classes,
+        class_names=options.class_names,
     )
-    check_supported(model)
-    assert isinstance(model, FasterRCNN)  # checked with a message
-    if options.class_names is not None:
-        names = read_class_names(options.class_names)
-    names = names or list(getattr(model, "class_names", []))
-    count = _count_labels(model)
-    if names and len(names) != count:
-        raise ArgumentError(
-            f"{options.model} has {count - 1} classes besides the background, but {len(names) - 1} class names."
-        )
-    return SourceModel(options.model, model, tuple(names) or None)
+    loaded = base.load_source(given)
+    return SourceModel(loaded.source, cast("TorchModel", loaded.model), loaded.class_names)

@@ -1,4 +1,4 @@
-"""`export_onnx`: a torchvision Mask R-CNN or Faster R-CNN becomes one ONNX file."""
+"""`export_onnx`: a Mask R-CNN or Faster R-CNN becomes one ONNX file."""
 
 from __future__ import annotations
 
@@ -19,36 +19,31 @@ from torchvision.models.detection import FasterRCNN
 
 from maskrt import __version__
 from maskrt.contract.metadata import ModelMetadata, Output
-from maskrt.contract.pipeline import Boxes, Paste, Pipeline, Resize
 from maskrt.contract.precision import SOURCE_PRECISION
 from maskrt.contract.seal import sealed
-from maskrt.contract.tensors import DETECTION_OUTPUTS, DOMAIN, INPUTS, LIMITS, MASKS
+from maskrt.contract.tensors import DETECTION_OUTPUTS, DOMAIN, IMAGE_TYPES, INPUTS, LIMITS, MASKS
 from maskrt.errors import ArgumentError
 from maskrt.export import functions
-from maskrt.export.families.torchvision.support import (
-    UnsupportedModelError,
-    check_features,
-    check_supported,
-    first_line,
-)
+from maskrt.export.class_names import BACKGROUND, fit_class_names
+from maskrt.export.errors import UnsupportedModelError, first_line
+from maskrt.export.families.base import family_of
 from maskrt.export.fold import fold_batch_norms
 from maskrt.export.rcnn.graph import SIZE_DIVISOR, InferenceGraph
+from maskrt.export.rcnn.spec import ModelSpec
 from maskrt.files import write_in_one_step
-
-IMAGES_DTYPES = {"uint8": torch.uint8, "float32": torch.float32}
 
 # Height and width: any two different multiples of 32 large enough that no level of the pyramid is empty.
 _SAMPLE_SIZE = (320, 416)
 
 
 def export_onnx(
-    model: FasterRCNN,
+    model: nn.Module,
     path: str | os.PathLike[str],
     *,
     class_names: Sequence[str] | None = None,
     input_type: Literal["uint8", "float32"] = "uint8",
 ) -> Path:
-    """Exports a torchvision `MaskRCNN` or `FasterRCNN` with an FPN backbone, in evaluation mode, to `path`.
+    """Export a model of one of the `families`, in evaluation mode, to `path`.
 
     The file states the whole inference: normalisation, backbone, proposals, detection, masks. Batch, height and width
     are dynamic, thresholds are inputs, and the same model gives the same bytes. See `export.rcnn.graph` for inputs and
@@ -66,42 +61,36 @@ def export_onnx(
         ArgumentError: `class_names` do not fit the model, or `input_type` is unknown.
         OSError: the file cannot be written.
     """
-    check_supported(model)
-    if input_type not in IMAGES_DTYPES:
-        raise ArgumentError(f"input_type must be one of {', '.join(IMAGES_DTYPES)}, but got {input_type!r}")
-    names = _class_names(model, class_names)
+    if input_type not in IMAGE_TYPES:
+        raise ArgumentError(f"input_type must be one of {', '.join(IMAGE_TYPES)}, but got {input_type!r}")
+    family = family_of(model)
     weights = weights_hash(model)
+    # Copies of torch.fx graphs are in training mode; the model's own mode is told by the original.
+    copied = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format).train(model.training)
+    spec = family.spec(copied)
+    names = _class_names(model, spec, class_names)
     with torch.no_grad():
-        graph = _inference_graph(model)
-        proto = _to_onnx(graph, IMAGES_DTYPES[input_type])
-    _finish(proto, graph, _metadata(model, names, weights, proto))
+        graph = _inference_graph(copied)
+        proto = _to_onnx(graph, getattr(torch, input_type))
+    _finish(proto, graph, _metadata(spec, names, weights, proto))
     onnx.checker.check_model(proto, full_check=True)
     target = Path(path)
     write_in_one_step(target, sealed(proto.SerializeToString(deterministic=True)))
     return target
 
 
-def _class_names(model: FasterRCNN, given: Sequence[str] | None) -> list[str]:
-    count = model.roi_heads.box_predictor.cls_score.out_features
-    names = list(given if given is not None else getattr(model, "class_names", []))
-    if not names:
-        return ["__background__", *(f"class_{label}" for label in range(1, count))]
-    if not all(isinstance(name, str) for name in names):
-        raise ArgumentError(f"class names must be text, but got {next(n for n in names if not isinstance(n, str))!r}")
-    # As many names as labels: the first is the background's, whatever it is called.
-    if len(names) != count and names[0] != "__background__":
-        names = ["__background__", *names]
-    if len(names) != count:
-        origin = "the model's class_names has" if given is None else "got"
-        raise ArgumentError(
-            f"the model has {count - 1} classes besides the background, but {origin} {len(names) - 1} class names; "
-            "give one name for each class"
-        )
-    return names
+def _class_names(model: nn.Module, spec: ModelSpec, given: Sequence[str] | None) -> tuple[str, ...]:
+    count = spec.detection.num_labels
+    if given is not None:
+        return fit_class_names(given, count, "got")
+    own = getattr(model, "class_names", None)
+    if own:
+        return fit_class_names(own, count, "the model's class_names has")
+    return (BACKGROUND, *(f"class_{label}" for label in range(1, count)))
 
 
 def weights_hash(model: nn.Module) -> str:
-    """SHA-256 of the names, types, shapes and values of all weights; `weights_sha256` in the file's metadata."""
+    """Hash the names, types, shapes and values of all weights (SHA-256): `weights_sha256` in the file's metadata."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + str(tensor.dtype).encode() + str(tuple(tensor.shape)).encode())
@@ -111,14 +100,12 @@ def weights_hash(model: nn.Module) -> str:
 
 
 def _inference_graph(model: FasterRCNN) -> InferenceGraph:
-    model = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format)
     height, width = _SAMPLE_SIZE
     features: Any = None
 
     def run() -> None:
         nonlocal features
         features = model.backbone(torch.zeros(1, 3, height, width))
-        check_features(features, model)
         rois = torch.tensor([[0.0, 0.0, 100.0, 100.0]])
         heads = model.roi_heads
         pooled = heads.box_roi_pool(features, [rois], [(height, width)])
@@ -126,10 +113,7 @@ def _inference_graph(model: FasterRCNN) -> InferenceGraph:
         if heads.has_mask():
             heads.mask_head(heads.mask_roi_pool(features, [rois], [(height, width)]))
 
-    try:
-        fold_batch_norms(model, run)
-    except RuntimeError as error:  # what PyTorch raises where shapes do not fit
-        raise UnsupportedModelError(f"cannot run this model on an RGB image: {first_line(error)}") from error
+    fold_batch_norms(model, run)
     return InferenceGraph(model, features, height).eval()
 
 
@@ -182,28 +166,22 @@ def _to_onnx(graph: InferenceGraph, images_dtype: torch.dtype) -> onnx.ModelProt
     return program.model_proto
 
 
-def _metadata(model: FasterRCNN, class_names: list[str], weights: str, proto: onnx.ModelProto) -> ModelMetadata:
-    heads, transform = model.roi_heads, model.transform
+def _metadata(spec: ModelSpec, class_names: tuple[str, ...], weights: str, proto: onnx.ModelProto) -> ModelMetadata:
     return ModelMetadata(
         version=__version__,
-        model_family="torchvision.MaskRCNN" if heads.has_mask() else "torchvision.FasterRCNN",
-        class_names=tuple(class_names),
-        pipeline=Pipeline(
-            resize=Resize("floor", "bilinear", int(transform.min_size[-1]), int(transform.max_size)),
-            size_divisor=SIZE_DIVISOR,
-            boxes=Boxes(clip=False, drop_empty=False),
-            paste=Paste("integer_box", 0.5),
-        ),
+        model_family=spec.family,
+        class_names=class_names,
+        pipeline=spec.pipeline,
         outputs=tuple(
             Output(value.name, "mask_probabilities", tuple(d.dim_value for d in value.type.tensor_type.shape.dim[2:]))
             for value in proto.graph.output
             if value.name == MASKS
         ),
-        image_mean=tuple(map(float, transform.image_mean)),
-        image_std=tuple(map(float, transform.image_std)),
-        score_threshold=float(heads.score_thresh),
-        nms_threshold=float(heads.nms_thresh),
-        detections_per_image=int(heads.detections_per_img),
+        image_mean=spec.normalization.mean,
+        image_std=spec.normalization.std,
+        score_threshold=spec.detection.score_threshold,
+        nms_threshold=spec.detection.nms_threshold,
+        detections_per_image=spec.detection.max_detections,
         weights_sha256=weights,
         precision=SOURCE_PRECISION,
     )

@@ -8,12 +8,14 @@ from types import ModuleType
 
 import numpy as np
 import torch
-from torchvision.models.detection import FasterRCNN
+from torch import nn
 
 from maskrt.contract.tensors import make_feed
 from maskrt.errors import DependencyError, MaskrtError
 from maskrt.evaluation.metrics.match import Detections, match_detections
-from maskrt.export.rcnn.graph import SIZE_DIVISOR
+from maskrt.export.families.base import family_of
+from maskrt.export.reference import Canvas, CanvasDetections
+from maskrt.options import Thresholds
 
 BOX_TOLERANCE = 0.05
 """Pixels."""
@@ -23,6 +25,10 @@ MASK_TOLERANCE = 1e-2
 UNMATCHED_TOLERANCE = 0.02
 """Share of detections that may have no counterpart: where two anchors' objectness differs by less than the rounding of
 FP32, either may suppress the other, and the detection that follows from it moves."""
+
+
+_MIN_SIZE = 320
+"""Of the images for a model that takes them as they are; pixels."""
 
 
 class MismatchError(MaskrtError):
@@ -56,8 +62,8 @@ class Differences:
         )
 
 
-def verify_onnx(model: FasterRCNN, path: Path) -> Differences:
-    """Compares the file with the model on two made-up images of different size in one batch.
+def verify_onnx(model: nn.Module, path: Path) -> Differences:
+    """Compare a file with the model that it was exported from, on two made-up images of different size in one batch.
 
     The images have the model's own size, so that no resampling blurs the comparison, also with uint8 input. Where the
     model finds nothing at its own score threshold, it is compared at threshold 0.
@@ -66,15 +72,19 @@ def verify_onnx(model: FasterRCNN, path: Path) -> Differences:
         MismatchError: the differences exceed the tolerances above; the message states them.
         DependencyError: ONNX Runtime is not installed.
     """
-    max_size = int(model.transform.max_size)
-    images = _made_up_images(min(int(model.transform.min_size[-1]), max_size), max_size)
-    threshold = float(model.roi_heads.score_thresh)
-    reference = _run_torch(model, images, threshold)
-    if not any(len(detections) for detections in reference):
+    family = family_of(model)
+    spec = family.spec(model)
+    reference = family.reference(model, spec)
+    resize = spec.pipeline.resize
+    images = _made_up_images(min(resize.min_size or _MIN_SIZE, resize.max_size), resize.max_size)
+    canvas = reference.preprocess(images)
+    threshold = spec.detection.score_threshold
+    expected = reference.infer(canvas)
+    if not any(len(detections) for detections in expected):
         threshold = 0.0
-        reference = _run_torch(model, images, threshold)
-    candidate = _run_onnx(path, images, threshold, float(model.roi_heads.nms_thresh))
-    differences = _compare(reference, candidate)
+        expected = reference.infer(canvas, Thresholds(score=threshold))
+    candidate = _run_onnx(path, images, canvas, threshold, spec.detection.nms_threshold)
+    differences = _compare([_to_numpy(detections) for detections in expected], candidate)
     if not differences.within_tolerance():
         raise MismatchError(f"the exported file does not match the PyTorch model: {differences}")
     return differences
@@ -109,32 +119,22 @@ def _made_up_images(min_size: int, max_size: int) -> list[np.ndarray]:
     return images
 
 
-def _run_torch(model: FasterRCNN, images: list[np.ndarray], score_threshold: float) -> list[Detections]:
-    """torchvision's inference up to its postprocessing: boxes in canvas pixels, masks `[N,M,M]`."""
-    own = model.roi_heads.score_thresh
-    model.roi_heads.score_thresh = score_threshold
-    try:
-        with torch.inference_mode():
-            batch, _ = model.transform([torch.from_numpy(image).permute(2, 0, 1).float() / 255 for image in images])
-            features = model.backbone(batch.tensors)
-            proposals, _ = model.rpn(batch, features)
-            results, _ = model.roi_heads(features, proposals, batch.image_sizes)
-    finally:
-        model.roi_heads.score_thresh = own
-    return [
-        Detections(
-            result["boxes"].numpy(),
-            result["scores"].numpy(),
-            result["labels"].numpy(),
-            result["masks"][:, 0].numpy() if "masks" in result else None,
-        )
-        for result in results
-    ]
+def _to_numpy(detections: CanvasDetections) -> Detections:
+    masks = detections.mask_probabilities
+    return Detections(
+        detections.boxes.numpy(),
+        detections.scores.numpy(),
+        detections.labels.numpy(),
+        None if masks is None else masks.numpy(),
+    )
 
 
-def _run_onnx(path: Path, images: list[np.ndarray], score_threshold: float, nms_threshold: float) -> list[Detections]:
-    sizes = np.array([image.shape[:2] for image in images], np.int32)
-    height, width = (-(-int(side) // SIZE_DIVISOR) * SIZE_DIVISOR for side in sizes.max(axis=0))
+def _run_onnx(
+    path: Path, images: list[np.ndarray], reference: Canvas, score_threshold: float, nms_threshold: float
+) -> list[Detections]:
+    """On a canvas of the reference's size, in which the images lie as they are."""
+    sizes = np.array(reference.image_sizes, np.int32)
+    height, width = reference.tensors.shape[2:]
     session = import_onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
     dtype = np.uint8 if "uint8" in session.get_inputs()[0].type else np.float32
     canvas = np.zeros((len(images), height, width, 3), dtype)

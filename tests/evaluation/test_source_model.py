@@ -25,7 +25,7 @@ def test_class_names_of_a_file(tmp_path: Path):
     path.write_text("\n".join("abcdefgh"))
     assert _load("--class-names", str(path)).class_names == ("__background__", *"abcdefgh")
     path.write_text("a\nb\n")
-    with pytest.raises(MaskrtError, match="has 8 classes besides the background, but 2 class names"):
+    with pytest.raises(MaskrtError, match="has 8 classes besides the background, but got 2 class names"):
         _load("--class-names", str(path))
 
 

@@ -6,13 +6,15 @@ import pytest
 
 from maskrt.export import exporter as onnx_file
 from maskrt.export import verify
-from maskrt.export.cli import main, read_class_names
-from maskrt.runtime import MaskrtError, Segmenter
+from maskrt.export.cli import main
+from maskrt.runtime import Segmenter
+
+DEMO = "maskrt.shapes.model:shapes_model"
 
 
-def test_demo_model_by_default_and_it_says_that_it_matches(tmp_path, capsys):
+def test_it_says_that_the_file_matches_the_model(tmp_path, capsys):
     output = tmp_path / "model.onnx"
-    assert main(["--output", str(output)]) == 0
+    assert main([DEMO, "-o", str(output)]) == 0
     printed = capsys.readouterr().out
     assert "0 without a counterpart" in printed
     assert "equal to the PyTorch model" in printed
@@ -22,11 +24,12 @@ def test_demo_model_by_default_and_it_says_that_it_matches(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--output", "no/such/folder/model.onnx"], "there is no folder no/such/folder"),
+        ([DEMO, "--output", "no/such/folder/model.onnx"], "there is no folder no/such/folder"),
         (["maskrcnn_resnet50_fpn"], "needs weights"),
         (["maskrcnn_resnet50_fpn", "--checkpoint", "x.pth"], "there is no checkpoint x.pth"),
-        (["--class-names", "missing.txt"], "cannot read the class names missing.txt"),
+        ([DEMO, "--class-names", "missing.txt"], "cannot read the class names missing.txt"),
         (["torch.nn:Identity"], "cannot export a Identity"),
+        (["maskrcnn_resnet50_fpn", "--weights", "COCO_V1", "--config", "x.yaml"], "leave out --config"),
     ],
 )
 def test_mistakes_get_a_sentence(arguments, message, capsys, tmp_path, monkeypatch):
@@ -39,18 +42,10 @@ def test_mistakes_get_a_sentence(arguments, message, capsys, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_class_names_from_a_file(tmp_path):
-    path = tmp_path / "names.txt"
-    for encoding in ("utf-8", "utf-8-sig"):
-        path.write_text("größe\n\n  dog \n", encoding=encoding)
-        assert read_class_names(path) == ["__background__", "größe", "dog"]
-    path.write_text("__background__\ncat\n")
-    assert read_class_names(path) == ["__background__", "cat"]
-    path.write_bytes("größe".encode("latin-1"))
-    with pytest.raises(MaskrtError, match=r"names\.txt: expected text in UTF-8"):
-        read_class_names(path)
-    with pytest.raises(MaskrtError, match=r"cannot read the class names .*: Is a directory"):
-        read_class_names(tmp_path)
+def test_the_source_is_asked_for(capsys):
+    with pytest.raises(SystemExit):
+        main([])
+    assert "the following arguments are required: SOURCE" in capsys.readouterr().err
 
 
 def test_class_count_is_a_number_from_one(capsys):
@@ -70,7 +65,7 @@ def test_a_file_that_does_not_match_the_model_is_not_left_behind(tmp_path, monke
 
     monkeypatch.setattr(verify, "verify_onnx", mismatch)
     monkeypatch.setattr(onnx_file, "export_onnx", lambda model, path, **options: path.write_bytes(b"later"))
-    assert main(["--output", str(output)]) == 2
+    assert main([DEMO, "--output", str(output)]) == 2
     assert "does not match the PyTorch model" in capsys.readouterr().err
     assert output.read_bytes() == b"earlier"
     assert list(tmp_path.iterdir()) == [output]
@@ -105,13 +100,13 @@ def test_factory_in_the_current_folder_and_class_names_from_a_file(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_unwritable_folder(tmp_path, capsys):
     tmp_path.chmod(0o500)
-    assert main(["--output", str(tmp_path / "model.onnx")]) == 2
+    assert main([DEMO, "--output", str(tmp_path / "model.onnx")]) == 2
     assert "Cannot write" in capsys.readouterr().err
 
 
 def test_output_that_is_a_folder(tmp_path, capsys):
     (tmp_path / "model.onnx").mkdir()
-    assert main(["--output", str(tmp_path / "model.onnx")]) == 2
+    assert main([DEMO, "--output", str(tmp_path / "model.onnx")]) == 2
     assert "Cannot write" in capsys.readouterr().err
 
 
@@ -119,7 +114,7 @@ def test_without_torch_it_says_what_to_install(tmp_path):
     blocked = (
         "import sys; sys.modules['torch'] = None; from maskrt.export.cli import main; sys.exit(main(sys.argv[1:]))"
     )
-    command = [sys.executable, "-c", blocked, "--output", str(tmp_path / "model.onnx")]
+    command = [sys.executable, "-c", blocked, DEMO, "--output", str(tmp_path / "model.onnx")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "pip install maskrt[export]" in result.stderr

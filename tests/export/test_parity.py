@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from maskrt.contract.tensors import make_feed
 from maskrt.evaluation.metrics.match import Detections, match_detections
 from maskrt.evaluation.torch_results import torch_results
 from maskrt.export import export_onnx
@@ -85,8 +86,7 @@ def test_batches_of_any_size_equal_torchvision(shapes_model, shapes_segmenter, s
 
 
 def _run(segmenter: Segmenter, canvas: np.ndarray, sizes: np.ndarray):
-    thresholds = np.array([0.05], np.float32), np.array([0.5], np.float32)
-    return segmenter._backend.run(canvas, sizes, *thresholds)
+    return segmenter._backend.run(make_feed(canvas, sizes, 0.05, 0.5))
 
 
 @pytest.mark.parametrize(("height", "width"), [(320, 320), (320, 1344), (1344, 320), (800, 1088), (1344, 1344)])

@@ -13,19 +13,11 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
-from maskrt.errors import MaskrtError
+from maskrt.export.errors import UnsupportedModelError
 
 
-class UnsupportedModelError(MaskrtError):
-    """The model has a part that maskrt cannot express."""
-
-
-def check_supported(model: nn.Module) -> None:
+def check_supported(model: FasterRCNN) -> None:
     """Raises UnsupportedModelError with the name of the part that cannot be exported, and what is expected there."""
-    if not isinstance(model, FasterRCNN):
-        raise UnsupportedModelError(
-            f"cannot export a {type(model).__name__}: expected torchvision's MaskRCNN or FasterRCNN with an FPN"
-        )
     if model.training:
         raise UnsupportedModelError("the model is in training mode: call model.eval() first")
     parts: list[tuple[str, object, type]] = [
@@ -59,11 +51,6 @@ def check_supported(model: nn.Module) -> None:
         raise UnsupportedModelError(
             f"cannot export a transform with size_divisible={model.transform.size_divisible}: expected 32"
         )
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what PyTorch says, which is what a user can read of it; or the error's type."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def check_features(features: object, model: FasterRCNN) -> None:

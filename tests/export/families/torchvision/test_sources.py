@@ -1,23 +1,32 @@
+from __future__ import annotations
+
 import argparse
-import sys
-import types
 import urllib.error
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models import detection, get_model_weights
 from torchvision.ops import FrozenBatchNorm2d
 
+from maskrt.export.errors import SourceError
+from maskrt.export.families.base import LoadedModel
 from maskrt.export.families.torchvision import sources
-from maskrt.export.families.torchvision.sources import SourceError, load_model
+from maskrt.options import SourceOptions
 
 SMALL = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
 
+def load(source: str = SMALL, **options: Any) -> LoadedModel:
+    return sources.load_model(SourceOptions(source, **options))
+
+
 @pytest.fixture(scope="module")
-def state():
+def state() -> dict[str, Tensor]:
     torch.manual_seed(0)
     return detection.fasterrcnn_mobilenet_v3_large_320_fpn(
         weights=None, weights_backbone=None, num_classes=5
@@ -34,38 +43,41 @@ def state():
         lambda s: {f"_orig_mod.{key}": value for key, value in s.items()},
     ],
 )
-def test_checkpoint_alone_or_under_a_key_and_its_class_count(state, tmp_path, wrap):
+def test_checkpoint_alone_or_under_a_key_and_its_class_count(
+    state: dict[str, Tensor], tmp_path: Path, wrap: Callable[[Any], Any]
+) -> None:
     torch.save(wrap(state), tmp_path / "model.pth")
-    model, names = load_model(SMALL, checkpoint=tmp_path / "model.pth")
-    assert names is None
-    assert not model.training
-    assert model.roi_heads.box_predictor.cls_score.out_features == 5
-    assert all(torch.equal(model.state_dict()[key], value) for key, value in state.items())
+    loaded = load(checkpoint=tmp_path / "model.pth")
+    assert loaded.class_names is None
+    assert not loaded.model.training
+    assert loaded.model.state_dict()["roi_heads.box_predictor.cls_score.bias"].shape == (5,)
+    assert all(torch.equal(loaded.model.state_dict()[key], value) for key, value in state.items())
 
 
-def test_safetensors_and_names_of_data_parallel(state, tmp_path):
+def test_safetensors_and_names_of_data_parallel(state: dict[str, Tensor], tmp_path: Path) -> None:
     save_file({f"module.{key}": value.contiguous() for key, value in state.items()}, tmp_path / "model.safetensors")
-    model, _ = load_model(SMALL, checkpoint=tmp_path / "model.safetensors")
+    model = load(checkpoint=tmp_path / "model.safetensors").model
     assert torch.equal(model.state_dict()["rpn.head.bbox_pred.weight"], state["rpn.head.bbox_pred.weight"])
 
 
-def test_torchvision_weights_bring_their_class_names(monkeypatch):
+def test_torchvision_weights_bring_their_class_names(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = detection.FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1
 
-    def builder(*, weights, progress):
+    def builder(*, weights: object, progress: bool) -> nn.Module:
         return detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, num_classes=91)
 
     monkeypatch.setitem(sources.BUILDERS, SMALL, builder)
-    _, names = load_model(SMALL, weights="COCO_V1")
+    names = load(weights="COCO_V1").class_names
     assert names == weights.meta["categories"]
+    assert names is not None
     assert len(names) == 91
 
 
 @pytest.fixture
-def published(monkeypatch, tmp_path):
+def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], tuple[nn.Module, Path]]:
     """A function: the model that torchvision makes of its published weights, with made-up ones and their file."""
 
-    def make(name):
+    def make(name: str) -> tuple[nn.Module, Path]:
         weights = get_model_weights(name)["COCO_V1"]
         state = getattr(detection, name)(weights=None, weights_backbone=None).state_dict()
         path = tmp_path / weights.url.rpartition("/")[2]
@@ -76,99 +88,65 @@ def published(monkeypatch, tmp_path):
     return make
 
 
-def epsilons(model):
+def epsilons(model: nn.Module) -> list[float]:
     return [module.eps for module in model.modules() if isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d)]
 
 
 @pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn", SMALL])
-def test_checkpoint_of_published_weights_gives_the_published_model(published, name, tmp_path):
+def test_checkpoint_of_published_weights_gives_the_published_model(
+    name: str, published: Callable[[str], tuple[nn.Module, Path]], tmp_path: Path
+) -> None:
     """Also in normalisation's epsilon, which is no weight; the file is known by its name or by --weights."""
     expected, path = published(name)
     (tmp_path / "renamed.pth").symlink_to(path)
     for options in ({"checkpoint": path}, {"checkpoint": tmp_path / "renamed.pth", "weights": "COCO_V1"}):
-        model, names = load_model(name, **options)
-        assert names[:2] == ["__background__", "person"]
-        assert epsilons(model) == epsilons(expected)
-        assert all(torch.equal(model.state_dict()[key], value) for key, value in expected.state_dict().items())
+        loaded = load(name, **options)
+        assert loaded.class_names is not None
+        assert loaded.class_names[:2] == ["__background__", "person"]
+        assert epsilons(loaded.model) == epsilons(expected)
+        assert all(torch.equal(loaded.model.state_dict()[key], value) for key, value in expected.state_dict().items())
 
 
-def test_fine_tuned_from_published_weights_has_no_names_of_theirs(state, tmp_path):
+def test_fine_tuned_from_published_weights_has_no_names_of_theirs(state: dict[str, Tensor], tmp_path: Path) -> None:
     torch.save(state, tmp_path / "mine.pth")
-    model, names = load_model(SMALL, weights="COCO_V1", checkpoint=tmp_path / "mine.pth")
-    assert names is None
-    assert model.roi_heads.box_predictor.cls_score.out_features == 5
+    loaded = load(weights="COCO_V1", checkpoint=tmp_path / "mine.pth")
+    assert loaded.class_names is None
+    assert loaded.model.state_dict()["roi_heads.box_predictor.cls_score.bias"].shape == (5,)
 
 
-def test_weights_that_cannot_be_downloaded(monkeypatch):
-    def builder(*, weights, progress):
+def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def builder(*, weights: object, progress: bool) -> nn.Module:
         raise urllib.error.URLError("no route to host")
 
     monkeypatch.setitem(sources.BUILDERS, SMALL, builder)
     with pytest.raises(SourceError, match=r"no route to host.*--checkpoint"):
-        load_model(SMALL, weights="COCO_V1")
+        load(weights="COCO_V1")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("options", "message"),
     [
-        (("maskrcnn_resnet18",), "unknown model 'maskrcnn_resnet18': expected one of maskrcnn_resnet50_fpn"),
-        ((SMALL,), "needs weights: give --weights COCO_V1 or --checkpoint"),
-        ((SMALL, "COCO_V7"), "no weights 'COCO_V7': expected one of COCO_V1"),
-        (("no.such.module:factory",), "cannot import 'no.such.module'"),
-        (("json:factory",), "'json' has no 'factory'"),
-        (("json:loads",), "json:loads failed: TypeError"),
-        (("time:time",), "time:time returned a float, expected a torch.nn.Module"),
-        (("mine.py:make",), "'mine.py:make' begins with a file: expected a module, mine:make"),
-        ((":",), "cannot read ':': expected package.module:factory"),
-        (("json:",), "cannot read 'json:': expected package.module:factory"),
+        ({}, "needs weights: give --weights COCO_V1 or --checkpoint"),
+        ({"weights": "COCO_V7"}, "no weights 'COCO_V7': expected one of COCO_V1"),
+        ({"weights": "COCO_V1", "num_classes": 3}, "--num-classes goes with --checkpoint"),
+        (
+            {"weights": "COCO_V1", "config": Path("mine.yaml")},
+            "is a torchvision model, which has none; leave out",
+        ),
     ],
 )
-def test_sources_that_do_not_exist(arguments, message):
-    source, weights = (*arguments, None)[:2]
+def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:
     with pytest.raises(SourceError, match=message):
-        load_model(source, weights=weights)
+        load(**options)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), [("raise ValueError('boom')", "ValueError: boom"), ("def f(:", "SyntaxError: invalid syntax")]
-)
-def test_a_factory_whose_module_fails(tmp_path, monkeypatch, text, message):
-    (tmp_path / "fails_when_imported.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SourceError, match=f"cannot import 'fails_when_imported' of .*: {message}"):
-        load_model("fails_when_imported:make")
-
-
-def test_a_model_of_half_precision_becomes_fp32(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mine", types.SimpleNamespace(make=lambda: nn.Linear(2, 2).bfloat16()))
-    model, _ = load_model("mine:make")
-    assert {tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()} == {torch.float32}
-    assert not model.training
-
-
-def test_bad_checkpoints(state, tmp_path):
-    def expect(name: str, message: str, source: str = SMALL, num_classes: int | None = None) -> None:
-        with pytest.raises(SourceError, match=message):
-            load_model(source, checkpoint=tmp_path / name, num_classes=num_classes)
-
-    expect("missing.pth", "there is no checkpoint")
-    (tmp_path / "text.pth").write_text("hello")
-    expect("text.pth", "cannot read the checkpoint")
-    (tmp_path / "text.safetensors").write_text("hello")
-    expect("text.safetensors", "cannot read the checkpoint")
-    torch.save(state, tmp_path / "good.pth")
-    content = (tmp_path / "good.pth").read_bytes()
-    (tmp_path / "cut.pth").write_bytes(content[: len(content) // 2])
-    expect("cut.pth", "cannot read the checkpoint")
-    torch.save([1, 2], tmp_path / "list.pth")
-    expect("list.pth", "holds no state dict")
-    torch.save(nn.Linear(2, 2), tmp_path / "module.pth")  # a pickled module could run anything when loaded
-    expect("module.pth", r"holds more than tensors.*: torch.save\(model.state_dict\(\), path\)")
+def test_checkpoints_that_do_not_fit(state: dict[str, Tensor], tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
-    expect("other.pth", "has no 'roi_heads.box_predictor.cls_score.weight'")
-    expect("good.pth", "is of another architecture: .* tensors are missing", "fasterrcnn_resnet50_fpn")
-    expect(
-        "good.pth",
-        r"cls_score.weight has the shape \(5, 1024\), expected \(7, 1024\); give the right --num-classes",
-        num_classes=7,
-    )
+    with pytest.raises(SourceError, match=r"has no 'roi_heads.box_predictor.cls_score.weight'"):
+        load(checkpoint=tmp_path / "other.pth")
+    torch.save(state, tmp_path / "good.pth")
+    with pytest.raises(SourceError, match=r"is of another architecture: .* tensors are missing"):
+        load("fasterrcnn_resnet50_fpn", checkpoint=tmp_path / "good.pth")
+    message = r"cls_score.weight has the shape \(5, 1024\), expected \(7, 1024\); give the right --num-classes"
+    with pytest.raises(SourceError, match=message):
+        load(checkpoint=tmp_path / "good.pth", num_classes=7)

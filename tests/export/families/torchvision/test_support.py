@@ -6,7 +6,7 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.ops import MultiScaleRoIAlign
 
 from maskrt.export import export_onnx
-from maskrt.export.families.torchvision.support import UnsupportedModelError
+from maskrt.export.errors import UnsupportedModelError
 from maskrt.shapes.model import build_model
 
 

@@ -1,0 +1,51 @@
+"""The name of each label of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from maskrt.errors import ArgumentError, MaskrtError
+
+BACKGROUND = "__background__"
+"""Name of label 0."""
+
+
+def read_class_names(path: Path) -> list[str]:
+    """Read a file with one name a line; the background is put in front where it is not there.
+
+    Raises:
+        MaskrtError: the file cannot be read.
+    """
+    try:
+        # "-sig": some editors begin a file of UTF-8 with a mark, which is no part of the first name.
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except OSError as error:
+        raise MaskrtError(f"cannot read the class names {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise MaskrtError(f"cannot read the class names {path}: expected text in UTF-8") from error
+    return names if names[:1] == [BACKGROUND] else [BACKGROUND, *names]
+
+
+def fit_class_names(names: Sequence[str], num_labels: int, origin: str) -> tuple[str, ...]:
+    """A name for each label.
+
+    Args:
+        names: of each label, or of each but the background.
+        num_labels: of the model, with the background.
+        origin: who has these names, for the message: "got", "the model's class_names has".
+
+    Raises:
+        ArgumentError: they are no text, or not as many as the model has labels.
+    """
+    if not all(isinstance(name, str) for name in names):
+        raise ArgumentError(f"class names must be text, but got {next(n for n in names if not isinstance(n, str))!r}")
+    # As many names as labels: the first is the background's, whatever it is called.
+    if len(names) != num_labels and list(names[:1]) != [BACKGROUND]:
+        names = [BACKGROUND, *names]
+    if len(names) != num_labels:
+        raise ArgumentError(
+            f"the model has {num_labels - 1} classes besides the background, but {origin} {len(names) - 1} class "
+            "names; give one name for each class"
+        )
+    return tuple(names)

@@ -1,0 +1,16 @@
+"""What can be wrong with a source model."""
+
+from maskrt.errors import MaskrtError
+
+
+class SourceError(MaskrtError):
+    """The model to export cannot be built, or its weights cannot be loaded."""
+
+
+class UnsupportedModelError(MaskrtError):
+    """The model has a part that maskrt cannot express."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what PyTorch says, which is what a user can read of it; or the error's type."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

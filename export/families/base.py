@@ -1,0 +1,186 @@
+"""Where source models come from: a family for each framework, and what the verbs make of the options that name a model.
+
+A family answers five questions about its models; everything known of a framework is in its folder. This module imports
+no PyTorch until a model is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from maskrt.export.class_names import fit_class_names, read_class_names
+from maskrt.export.errors import SourceError, UnsupportedModelError
+from maskrt.options import SourceOptions
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from maskrt.export.rcnn.modules import RcnnModules
+    from maskrt.export.rcnn.spec import ModelSpec
+    from maskrt.export.reference import Reference
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What a family makes of options.
+
+    Attributes:
+        model: with its weights, FP32, on the CPU, in evaluation mode; it holds all that the family must know of it.
+        class_names: of each label, the background's first, where they are known.
+    """
+
+    model: nn.Module
+    class_names: Sequence[str] | None
+
+
+class Family(Protocol):
+    """The models of one framework.
+
+    Attributes:
+        name: of the framework.
+        sources: what names a model of it, for messages: "one of maskrcnn_resnet50_fpn, …".
+        models: what its models are, for messages: "torchvision's MaskRCNN or FasterRCNN with an FPN".
+    """
+
+    name: str
+    sources: str
+    models: str
+
+    def claims(self, source: SourceOptions | nn.Module) -> bool:
+        """Whether this is one of its own: options that name a model, or a model."""
+
+    def load(self, options: SourceOptions) -> LoadedModel:
+        """Build the model that its options name; nothing is unpickled but data.
+
+        Raises:
+            SourceError: what was given does not exist, cannot be loaded, does not fit, or means nothing here.
+        """
+
+    def spec(self, model: nn.Module) -> ModelSpec:
+        """Describe a model of its own in evaluation mode, FP32.
+
+        Raises:
+            UnsupportedModelError: the model has a part that cannot be expressed; the message names it.
+        """
+
+    def modules(self, model: nn.Module) -> RcnnModules:
+        """Name the layers of a model that can be expressed."""
+
+    def reference(
+        self, model: nn.Module, spec: ModelSpec, *, device: str | torch.device = "cpu", compiled: bool = False
+    ) -> Reference:
+        """Run a model's own inference; the model is left as it is.
+
+        Args:
+            model: one of its own.
+            spec: of it.
+            device: where to run it.
+            compiled: False: eager, FP32. True: all layers with weights through `torch.compile`, and convolutions and
+                matrix products in FP16 (autocast).
+        """
+
+
+_FAMILIES = ("maskrt.export.families.torchvision.family",)
+"""Modules with a `FAMILY`, in the order in which they are asked."""
+
+
+def families() -> Iterator[Family]:
+    """All families; each is imported when its turn comes."""
+    for module in _FAMILIES:
+        yield importlib.import_module(module).FAMILY
+
+
+def family_of(model: nn.Module) -> Family:
+    """The family of a model.
+
+    Raises:
+        UnsupportedModelError: it has none.
+    """
+    known = []
+    for family in families():
+        if family.claims(model):
+            return family
+        known.append(family.models)
+    raise UnsupportedModelError(f"cannot export a {type(model).__name__}: expected {', or '.join(known)}")
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """A model that a user named, checked.
+
+    Attributes:
+        source: what the user called it.
+        family: that it is of.
+        model: in evaluation mode, FP32, on the CPU.
+        spec: of the model.
+        class_names: of each label; None where the model does not name its classes.
+    """
+
+    source: str
+    family: Family
+    model: nn.Module
+    spec: ModelSpec
+    class_names: tuple[str, ...] | None
+
+    def reference(self, *, device: str | torch.device = "cpu", compiled: bool = False) -> Reference:
+        """Its own inference; see `Family.reference`."""
+        return self.family.reference(self.model, self.spec, device=device, compiled=compiled)
+
+    def names_beside(self, file_names: Sequence[str]) -> tuple[str, ...]:
+        """The name of each label; where the model does not name its classes, as a model file names them.
+
+        A label that neither names is "class <label>".
+        """
+        if self.class_names is not None:
+            return self.class_names
+        count = self.spec.detection.num_labels
+        nameless = (f"class {label}" for label in range(len(file_names), count))
+        return (*file_names, *nameless)[:count]
+
+
+def describe_model(
+    model: nn.Module, class_names: Sequence[str] | None = None, *, source: str = "the model"
+) -> SourceModel:
+    """Check a model that is already there.
+
+    Args:
+        model: in evaluation mode, FP32.
+        class_names: of each label, with or without the background; by default the model's attribute of this name.
+        source: what to call it.
+
+    Raises:
+        UnsupportedModelError: it cannot be expressed.
+        ArgumentError: the class names do not fit.
+    """
+    family = family_of(model)
+    spec = family.spec(model)
+    origin = "got" if class_names else "the model's class_names has"
+    names = class_names or getattr(model, "class_names", None)
+    fitting = fit_class_names(names, spec.detection.num_labels, origin) if names else None
+    return SourceModel(source, family, model, spec, fitting)
+
+
+def load_source(options: SourceOptions) -> SourceModel:
+    """Build the model that options name.
+
+    Raises:
+        MaskrtError: it cannot be built or expressed, or its class names do not fit.
+    """
+    given = None if options.class_names is None else read_class_names(options.class_names)
+    known = []
+    for family in families():
+        if family.claims(options):
+            loaded = family.load(options)
+            return describe_model(loaded.model, given or loaded.class_names, source=options.source)
+        known.append(family.sources)
+    if ":" not in options.source:
+        raise SourceError(
+            f"unknown model {options.source!r}: expected {', or '.join(known)}, or package.module:factory"
+        )
+    from maskrt.export.families.factory import build_model
+
+    return describe_model(build_model(options), given, source=options.source)

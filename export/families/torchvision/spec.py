@@ -1,0 +1,132 @@
+"""What a torchvision model computes, read off its parts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection import _utils as detection_utils
+from torchvision.ops import MultiScaleRoIAlign
+
+from maskrt.contract.pipeline import Boxes, Paste, Pipeline, Resize
+from maskrt.export.errors import UnsupportedModelError, first_line
+from maskrt.export.families.torchvision.support import check_features, check_supported
+from maskrt.export.rcnn.spec import (
+    RPN,
+    Anchors,
+    BoxCoder,
+    BoxHead,
+    DetectionRule,
+    LevelRule,
+    MaskHead,
+    MinSide,
+    ModelSpec,
+    Normalization,
+    RoIPooling,
+)
+
+_CANVAS = (320, 416)
+"""Height and width: any two different multiples of 32 large enough that no level of the pyramid is empty."""
+
+_LEVEL_EPSILON = 1e-6
+"""`LevelMapper`'s."""
+
+_SMALLEST_DETECTION = 1e-2
+"""Side in pixels; `RoIHeads.postprocess_detections`."""
+
+_MASK_THRESHOLD = 0.5
+"""torchvision gives probabilities; this is what its documentation cuts them at."""
+
+
+def model_spec(model: FasterRCNN) -> ModelSpec:
+    """The spec of a model in evaluation mode, FP32.
+
+    Raises:
+        UnsupportedModelError: the model has a part that cannot be expressed; the message names it.
+    """
+    check_supported(model)
+    features = _features(model)
+    heads, rpn, transform = model.roi_heads, model.rpn, model.transform
+    with_masks = bool(heads.has_mask())
+    return ModelSpec(
+        family="torchvision.MaskRCNN" if with_masks else "torchvision.FasterRCNN",
+        normalization=Normalization("RGB", 255.0, _three(transform.image_mean), _three(transform.image_std)),
+        pipeline=Pipeline(
+            resize=Resize("floor", "bilinear", int(transform.min_size[-1]), int(transform.max_size)),
+            size_divisor=int(transform.size_divisible),
+            boxes=Boxes(clip=False, drop_empty=False),
+            paste=Paste("integer_box", _MASK_THRESHOLD),
+        ),
+        rpn=RPN(
+            features=tuple(features),
+            anchors=tuple(
+                Anchors(cells=tuple(tuple(cell) for cell in cells.tolist()), stride=None, offset=0.0)
+                for cells in rpn.anchor_generator.cell_anchors
+            ),
+            coder=_coder(rpn.box_coder),
+            top_k_by="logit",
+            pre_nms_top_k=int(rpn.pre_nms_top_n()),
+            min_side=MinSide(float(rpn.min_size), inclusive=True),
+            min_probability=float(rpn.score_thresh),
+            nms_by="probability",
+            nms_threshold=float(rpn.nms_thresh),
+            post_nms_top_k=int(rpn.post_nms_top_n()),
+        ),
+        box_heads=(BoxHead(_pooling(heads.box_roi_pool, features), _coder(heads.box_coder), class_agnostic=False),),
+        detection=DetectionRule(
+            num_labels=int(heads.box_predictor.cls_score.out_features),
+            background="first",
+            activation="softmax",
+            min_side=MinSide(_SMALLEST_DETECTION, inclusive=True),
+            score_threshold=float(heads.score_thresh),
+            nms_threshold=float(heads.nms_thresh),
+            max_detections=int(heads.detections_per_img),
+        ),
+        mask_head=MaskHead(_pooling(heads.mask_roi_pool, features), class_agnostic=False) if with_masks else None,
+    )
+
+
+@torch.no_grad()
+def _features(model: FasterRCNN) -> dict[str, Tensor]:
+    try:
+        features: Any = model.backbone(torch.zeros(1, 3, *_CANVAS))
+    except RuntimeError as error:  # what PyTorch raises where shapes do not fit
+        raise UnsupportedModelError(f"cannot run this model on an RGB image: {first_line(error)}") from error
+    check_features(features, model)
+    return dict(features)
+
+
+def _pooling(layer: MultiScaleRoIAlign, features: dict[str, Tensor]) -> RoIPooling:
+    """Strides follow from the features of a canvas, as torchvision infers them."""
+    names = [name for name in features if name in layer.featmap_names]
+    octaves = [round(math.log2(_CANVAS[0] / features[name].shape[-2])) for name in names]
+    used = 1 if len(names) == 1 else octaves[-1] - octaves[0] + 1  # levels of equal stride: only the first is chosen
+    rule = LevelRule(
+        canonical_size=float(layer.canonical_scale),
+        canonical_level=int(layer.canonical_level),
+        first_level=octaves[0],
+        inner_epsilon=0.0,
+        outer_epsilon=_LEVEL_EPSILON,
+    )
+    height, width = layer.output_size
+    return RoIPooling(
+        features=tuple(names[:used]),
+        strides=tuple(2**octave for octave in octaves[:used]),
+        level_rule=None if used == 1 else rule,
+        output_size=(int(height), int(width)),
+        sampling_ratio=max(int(layer.sampling_ratio), 0),
+        aligned=False,
+    )
+
+
+def _coder(coder: detection_utils.BoxCoder) -> BoxCoder:
+    wx, wy, ww, wh = map(float, coder.weights)
+    return BoxCoder((wx, wy, ww, wh), "divide", max_log_scale=float(coder.bbox_xform_clip), min_log_scale=None)
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    first, second, third = map(float, values)
+    return first, second, third
