@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskrt.contract.tensors import make_feed
+from maskrt.contract.tensors import MASKS, make_feed
 from maskrt.evaluation.metrics.match import Detections, match_detections
 from maskrt.evaluation.torch_results import torch_results
 from maskrt.export import export_onnx
@@ -109,9 +109,9 @@ def test_a_batch_gives_what_its_images_give_alone(shapes_segmenter, height, widt
             np.testing.assert_allclose(together.boxes[row], alone[i].boxes[0], atol=BOX)
             np.testing.assert_allclose(together.scores[row], alone[i].scores[0], atol=SCORE)
             np.testing.assert_array_equal(together.labels[row], alone[i].labels[0])
-            np.testing.assert_allclose(together.masks[row], alone[i].masks[0], atol=1e-3)
+            np.testing.assert_allclose(together.others[MASKS][row], alone[i].others[MASKS][0], atol=1e-3)
             assert not together.boxes[row, num:].any()
-            assert not together.masks[row, num:].any()
+            assert not together.others[MASKS][row, num:].any()
 
 
 @pytest.mark.parametrize(("score_threshold", "nms_threshold"), [(0.0, 0.5), (0.3, 0.1), (0.7, 0.9), (0.05, 0.7)])
