@@ -25,7 +25,7 @@ def write_cache(path: Path, key: dict[str, Any], calibration: Calibration) -> No
 
 
 def read_cache(path: Path, key: dict[str, Any]) -> Calibration | None:
-    """The calibration in a file, if there is one that was measured with the same."""
+    """Read the calibration in a file, if there is one that was measured with the same."""
     try:
         content = load_json(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT or content["key"] != key:

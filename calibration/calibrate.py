@@ -125,7 +125,7 @@ def _add(collector: ThresholdCollector, name: str, values: np.ndarray, rois: np.
 
 
 def _session_with_outputs(model: onnx.ModelProto, tensors: Collection[str]) -> Any:
-    """A session that also gives tensors of the graph."""
+    """Return a session that also gives tensors of the graph."""
     augmented = onnx.ModelProto()
     augmented.CopyFrom(model)
     known = {value.name: value for value in augmented.graph.value_info}

@@ -32,7 +32,7 @@ class LayerChoice:
         return sum(macs for group, macs in self.macs.items() if group not in self.kept) / sum(self.macs.values())
 
     def table(self, precision: str) -> str:
-        """A line per group: share of the multiply-accumulates, AP won back by keeping it, and its precision."""
+        """Return a line per group: share of the multiply-accumulates, AP won back by keeping it, and its precision."""
         total = sum(self.macs.values())
         width = max(map(len, self.macs))
         lines = [f"{'layers':{width}}  {'share of MACs':>13}  {'AP if kept':>10}  precision"]
@@ -44,7 +44,7 @@ class LayerChoice:
         return "\n".join(lines)
 
     def to_json(self, **context: Any) -> str:
-        """The choice as JSON text; `context` is added for the reader."""
+        """Return the choice as JSON text; `context` is added for the reader."""
         groups = [
             {
                 "layers": group,
@@ -58,7 +58,7 @@ class LayerChoice:
 
 
 def read_kept_groups(path: Path, groups: Sequence[str]) -> frozenset[str]:
-    """The groups that a file written by `LayerChoice.to_json` keeps in FP16.
+    """Read the groups that a file written by `LayerChoice.to_json` keeps in FP16.
 
     Raises:
         ArgumentError: it cannot be read, is not such a file, or names layers that the model lacks.

@@ -117,7 +117,7 @@ def _calibration_options(options: argparse.Namespace) -> CalibrationOptions | No
 
 
 def _files(sources: Sequence[str]) -> Iterator[Path]:
-    """What was given, with the images of COCO annotations in their place."""
+    """Yield what was given, with the images of COCO annotations in their place."""
     from maskrt.evaluation.metrics.dataset import read_coco
 
     for source in map(Path, sources):
@@ -151,7 +151,7 @@ def accuracy_on(annotations: Path) -> Measure:
 
 
 def _check_targets(names: Sequence[str], precision: str) -> None:
-    """That one of the GPUs at least computes in this precision; names on standard error those that do not."""
+    """Check that one of the GPUs at least computes in this precision; name on standard error those that do not."""
     from maskrt.engines.gpu import local_gpu
     from maskrt.engines.targets import check_precision, find_target
 
@@ -199,7 +199,7 @@ def _verdict(result: QuantizationResult, max_ap_drop: float | None) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `maskrt quantize`; returns the exit code."""
+    """Run the command `maskrt quantize`; return the exit code."""
     return run_verb("maskrt quantize", sys.modules[__name__], arguments)
 
 

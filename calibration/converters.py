@@ -28,7 +28,7 @@ CONVERTERS: dict[str, Cast | NumberFormat] = {
 
 
 def find_converter(precision: str) -> Cast | NumberFormat:
-    """The converter to the precision of that name.
+    """Return the converter to the precision of that name.
 
     Raises:
         ArgumentError: there is no such precision, or it is the one that models are exported in.

@@ -75,12 +75,12 @@ def _is_between_layers(node: onnx.NodeProto, features: set[str], initializers: s
 
 
 def producers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
-    """The node that writes each tensor."""
+    """Return the node that writes each tensor."""
     return {name: node for node in graph.node for name in node.output if name}
 
 
 def consumers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
-    """The nodes that read each tensor."""
+    """Return the nodes that read each tensor."""
     readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
     for node in graph.node:
         for name in dict.fromkeys(node.input):

@@ -19,7 +19,7 @@ _TYPE_BLIND = frozenset({"Shape", "Size"})
 
 
 def convert_to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of an exported FP32 model with FP16 weights and features; RoIAlign takes and gives FP16.
+    """Make a copy of an exported FP32 model with FP16 weights and features; RoIAlign takes and gives FP16.
 
     Raises:
         ModelError: a weight is too large for FP16.

@@ -46,7 +46,7 @@ class Layer:
 
 
 def find_layers(graph: onnx.GraphProto) -> list[Layer]:
-    """The layers of the network, in the graph's order."""
+    """Return the layers of the network, in the graph's order."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     return [
         _layer(node, shapes[node.input[1]])
@@ -74,5 +74,5 @@ def _layer(node: onnx.NodeProto, shape: tuple[int, ...]) -> Layer:
 
 
 def groups_of(layers: Iterable[Layer]) -> list[str]:
-    """The groups, in the order in which the network runs them."""
+    """Return the groups, in the order in which the network runs them."""
     return list(dict.fromkeys(layer.group for layer in layers))

@@ -18,7 +18,7 @@ from maskrt.files import write_in_one_step
 
 
 def load_exported(path: Path) -> tuple[onnx.ModelProto, ModelMetadata]:
-    """The FP32 model in `path` and what it says about itself; its seal is taken off.
+    """Read the FP32 model in `path`, and what it says about itself; its seal is taken off.
 
     Raises:
         ModelError: the file is missing, damaged, not exported by maskrt, or of lower precision already.
@@ -45,7 +45,7 @@ def custom_operators(model: onnx.ModelProto) -> Counter[str]:
 
 
 def check_same_interface(original: onnx.ModelProto, converted: onnx.ModelProto) -> None:
-    """That `converted` is valid ONNX and has the inputs, outputs, custom operators and functions of `original`.
+    """Check that `converted` is valid ONNX and has the inputs, outputs, custom operators and functions of `original`.
 
     Raises:
         AssertionError, onnx.checker.ValidationError: it is not; a bug in the conversion.

@@ -47,5 +47,5 @@ def find_addends(graph: onnx.GraphProto, layers: Sequence[Layer]) -> list[Addend
 
 
 def calibrated_tensors(layers: Collection[Layer], addends: Collection[Addend]) -> list[str]:
-    """The tensors whose range has to be known."""
+    """Return the tensors whose range has to be known."""
     return list(dict.fromkeys([layer.input for layer in layers] + [addend.tensor for addend in addends]))

@@ -105,7 +105,7 @@ def _fp16_scale(largest: np.ndarray, number_format: NumberFormat) -> np.ndarray:
 
 
 def _channel_axis(node: onnx.NodeProto) -> int:
-    """The axis of the weight along which the output channels lie."""
+    """Return the axis of the weight along which the output channels lie."""
     if node.op_type == "ConvTranspose":
         return 1
     transposed = {entry.name: entry.i for entry in node.attribute}.get("transB", 0)
@@ -113,7 +113,7 @@ def _channel_axis(node: onnx.NodeProto) -> int:
 
 
 def _quantize_weight(name: str, values: np.ndarray, axis: int, number_format: NumberFormat) -> list[TensorProto]:
-    """The quantized weight, its scales and zero points."""
+    """Return the quantized weight, its scales and zero points."""
     others = tuple(index for index in range(values.ndim) if index != axis)
     scale = _fp16_scale(np.abs(values).max(axis=others), number_format)
     ratio = values / np.expand_dims(scale.astype(np.float32), others)

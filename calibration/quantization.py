@@ -135,7 +135,7 @@ def quantize(
 
 
 def check_uncalibrated(precision: str, given: Sequence[str]) -> None:
-    """That none of the options was given that a precision without calibration has no use for.
+    """Check that none of the options was given that a precision without calibration has no use for.
 
     Raises:
         ArgumentError: `given` names some.
@@ -183,7 +183,7 @@ def _calibrate(
     cache: Path,
     stream: TextIO,
 ) -> Calibration:
-    """The ranges, from the cache if they were measured before."""
+    """Return the ranges, from the cache if they were measured before."""
     method = options.method
     if len(sample) < SENSIBLE_COUNT // 2:
         stream.write(f"warning: calibrating with only {len(sample)} images; {SENSIBLE_COUNT} are sensible\n")
@@ -242,5 +242,5 @@ class _Measurement:
         return self._known[kept]
 
     def drop(self, kept: frozenset[str]) -> float:
-        """The loss of AP against the FP32 file."""
+        """Return the loss of AP against the FP32 file."""
         return self._before.drop_to(self.accuracy(kept))

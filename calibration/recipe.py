@@ -46,7 +46,7 @@ class Recipe:
         return calibrated_tensors(self.layers, self._addends)
 
     def build(self, thresholds: Mapping[str, float], kept: Collection[str]) -> onnx.ModelProto:
-        """The model with every layer quantized except those of the groups `kept`, which are FP16.
+        """Build the model with every layer quantized except those of the groups `kept`, which are FP16.
 
         `thresholds` gives for each of `tensors` the absolute value that the largest quantized number stands for.
         """

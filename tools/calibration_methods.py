@@ -117,7 +117,7 @@ def _quantize_static(model: Path, output: Path, images: Path, limit: int) -> Non
 def evaluate(
     files: Mapping[str, Path], dataset: CocoDataset, folder: Path, threads: int | None
 ) -> list[dict[str, Any]]:
-    """The entries of "models" in methods.json.
+    """Return the entries of "models" in methods.json.
 
     Args:
         files: model files by name, that of the default method among them.
@@ -149,7 +149,7 @@ def _ap(part: CocoDataset, results: Path) -> dict[str, float]:
 
 
 def table(models: Sequence[dict[str, Any]]) -> str:
-    """The entries of "models" in methods.json as a table in Markdown."""
+    """Return the entries of "models" in methods.json as a table in Markdown."""
     lines = ["| calibration | box AP | from default | mask AP | from default |", "|---|---|---|---|---|"]
     for model in models:
         cells = [model["name"]]
@@ -206,7 +206,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code."""
+    """Run the command; return the exit code."""
     return run_verb("python -m maskrt.tools.calibration_methods", sys.modules[__name__], arguments)
 
 

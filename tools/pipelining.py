@@ -79,7 +79,7 @@ def _measure(options: argparse.Namespace) -> int:
 
 
 def measure_overlap(segmenter: Segmenter, files: Sequence[Path], turns: int) -> tuple[list[Turn], list[Turn]]:
-    """`turns` runs of each kind after one that is not counted: one stage at a time, and overlapped."""
+    """Do `turns` runs of each kind after one that is not counted: one stage at a time, and overlapped."""
     serial, overlapped = [], []
     for _ in range(turns + 1):
         serial.append(_run(segmenter, files, overlap=False))

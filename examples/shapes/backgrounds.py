@@ -30,7 +30,7 @@ PHOTOGRAPHS: dict[Split, tuple[str, ...]] = {
 
 @cache
 def photograph(name: str) -> np.ndarray:
-    """The photograph as `[H,W,3]` uint8 RGB; `name` is scikit-image's or, with `.jpg`, scikit-learn's."""
+    """Load the photograph as `[H,W,3]` uint8 RGB; `name` is scikit-image's or, with `.jpg`, scikit-learn's."""
     if name.endswith(".jpg"):
         from sklearn.datasets import load_sample_image
 
@@ -82,7 +82,7 @@ def _stripes_texture(rng: np.random.Generator, height: int, width: int) -> np.nd
 
 
 def background(rng: np.random.Generator, height: int, width: int, split: Split) -> np.ndarray:
-    """A background `[height,width,3]` float32 RGB 0–255: a photograph (60 %), noise (25 %) or stripes (15 %)."""
+    """Draw a background `[height,width,3]` float32 RGB 0–255: a photograph (60 %), noise (25 %) or stripes (15 %)."""
     kind = rng.random()
     if kind < 0.6:
         return _crop_of_photograph(rng, height, width, split)

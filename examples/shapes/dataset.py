@@ -50,7 +50,7 @@ def coco_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[st
 
 
 def ground_truth(count: int, split: Split = "test") -> dict[str, Any]:
-    """The first `count` scenes of a split as a COCO dictionary; image ids are scene numbers plus one."""
+    """Return the first `count` scenes of a split as a COCO dictionary; image ids are scene numbers plus one."""
     return _coco_dictionary(generate_scene(number, split) for number in range(count))
 
 
@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code."""
+    """Run the command; return the exit code."""
     return run_verb("python -m maskrt.shapes.dataset", sys.modules[__name__], arguments)
 
 

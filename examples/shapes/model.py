@@ -21,7 +21,7 @@ _FPN_CHANNELS = 128
 
 
 def build_model() -> MaskRCNN:
-    """An untrained Mask R-CNN: ResNet with 2+2+1+1 basic blocks, FPN of 128 channels, 8 classes and background.
+    """Build an untrained Mask R-CNN: ResNet with 2+2+1+1 basic blocks, FPN of 128 channels, 8 classes and background.
 
     Images are resized to a short side of 320 pixels (long side at most 560); at most 40 detections an image.
     """
@@ -68,7 +68,7 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def shapes_model() -> MaskRCNN:
-    """The trained demo model in evaluation mode, FP32 (`maskrt export maskrt.shapes.model:shapes_model`).
+    """Load the trained demo model in evaluation mode, FP32 (`maskrt export maskrt.shapes.model:shapes_model`).
 
     Raises:
         ModelError: the weights are missing.

@@ -16,35 +16,35 @@ def _circle(radius: float, center: tuple[float, float] = (0.0, 0.0), points: int
 
 
 def disk(rng: np.random.Generator) -> Outline:
-    """A filled circle."""
+    """Return a filled circle."""
     return [_circle(1.0)]
 
 
 def ring(rng: np.random.Generator) -> Outline:
-    """A circle with a round hole of 45–65 % of its radius."""
+    """Return a circle with a round hole of 45–65 % of its radius."""
     return [_circle(1.0), _circle(rng.uniform(0.45, 0.65))]
 
 
 def rectangle(rng: np.random.Generator) -> Outline:
-    """A rectangle with sides in the ratio 0.45–1."""
+    """Return a rectangle with sides in the ratio 0.45–1."""
     height = rng.uniform(0.45, 1.0)
     return [0.95 * np.array([(-1, -height), (1, -height), (1, height), (-1, height)], dtype=np.float64)]
 
 
 def triangle(rng: np.random.Generator) -> Outline:
-    """A triangle, its apex moved sideways by up to 0.4."""
+    """Return a triangle, its apex moved sideways by up to 0.4."""
     return [np.array([(rng.uniform(-0.4, 0.4), -1), (1, 0.8), (-1, 0.8)], dtype=np.float64)]
 
 
 def star(rng: np.random.Generator) -> Outline:
-    """A five-pointed star, its inner radius 38–52 % of the outer."""
+    """Return a five-pointed star, its inner radius 38–52 % of the outer."""
     angle = np.arange(10) * np.pi / 5
     radius = np.where(np.arange(10) % 2 == 0, 1.0, rng.uniform(0.38, 0.52))
     return [np.stack([radius * np.sin(angle), -radius * np.cos(angle)], axis=1)]
 
 
 def cross(rng: np.random.Generator) -> Outline:
-    """A plus sign with arms of half-width 0.25–0.4."""
+    """Return a plus sign with arms of half-width 0.25–0.4."""
     a = rng.uniform(0.25, 0.4)
     corners = [
         (-a, -1),
@@ -64,14 +64,14 @@ def cross(rng: np.random.Generator) -> Outline:
 
 
 def heart(rng: np.random.Generator) -> Outline:
-    """The curve x = sin³t, y = (13 cos t - 5 cos 2t - 2 cos 3t - cos 4t) / 16."""
+    """Return the curve x = sin³t, y = (13 cos t - 5 cos 2t - 2 cos 3t - cos 4t) / 16."""
     t = np.linspace(0, 2 * np.pi, 80, endpoint=False)
     y = (13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)) / 16
     return [np.stack([np.sin(t) ** 3, -y - 0.12], axis=1)]
 
 
 def crescent(rng: np.random.Generator) -> Outline:
-    """A circle without its overlap with a circle of the same size, shifted by 0.65–0.9 radii."""
+    """Return a circle without its overlap with a circle of the same size, shifted by 0.65–0.9 radii."""
     shift = rng.uniform(0.65, 0.9)
     half = np.arccos(shift / 2)  # where the two circles meet, seen from the first one's centre
     outer = np.linspace(half, 2 * np.pi - half, 48)

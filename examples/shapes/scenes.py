@@ -51,7 +51,7 @@ def _coverage(outline: Outline, height: int, width: int) -> np.ndarray:
 
 
 def _paint(rng: np.random.Generator, height: int, width: int, split: Split) -> np.ndarray:
-    """The surface of a shape `[height,width,3]` float32: plain, patterned or photographic, under slanted light."""
+    """Draw the surface of a shape `[height,width,3]` float32: plain, patterned or photographic, under slanted light."""
     kind = rng.random()
     if kind < 0.55:
         surface = np.broadcast_to(rng.uniform(0, 255, 3).astype(np.float32), (height, width, 3))
@@ -78,7 +78,7 @@ def _develop(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 
 
 def generate_scene(seed: int, split: Split) -> Scene:
-    """The scene number `seed` of a split; the same seed gives the same scene on every machine.
+    """Draw the scene number `seed` of a split; the same seed gives the same scene on every machine.
 
     Sides are 224–416 pixels with an aspect ratio of 0.6–1.67; up to 12 shapes of 11–56 % of the short side.
     """

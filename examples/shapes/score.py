@@ -25,7 +25,7 @@ Predictor = Callable[[np.ndarray, int], list[dict[str, Any]]]
 
 
 def held_out_images(count: int = HELD_OUT_SCENES) -> Iterator[tuple[np.ndarray, int]]:
-    """The held-out images with their ids in `ground_truth`."""
+    """Yield the held-out images with their ids in `ground_truth`."""
     for number in range(count):
         yield generate_scene(number, "test").image, number + 1
 
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code."""
+    """Run the command; return the exit code."""
     return run_verb("python -m maskrt.shapes.score", sys.modules[__name__], arguments)
 
 

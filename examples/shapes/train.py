@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code."""
+    """Run the command; return the exit code."""
     return run_verb("python -m maskrt.shapes.train", sys.modules[__name__], arguments)
 
 

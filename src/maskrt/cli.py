@@ -33,7 +33,7 @@ VERBS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `maskrt`; returns the exit code."""
+    """Run the command `maskrt`; return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog="maskrt",

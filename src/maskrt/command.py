@@ -39,7 +39,7 @@ class Verb(Protocol):
 
 
 def documented_parser(prog: str, documentation: str | None) -> argparse.ArgumentParser:
-    """A parser whose help begins with the first line of a module's documentation and ends with the rest, as written."""
+    """Return a parser whose help is a module's documentation: its first line above the options, the rest below."""
     description, _, rest = (documentation or "").partition("\n")
     return argparse.ArgumentParser(
         prog=prog, description=description, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -7,7 +7,7 @@ from maskrt.errors import ArgumentError
 
 
 def check_writable(path: Path) -> None:
-    """That a file can be written at `path`, before hours of work end in an error.
+    """Check that a file can be written at `path`, before hours of work end in an error.
 
     Raises:
         ArgumentError: its folder does not exist or cannot be written to, or `path` is a folder.

@@ -13,14 +13,14 @@ from pathlib import Path
 
 
 def positive(text: str) -> int:
-    """A whole number from 1."""
+    """Parse a whole number from 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
     return int(text)
 
 
 def number(text: str, low: float, high: float) -> float:
-    """A number from `low` to `high`."""
+    """Parse a number from `low` to `high`."""
     try:
         value = float(text)
     except ValueError:
@@ -31,12 +31,12 @@ def number(text: str, low: float, high: float) -> float:
 
 
 def fraction(text: str) -> float:
-    """A number from 0 to 1."""
+    """Parse a number from 0 to 1."""
     return number(text, 0, 1)
 
 
 def _threads(text: str) -> int:
-    """More threads than cores gain nothing, and many more than the system allows end the process."""
+    """Parse a number of threads: more than cores gain nothing, and many more than the system allows end the process."""
     return min(positive(text), os.cpu_count() or 1)
 
 
@@ -70,7 +70,7 @@ class Thresholds:
 
 
 def add_source_options(parser: argparse.ArgumentParser, *, positional: bool = False) -> None:
-    """The source model: `SOURCE` where it is what the verb works on, `--source SOURCE` where it is the reference."""
+    """Add the source model: `SOURCE` where the verb works on it, `--source SOURCE` where it is the reference."""
     group = parser.add_argument_group("the source model")
     what = "a model's name (torchvision's), or package.module:factory"
     if positional:
@@ -84,7 +84,9 @@ def add_source_options(parser: argparse.ArgumentParser, *, positional: bool = Fa
         metavar="FILE",
         help="weights in a file; give --weights too if they were fine-tuned from these",
     )
-    group.add_argument("--config", type=Path, metavar="FILE", help="settings of the model, where the framework has them")
+    group.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings of the model, where the framework has them"
+    )
     group.add_argument(
         "--num-classes", type=positive, metavar="N", help="with the background (default: the checkpoint's)"
     )
@@ -92,7 +94,7 @@ def add_source_options(parser: argparse.ArgumentParser, *, positional: bool = Fa
 
 
 def source_options(options: argparse.Namespace) -> SourceOptions | None:
-    """What `add_source_options` parsed; None where no source was given."""
+    """Return what `add_source_options` parsed; None where no source was given."""
     if options.source is None:
         return None
     return SourceOptions(
@@ -105,8 +107,10 @@ def source_options(options: argparse.Namespace) -> SourceOptions | None:
     )
 
 
-def add_image_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, what: str, limit: int | None = None) -> None:
-    """`--images PATH...` and `--limit N`; `limit` is how many are taken by default, None: all."""
+def add_image_options(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, what: str, limit: int | None = None
+) -> None:
+    """Add `--images PATH...` and `--limit N`; `limit` is how many are taken by default, None: all."""
     parser.add_argument("--images", nargs="+", metavar="PATH", help=what)
     default = "all" if limit is None else limit
     parser.add_argument(
@@ -115,37 +119,35 @@ def add_image_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup,
 
 
 def add_threshold_options(parser: argparse.ArgumentParser) -> None:
-    """`--score-threshold` and `--nms-threshold`."""
-    parser.add_argument(
-        "--score-threshold", type=fraction, metavar="S", help="least score, 0-1 (default: the model's)"
-    )
+    """Add `--score-threshold` and `--nms-threshold`."""
+    parser.add_argument("--score-threshold", type=fraction, metavar="S", help="least score, 0-1 (default: the model's)")
     parser.add_argument(
         "--nms-threshold", type=fraction, metavar="IOU", help="greatest overlap, 0-1 (default: the model's)"
     )
 
 
 def thresholds(options: argparse.Namespace) -> Thresholds:
-    """What `add_threshold_options` parsed."""
+    """Return what `add_threshold_options` parsed."""
     return Thresholds(options.score_threshold, options.nms_threshold)
 
 
 def add_thread_option(parser: argparse.ArgumentParser) -> None:
-    """`--threads`."""
+    """Add `--threads`."""
     parser.add_argument("--threads", type=_threads, metavar="N", help="CPU threads, at most one per core (the default)")
 
 
 def add_output_option(parser: argparse.ArgumentParser, default: Path | None, what: str) -> None:
-    """`-o`, `--output`; a default of None is explained by `what`."""
+    """Add `-o`, `--output`; a default of None is explained by `what`."""
     shown = "" if default is None else f" (default: {default})"
     parser.add_argument("-o", "--output", type=Path, default=default, metavar="PATH", help=f"{what}{shown}")
 
 
 def add_model_files(parser: argparse.ArgumentParser, *, nargs: str, what: str = "model file: .onnx or .engine") -> None:
-    """The model files that a verb works on, as `models`."""
+    """Add the model files that a verb works on, as `models`."""
     parser.add_argument("models", nargs=nargs, type=Path, metavar="MODEL", help=what)
 
 
 def names_of(files: Sequence[Path]) -> list[str]:
-    """A name for each file that no other one has: its own, or its path where two are called the same."""
+    """Return a name for each file that no other one has: its own, or its path where two are called the same."""
     own = [file.name for file in files]
     return [str(file) if own.count(file.name) > 1 else file.name for file in files]

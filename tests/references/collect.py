@@ -14,7 +14,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from references import ORIGINALS, STORE, read_state  # noqa: E402
+from references import ORIGINALS, STORE, read_state
 
 MODELS = (
     *ORIGINALS,

@@ -11,7 +11,7 @@ SizeRule = Literal["floor", "shortest_edge", "fit"]
 """From the size of a picture to the size that the network sees, before padding:
 
 floor: torchvision's `GeneralizedRCNNTransform`: one scale, each side rounded down.
-shortest_edge: detectron2's `ResizeShortestEdge`: each side rounded to nearest; `min_size` 0 leaves pictures as they are.
+shortest_edge: detectron2's `ResizeShortestEdge`: each side rounded to nearest; `min_size` 0 keeps pictures as they are.
 fit: mmcv's `rescale_size` with `keep_ratio`: the largest that fits, each side rounded to nearest.
 """
 
