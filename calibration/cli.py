@@ -201,7 +201,3 @@ def _verdict(result: QuantizationResult, max_ap_drop: float | None) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command `maskrt quantize`; return the exit code."""
     return run_verb("maskrt quantize", sys.modules[__name__], arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -40,9 +40,7 @@ def run(request, monkeypatch, tmp_path):
 
 
 def test_there_are_some():
-    assert {"maskrt.shapes.score", "maskrt.shapes.train", "maskrt.calibration", "maskrt.plugins.build"} < set(
-        commands()
-    )
+    assert {"maskrt.shapes.score", "maskrt.shapes.train", "maskrt.plugins.build"} < set(commands())
 
 
 def test_help(run, tmp_path, capsys):
