@@ -96,7 +96,8 @@ READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PRECIOUS: %.onnx
+# A file that loses more accuracy than it may is an error, but kept.
+.PRECIOUS: $(ONNX:.onnx=).%.onnx $(REPORT)/model.%.onnx
 .PHONY: $(TARGETS) FORCE
 
 help:  ## this list

@@ -39,6 +39,13 @@ class Make:
             check=False,
         )
 
+    def stand_in(self, script: str) -> None:
+        """What is run instead of `maskrt`."""
+        path = self.folder / ".venv" / "bin" / "maskrt"
+        path.parent.mkdir()
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
     def commands(self, *arguments: str, **environment: str) -> list[str]:
         """What would be run, without the notes."""
         result = self.run(*arguments, **environment)
@@ -255,6 +262,22 @@ def test_the_note_says_what_a_file_was_made_with(make):
     shown = make.run("quantize", "MODEL=mine:make", "CALIBRATION=it's").stdout
     assert "printf '%s\\n' 'MODEL=mine:make' > out/.model.onnx.made-with" in shown
     assert "printf '%s\\n' 'CALIBRATION=it'\\''s' > out/.model.int8.onnx.made-with" in shown
+
+
+def test_what_is_run_is_run_once_also_in_parallel(make):
+    make.stand_in('echo "$@" >> log; while [ $# -gt 1 ]; do shift; done; touch "$1"')
+    make.make("out/calibration/annotations.json")
+    make.run("quantize", "package", "PRECISION=int8", "TARGET=l4", options=("-j4", "-o", "plugins"))
+    lines = (make.folder / "log").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["export", "quantize", "engine", "package"]
+
+
+def test_a_file_that_loses_too_much_is_an_error_and_kept(make):
+    make.stand_in('case "$*" in *int8*) touch out/model.int8.onnx; exit 1;; esac')
+    for name in ("out/model.onnx", "out/calibration/annotations.json"):
+        make.make(name)
+    assert make.run("quantize", "QUANTIZE_OPTIONS=--max-ap-drop 0 --dataset x", options=()).returncode == 2
+    assert (make.folder / "out/model.int8.onnx").exists()
 
 
 def test_the_report_has_models_of_its_own(make):
