@@ -168,8 +168,8 @@ def resize_pad(
 ) -> NDArray:
     """Resize frames bilinearly and lay each into the upper left corner of its slot on a canvas.
 
-    float32 has the bits of `runtime.transforms.bilinear.resize_float32`, uint8 those of OpenCV's `resize` with
-    INTER_LINEAR.
+    float32 has the bits of `runtime.transforms.filters.bilinear.resize_float32`, uint8 those of OpenCV's `resize`
+    with INTER_LINEAR.
 
     Args:
         frames: [h, w, 3] uint8 RGB each; the rows may have gaps between them, not inside.

@@ -8,16 +8,20 @@ from typing import overload
 import numpy as np
 
 from maskrt.contract.metadata import ModelMetadata
-from maskrt.contract.tensors import MASKS, Threshold, check_threshold, make_feed
-from maskrt.errors import ArgumentError, MaskrtError, ModelError
+from maskrt.contract.tensors import Threshold, check_threshold, make_feed
+from maskrt.errors import ArgumentError, MaskrtError
 from maskrt.runtime.backends.base import Detections, open_backend
 from maskrt.runtime.cuda.arrays import is_device_array
 from maskrt.runtime.images.read import check_image, read_image
+from maskrt.runtime.postprocess import make_instances
 from maskrt.runtime.streaming.pipeline import Outcome, run_pipeline
 from maskrt.runtime.streaming.stages import BatchStages, ImageLike, Job, in_batches
 from maskrt.runtime.streaming.stopwatch import Stopwatch
 from maskrt.runtime.structures.instances import Instances
-from maskrt.runtime.transforms.canvas import Batch, make_batch, resize_boxes
+from maskrt.runtime.transforms.canvas import Batch, make_batch
+from maskrt.runtime.transforms.filters.registry import FILTERS
+
+_FILTERS_ON_GPU = frozenset({"bilinear"})  # that `plugins.device.resize_pad` has
 
 
 class Segmenter:
@@ -40,7 +44,7 @@ class Segmenter:
 
     Raises:
         ModelError: the file is missing, damaged, not a maskrt model, or from a newer maskrt.
-        DependencyError: the inference engine's package is not installed.
+        DependencyError: the inference engine's package is not installed, or what the model's images are resized with.
         ArgumentError: unknown provider, or fewer than 1 thread.
     """
 
@@ -49,6 +53,7 @@ class Segmenter:
             raise ArgumentError(f"threads should be at least 1, but is {threads}.")
         self.path = Path(path)
         self._backend = open_backend(self.path, providers=providers, threads=threads)
+        FILTERS[self.metadata.pipeline.resize.filter].require()
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -174,14 +179,15 @@ class Segmenter:
         """Read an image file, or check an array: what `preprocess` takes. Same errors as `predict`."""
         if isinstance(image, (str, Path)):
             return read_image(image)
-        return check_image(image, on_gpu=self._backend.resizes)
+        return check_image(image, on_gpu=self._on_gpu)
 
     def preprocess(self, images: Sequence[np.ndarray]) -> Batch:
         """Resize uint8 RGB images [H, W, 3] and lay them on one canvas. The first stage of `predict`.
 
-        TensorRT engines resize on the GPU, with the same result: there this stage only says how the images will lie.
+        TensorRT engines of torchvision's models resize on the GPU, with the same result: there this stage only says how
+        the images will lie.
         """
-        return make_batch(images, self.metadata.pipeline, self.input_dtype, resize=not self._backend.resizes)
+        return make_batch(images, self.metadata.pipeline, self.input_dtype, resize=not self._on_gpu)
 
     def infer(
         self, batch: Batch, *, score_threshold: Threshold | None = None, nms_threshold: Threshold | None = None
@@ -189,7 +195,7 @@ class Segmenter:
         """Run the model on a batch. The second stage of `predict`; same thresholds, same errors."""
         score = check_threshold("score_threshold", score_threshold, self.metadata.score_threshold)
         nms = check_threshold("nms_threshold", nms_threshold, self.metadata.nms_threshold)
-        images = batch.frames if self._backend.resizes else batch.canvas
+        images = batch.frames if self._on_gpu else batch.canvas
         return self._backend.run(make_feed(images, batch.image_sizes, score, nms))
 
     def postprocess(self, detections: Detections, batch: Batch) -> list[Instances]:
@@ -198,38 +204,12 @@ class Segmenter:
         Raises:
             ModelError: the detections are none that a sound model gives.
         """
-        results = []
-        masks = detections.others.get(MASKS)
-        for i, (size, original_size) in enumerate(zip(batch.image_sizes, batch.original_sizes, strict=True)):
-            number = int(detections.num_detections[i])
-            if not 0 <= number <= detections.boxes.shape[1]:
-                raise ModelError(
-                    f"{self.path} is damaged: it counted {number} detections in rows for {detections.boxes.shape[1]}."
-                )
-            boxes, scores, labels = (rows[i, :number] for rows in detections[1:4])
-            if not np.isfinite(boxes).all() or not np.isfinite(scores).all():
-                raise ModelError(
-                    f"{self.path} gave boxes or scores that are not finite numbers: its weights are damaged, or too "
-                    f"large for its precision ({self.metadata.precision})."
-                )
-            unknown = labels[(labels < 1) | (labels >= len(self.class_names))]
-            if len(unknown):
-                raise ModelError(
-                    f"{self.path} is damaged: it gave label {unknown[0]}, but its metadata names labels 1 to "
-                    f"{len(self.class_names) - 1}."
-                )
-            results.append(
-                Instances(
-                    boxes=resize_boxes(boxes, size, original_size),
-                    # Copied, so that the rows behind the detections are not kept alive.
-                    scores=scores.copy(),
-                    labels=labels.copy(),
-                    mask_probabilities=None if masks is None else masks[i, :number].copy(),
-                    class_names=self.class_names,
-                    image_size=original_size,
-                )
-            )
-        return results
+        return make_instances(detections, batch, self.metadata, self.path)
+
+    @property
+    def _on_gpu(self) -> bool:
+        """Whether the backend resizes the images itself."""
+        return self._backend.resizes and self.metadata.pipeline.resize.filter in _FILTERS_ON_GPU
 
 
 def _results(outcomes: Generator[Outcome[list[Job]]]) -> Iterator[Instances | MaskrtError]:

@@ -19,7 +19,7 @@ import numpy as np
 from maskrt.evaluation.bench.paste import make_instances
 from maskrt.evaluation.bench.timing import Ratio, ratio, seconds_in_turns
 from maskrt.options import positive
-from maskrt.runtime.transforms.bilinear import resize_float32, resize_uint8
+from maskrt.runtime.transforms.filters.bilinear import resize_float32, resize_uint8
 
 IMAGE_SIZES = {"1080p": (1080, 1920), "4K": (2160, 3840)}
 _RESIZED = (749, 1333)  # of both, where the shorter side is to be 800 and the longer at most 1333

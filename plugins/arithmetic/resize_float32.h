@@ -1,5 +1,5 @@
-// Bilinear resizing in float32, as runtime/transforms/bilinear.py's resize_float32 and torch's CPU kernel do it: half-pixel centres,
-// no antialiasing.
+// Bilinear resizing in float32, as resize_float32 of runtime/transforms/filters/bilinear.py and torch's CPU kernel do it:
+// half-pixel centres, no antialiasing.
 #pragma once
 
 #include "host_device.h"

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maskrt.runtime.masks.rle import counts_to_mask
-from maskrt.runtime.transforms.bilinear import source_coordinates
+from maskrt.runtime.transforms.filters.bilinear import source_coordinates
 
 THRESHOLD = 0.5
 # Columns worked on at once: 30 x 4096 float32 values are 0.5 MB, which the level-2 cache holds.

@@ -1,7 +1,7 @@
 """From images of any size to one zero-padded canvas, and boxes back again.
 
-The arithmetic of torchvision's `GeneralizedRCNNTransform` (`models/detection/transform.py`). Normalisation is
-part of the model file and not done here.
+By the arithmetic of the model's framework, which the model file names. Normalisation is part of the model file and not
+done here.
 """
 
 import math
@@ -13,7 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from maskrt.contract.pipeline import Pipeline
-from maskrt.runtime.transforms.bilinear import resize_float32, resize_uint8
+from maskrt.runtime.transforms.boxes import clip, have_area
+from maskrt.runtime.transforms.filters.registry import FILTERS
+from maskrt.runtime.transforms.sizes.registry import SIZE_RULES
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,19 +26,21 @@ class Frames:
         images: [h, w, 3] uint8 RGB each; for such a backend also arrays on the GPU.
         sizes: (height, width) of each on the canvas.
         shape: (B, H, W, 3), the canvas.
-        dtype: of the canvas; uint8 rounds the resized grey levels, float32 is exact.
+        dtype: of the canvas; uint8 rounds the resized grey levels, float32 holds them as the filter gives them.
+        filter: a name of `contract.pipeline.FILTERS`.
     """
 
     images: Sequence[np.ndarray]
     sizes: list[tuple[int, int]]
     shape: tuple[int, int, int, int]
     dtype: np.dtype
+    filter: str
 
     @cached_property
     def canvas(self) -> np.ndarray:
         """[B, H, W, 3] RGB, grey levels 0-255; zero right of and below each image. Made at the first call."""
         canvas = np.zeros(self.shape, dtype=self.dtype)
-        resize = resize_uint8 if self.dtype == np.uint8 else resize_float32
+        resize = FILTERS[self.filter].resize
         for image, size, target in zip(self.images, self.sizes, canvas, strict=True):
             resize(image, size, target[: size[0], : size[1]])
         return canvas
@@ -61,45 +65,40 @@ class Batch(NamedTuple):
         return self.frames.canvas
 
 
-def resized_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:
-    """The (height, width) that an image is resized to: the shorter side `min_size`, the longer at most
-    `max_size`.
-
-    torchvision's eager arithmetic: the scale in float64, each side rounded down. Where torchvision would
-    round a side of a very long and thin image down to 0 pixels and fail, it stays 1.
-    """
-    scale = min(min_size / min(height, width), max_size / max(height, width))
-    return max(math.floor(height * scale), 1), max(math.floor(width * scale), 1)
-
-
 def make_batch(images: Sequence[np.ndarray], pipeline: Pipeline, dtype: np.dtype, *, resize: bool = True) -> Batch:
     """Resize images and lay them on one canvas.
 
     Args:
         images: [H, W, 3] uint8 RGB each, sizes may differ; at least one.
         pipeline: of the model.
-        dtype: of the canvas; uint8 rounds the resized grey levels, float32 is exact.
+        dtype: of the canvas, as in `Frames`.
         resize: False leaves the resizing to the first use of `canvas`, or to the backend.
     """
     original_sizes = [(image.shape[0], image.shape[1]) for image in images]
-    sizes = [resized_size(*size, pipeline.resize.min_size, pipeline.resize.max_size) for size in original_sizes]
+    new_size = SIZE_RULES[pipeline.resize.rule].new_size
+    sizes = [new_size(*size, pipeline.resize) for size in original_sizes]
     divisor = pipeline.size_divisor
     height, width = (math.ceil(max(sides) / divisor) * divisor for sides in zip(*sizes, strict=True))
-    frames = Frames(images, sizes, (len(images), height, width, 3), dtype)
+    frames = Frames(images, sizes, (len(images), height, width, 3), dtype, pipeline.resize.filter)
     if resize:
         _ = frames.canvas
     return Batch(frames, np.array(sizes, dtype=np.int32), original_sizes)
 
 
-def resize_boxes(boxes: np.ndarray, size: Sequence[int], new_size: Sequence[int]) -> np.ndarray:
-    """Scale boxes with their image; torchvision's `resize_boxes`, in float32.
+def boxes_back(
+    boxes: np.ndarray, size: Sequence[int], original_size: tuple[int, int], pipeline: Pipeline
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bring boxes from the canvas to the image.
 
     Args:
-        boxes: [N, 4] float32 xyxy in pixels of an image of (height, width) `size`.
-        size, new_size: (height, width) before and after.
+        boxes: [N, 4] float32 xyxy, canvas pixels.
+        size, original_size: (height, width) of the image on the canvas, and as it was given.
+        pipeline: of the model.
 
     Returns:
-        [N, 4] float32 xyxy in pixels of an image of `new_size`.
+        [N, 4] float32 xyxy in pixels of the image, and [N] bool: the instances that are to stay.
     """
-    ratio_y, ratio_x = np.asarray(new_size, dtype=np.float32) / np.asarray(size, dtype=np.float32)
-    return boxes * np.array([ratio_x, ratio_y, ratio_x, ratio_y], dtype=np.float32)
+    boxes = SIZE_RULES[pipeline.resize.rule].boxes_back(boxes, size, original_size)
+    if pipeline.boxes.clip:
+        boxes = clip(boxes, original_size)
+    return boxes, have_area(boxes) if pipeline.boxes.drop_empty else np.ones(len(boxes), dtype=bool)

@@ -13,7 +13,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from maskrt.plugins import device, host
 from maskrt.runtime.masks.paste import paste_counts
-from maskrt.runtime.transforms.canvas import resize_boxes
+from maskrt.runtime.transforms.boxes import resize_boxes
 
 CASES = 3000 if os.environ.get("MASKRT_LONG_TESTS") else 120
 NO_BOXES = np.array(

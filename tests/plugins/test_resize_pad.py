@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from maskrt.plugins import device, host, libraries
-from maskrt.runtime.transforms.bilinear import resize_float32, resize_uint8
+from maskrt.runtime.transforms.filters.bilinear import resize_float32, resize_uint8
 
 CASES = 5000 if os.environ.get("MASKRT_LONG_TESTS") else 300
 DTYPES = (np.uint8, np.float32)

@@ -64,7 +64,8 @@ def install(machine: Any, fake_cuda: ModuleType, monkeypatch: pytest.MonkeyPatch
             return machine.read(array.address, size, device).view(array.dtype).reshape(array.shape)
 
         def work() -> None:
-            view(canvas)[...] = Frames([view(frame) for frame in frames], sizes, canvas.shape, canvas.dtype).canvas
+            images = [view(frame) for frame in frames]
+            view(canvas)[...] = Frames(images, sizes, canvas.shape, canvas.dtype, "bilinear").canvas
 
         machine.log.append(("resize", view(canvas)))
         machine.queue(stream, fake_cuda.Operation("resize", work))

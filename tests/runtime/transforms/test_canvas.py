@@ -1,17 +1,19 @@
-"""Batches and boxes against torchvision's GeneralizedRCNNTransform."""
+"""Batches and boxes against torchvision's GeneralizedRCNNTransform, and what the other frameworks gave."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.models.detection.transform import resize_boxes as torchvision_resize_boxes
 
-from maskrt.contract.pipeline import Pipeline
-from maskrt.runtime.transforms.canvas import make_batch, resize_boxes, resized_size
+from maskrt.contract.pipeline import Boxes, Pipeline, Resize
+from maskrt.runtime.transforms.canvas import boxes_back, make_batch
 
 from ...support.model_metadata import make_metadata
+from ...support.pipelines import pipeline_of
+from ...support.references import NAMES, picture, reference_model
 
 
 @pytest.fixture
@@ -56,38 +58,66 @@ def test_batches_equal_torchvision(
         assert np.abs(rounded.canvas - canvas).max() <= 1
 
 
-def test_sizes_equal_torchvision(rng: np.random.Generator) -> None:
-    """The last bit of the scale decides whether a side is rounded down to one pixel less."""
-    for min_size, max_size in ((80, 133), (64, 96), (33, 100)):
-        transform = torchvision_transform(make_metadata(min_size=min_size, max_size=max_size).pipeline)
-        for height, width in rng.integers(1, 1000, (150, 2)).tolist():
-            if min(height, width) * max_size < max(height, width):
-                continue  # torchvision fails; see below
-            expected, _ = transform.resize(torch.zeros(1, 1, 1).expand(1, height, width))
-            assert resized_size(height, width, min_size, max_size) == tuple(expected.shape[-2:])
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 7), (500, 333), (427, 640), (999, 1000), (1333, 800)])
-def test_sizes_equal_torchvision_at_full_size(pipeline: Pipeline, size: tuple[int, int]) -> None:
-    expected, _ = torchvision_transform(pipeline)([torch.zeros(3, *size)])
-    assert resized_size(*size, pipeline.resize.min_size, pipeline.resize.max_size) == expected.image_sizes[0]
-
-
 def test_a_side_is_never_zero(pipeline: Pipeline) -> None:
     """20000x10 would become 1333x0.67, on which torchvision fails."""
-    assert resized_size(10, 20000, 800, 1333) == (1, 1333)
-    assert resized_size(20000, 10, 800, 1333) == (1333, 1)
     batch = make_batch([np.full((10, 20000, 3), 7, np.uint8)], pipeline, np.dtype(np.float32))
     assert batch.canvas.shape == (1, 32, 1344, 3)
     assert (batch.canvas[0, 0, :1333] == 7).all()
     assert batch.canvas.sum() == 7 * 3 * 1333
 
 
-def test_boxes_equal_torchvision_to_the_bit(rng: np.random.Generator) -> None:
-    for _ in range(50):
-        sizes = rng.integers(1, 8000, (2, 2)).tolist()
-        boxes = rng.uniform(-10, 1400, (20, 4)).astype(np.float32)
-        expected = torchvision_resize_boxes(torch.from_numpy(boxes), *sizes).numpy()
-        scaled = resize_boxes(boxes, *sizes)
-        assert scaled.dtype == np.float32
-        np.testing.assert_array_equal(scaled, expected)
+@pytest.mark.parametrize(
+    ("framework", "sha256"),
+    [
+        ("detectron2", "ff2a37c9944ce31e26408a8bb928dc2b108a0c02bf3e5303f2b494c42ca7d9c2"),
+        ("mmdet", "d7d667456666a385e7e5b7af279c1ced56447c7d79fec2bf6e318da8f4d8846e"),
+    ],
+)
+def test_canvas_equals_the_framework(framework: str, sha256: str, photographs: dict[str, np.ndarray]) -> None:
+    """To the bit, for both types of canvas: what the frameworks round is rounded. The hashes are of their pixels."""
+    pipeline = pipeline_of(framework)
+    batch = make_batch([photographs["astronaut"]], pipeline, np.dtype(np.uint8))
+    assert batch.canvas.shape == (1, 800, 800, 3)
+    assert hashlib.sha256(batch.canvas.tobytes()).hexdigest() == sha256
+    exact = make_batch([photographs["astronaut"]], pipeline, np.dtype(np.float32))
+    np.testing.assert_array_equal(exact.canvas, batch.canvas)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_boxes_equal_the_framework(name: str) -> None:
+    model = reference_model(name)
+    for picture_name in model.pictures():
+        golden = model.golden(picture_name)
+        if "boxes_network" not in golden:
+            continue
+        height, width = picture(picture_name).shape[:2]
+        pipeline = pipeline_of(model.framework)
+        boxes, kept = boxes_back(golden["boxes_network"], golden["network_size"], (height, width), pipeline)
+        assert boxes.dtype == np.float32
+        np.testing.assert_array_equal(boxes[kept], golden["boxes"])
+
+
+def test_empty_boxes_are_dropped(pipeline: Pipeline) -> None:
+    """Once they have been cut at the border."""
+    boxes = np.array([[10, 10, 20, 20], [900, 5, 950, 30], [5, 5, 5, 9]], np.float32)
+    for clip, drop, expected in (
+        (True, True, [True, False, False]),
+        (False, True, [True, True, False]),
+        (True, False, [True, True, True]),
+    ):
+        policy = replace(pipeline, boxes=Boxes(clip, drop))
+        scaled, kept = boxes_back(boxes, (800, 800), (400, 400), policy)
+        assert kept.tolist() == expected
+        np.testing.assert_array_equal(scaled[1], [400, 2.5, 400, 15] if clip else [450, 2.5, 475, 15])
+
+
+def test_a_canvas_without_padding(rng: np.random.Generator, pipeline: Pipeline) -> None:
+    """As detectron2's models without a feature pyramid take it; in a batch it is as large as its largest image."""
+    images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((33, 47), (61, 29))]
+    policy = replace(pipeline, resize=Resize("shortest_edge", "pillow_bilinear", 0, 1333), size_divisor=1)
+    batch = make_batch(images, policy, np.dtype(np.uint8))
+    assert batch.canvas.shape == (2, 61, 47, 3)
+    for image, canvas in zip(images, batch.canvas, strict=True):
+        height, width = image.shape[:2]
+        np.testing.assert_array_equal(canvas[:height, :width], image)
+        assert canvas.sum() == image.sum()

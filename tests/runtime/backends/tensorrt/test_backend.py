@@ -28,7 +28,8 @@ def canvas(batch: int, height: int, width: int, dtype: type = np.uint8) -> Batch
     """Images that fill a canvas."""
     sizes = [(height, width)] * batch
     images = [np.zeros((height, width, 3), np.uint8)] * batch
-    return Batch(Frames(images, sizes, (batch, height, width, 3), np.dtype(dtype)), np.array(sizes, np.int32), sizes)
+    frames = Frames(images, sizes, (batch, height, width, 3), np.dtype(dtype), "bilinear")
+    return Batch(frames, np.array(sizes, np.int32), sizes)
 
 
 def records(instances: Instances | list[Instances]) -> list[Any]:

@@ -7,6 +7,9 @@ Half-pixel centres, no antialiasing (`mode="bilinear", align_corners=False`), as
 import cv2
 import numpy as np
 
+from maskrt.runtime.transforms.filters.base import Filter
+from maskrt.runtime.transforms.filters.opencv_bilinear import resize as resize_uint8
+
 # Rows interpolated at once: their temporaries, a few MB for a 4K image, stay in the cache.
 _ROWS_AT_ONCE = 16
 
@@ -69,15 +72,15 @@ def resize_float32(image: np.ndarray, size: tuple[int, int], out: np.ndarray) ->
         out[rows] = cv2.transpose(part)
 
 
-def resize_uint8(image: np.ndarray, size: tuple[int, int], out: np.ndarray) -> None:
-    """Resize with OpenCV's fixed-point arithmetic: within one grey level of `resize_float32`, faster, and on as many
-    threads as `cv2.setNumThreads` allows.
+def resize(image: np.ndarray, size: tuple[int, int], out: np.ndarray) -> None:
+    """Resize exactly into a float32 canvas, and with OpenCV into a uint8 canvas.
 
-    Args:
-        image: [H, W, 3] uint8.
-        size: (height, width) of the result, at least 1.
-        out: [height, width, 3] uint8, filled.
+    OpenCV's fixed-point arithmetic is within one grey level of `resize_float32`, and faster.
     """
-    resized = cv2.resize(image, (size[1], size[0]), dst=out, interpolation=cv2.INTER_LINEAR)
-    if resized is not out:  # OpenCV writes into `dst` unless it finds that it cannot
-        out[...] = resized
+    if out.dtype == np.uint8:
+        resize_uint8(image, size, out)
+    else:
+        resize_float32(image, size, out)
+
+
+FILTER = Filter(resize)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskrt.runtime.transforms.bilinear import resize_float32, resize_uint8
+from maskrt.runtime.transforms.filters.bilinear import resize_float32, resize_uint8
 
 SIZES = [
     ((480, 640), (800, 1066)),

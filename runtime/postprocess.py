@@ -1,0 +1,63 @@
+"""From what a model gave to instances in pixels of the images."""
+
+from pathlib import Path
+
+import numpy as np
+
+from maskrt.contract.metadata import ModelMetadata
+from maskrt.contract.tensors import MASKS
+from maskrt.errors import ModelError
+from maskrt.runtime.backends.base import Detections
+from maskrt.runtime.structures.instances import Instances
+from maskrt.runtime.transforms.canvas import Batch, boxes_back
+
+
+def make_instances(detections: Detections, batch: Batch, metadata: ModelMetadata, path: Path) -> list[Instances]:
+    """Check the detections of a batch, and bring them back to the original images.
+
+    Args:
+        detections: the outputs of the model.
+        batch: the images that it saw.
+        metadata: of the model.
+        path: of the model file, for messages.
+
+    Raises:
+        ModelError: the detections are none that a sound model gives.
+    """
+    results = []
+    masks = detections.others.get(MASKS)
+    for i, (size, original_size) in enumerate(zip(batch.image_sizes, batch.original_sizes, strict=True)):
+        number = int(detections.num_detections[i])
+        if not 0 <= number <= detections.boxes.shape[1]:
+            raise ModelError(
+                f"{path} is damaged: it counted {number} detections in rows for {detections.boxes.shape[1]}."
+            )
+        boxes, scores, labels = (rows[i, :number] for rows in detections[1:4])
+        _check(boxes, scores, labels, metadata, path)
+        boxes, kept = boxes_back(boxes, size, original_size, metadata.pipeline)
+        results.append(
+            Instances(
+                boxes=boxes[kept],
+                # Chosen by a mask, which copies: the rows behind the detections are not kept alive.
+                scores=scores[kept],
+                labels=labels[kept],
+                mask_probabilities=None if masks is None else masks[i, :number][kept],
+                class_names=metadata.class_names,
+                image_size=original_size,
+            )
+        )
+    return results
+
+
+def _check(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, metadata: ModelMetadata, path: Path) -> None:
+    if not np.isfinite(boxes).all() or not np.isfinite(scores).all():
+        raise ModelError(
+            f"{path} gave boxes or scores that are not finite numbers: its weights are damaged, or too large for its "
+            f"precision ({metadata.precision})."
+        )
+    unknown = labels[(labels < 1) | (labels >= len(metadata.class_names))]
+    if len(unknown):
+        raise ModelError(
+            f"{path} is damaged: it gave label {unknown[0]}, but its metadata names labels 1 to "
+            f"{len(metadata.class_names) - 1}."
+        )
