@@ -9,6 +9,7 @@ from maskrt.contract.tensors import MASKS
 from maskrt.errors import ModelError
 from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.structures.instances import Instances
+from maskrt.runtime.structures.masks import GridMasks
 from maskrt.runtime.transforms.canvas import Batch, boxes_back
 
 
@@ -35,17 +36,13 @@ def make_instances(detections: Detections, batch: Batch, metadata: ModelMetadata
         boxes, scores, labels = (rows[i, :number] for rows in detections[1:4])
         _check(boxes, scores, labels, metadata, path)
         boxes, kept = boxes_back(boxes, size, original_size, metadata.pipeline)
-        results.append(
-            Instances(
-                boxes=boxes[kept],
-                # Chosen by a mask, which copies: the rows behind the detections are not kept alive.
-                scores=scores[kept],
-                labels=labels[kept],
-                mask_probabilities=None if masks is None else masks[i, :number][kept],
-                class_names=metadata.class_names,
-                image_size=original_size,
-            )
-        )
+        # To choose rows by a mask copies them: those behind the detections are not kept alive.
+        boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
+        if masks is None:
+            segmentations = None
+        else:
+            segmentations = GridMasks(masks[i, :number][kept], boxes, original_size, metadata.pipeline.paste)
+        results.append(Instances(boxes, scores, labels, segmentations, metadata.class_names, original_size))
     return results
 
 

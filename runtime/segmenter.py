@@ -8,7 +8,7 @@ from typing import overload
 import numpy as np
 
 from maskrt.contract.metadata import ModelMetadata
-from maskrt.contract.tensors import Threshold, check_threshold, make_feed
+from maskrt.contract.tensors import Threshold, check_one_threshold, check_threshold, make_feed
 from maskrt.errors import ArgumentError, MaskrtError
 from maskrt.runtime.backends.base import Detections, open_backend
 from maskrt.runtime.cuda.arrays import is_device_array
@@ -169,8 +169,8 @@ class Segmenter:
             raise ArgumentError(f"batch_size should be at least 1, but is {batch_size}.")
         stages = BatchStages(
             self,
-            score_threshold=_one_for_all("score_threshold", score_threshold, self.metadata.score_threshold),
-            nms_threshold=_one_for_all("nms_threshold", nms_threshold, self.metadata.nms_threshold),
+            score_threshold=check_one_threshold("score_threshold", score_threshold, self.metadata.score_threshold),
+            nms_threshold=check_one_threshold("nms_threshold", nms_threshold, self.metadata.nms_threshold),
             stopwatch=Stopwatch(),
         ).stages()
         return _results(run_pipeline(in_batches(map(Job, images), batch_size), stages))
@@ -219,10 +219,3 @@ def _results(outcomes: Generator[Outcome[list[Job]]]) -> Iterator[Instances | Ma
                 raise outcome.failure()
             for job in outcome.item:
                 yield job.result
-
-
-def _one_for_all(name: str, value: float | None, default: float) -> float:
-    checked = check_threshold(name, value, default)
-    if np.ndim(checked):
-        raise ArgumentError(f"{name} should be one number for all images of a stream, but is {value}.")
-    return float(checked)  # type: ignore[arg-type]  # a number, as was checked

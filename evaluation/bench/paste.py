@@ -14,11 +14,14 @@ import torch
 from pycocotools import mask as coco_mask
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
+from maskrt.contract.pipeline import Paste
 from maskrt.evaluation.bench.operation import compare_operation
 from maskrt.runtime import Instances
+from maskrt.runtime.structures.masks import GridMasks
 
 _IMAGE_SIZES = ((1080, 1920), (2160, 3840))
 _DETECTIONS = 100
+_PASTE = Paste("integer_box", 0.5)  # torchvision's
 
 
 def measure_paste(repeats: int) -> list[dict[str, Any]]:
@@ -47,11 +50,12 @@ def make_instances(number: int, image_size: tuple[int, int], rng: np.random.Gene
     noise = rng.random((number, 28, 28), dtype=np.float32)
     y, x = np.mgrid[-13.5:14, -13.5:14]
     logits = [12 - np.hypot(x, y) + 20 * (cv2.GaussianBlur(mask, (9, 9), 3) - 0.5) for mask in noise]
+    probabilities = (1 / (1 + np.exp(-np.stack(logits)))).astype(np.float32)
     return Instances(
         boxes=boxes,
         scores=np.ones(number, dtype=np.float32),
         labels=np.ones(number, dtype=np.int32),
-        mask_probabilities=(1 / (1 + np.exp(-np.stack(logits)))).astype(np.float32),
+        segmentations=GridMasks(probabilities, boxes, image_size, _PASTE),
         class_names=("__background__", "object"),
         image_size=image_size,
     )

@@ -15,6 +15,7 @@ from maskrt.evaluation.report.figures import count
 from maskrt.runtime.draw import draw_instances
 from maskrt.runtime.masks.rle import area
 from maskrt.runtime.structures.instances import Instances
+from maskrt.runtime.structures.masks import RleMasks
 
 _LONGEST_SIDE = 640
 _WEBP = (cv2.IMWRITE_WEBP_QUALITY, 78)
@@ -148,8 +149,7 @@ def instances_from_json(records: Sequence[dict], class_names: Sequence[str], siz
         boxes=np.array([record["box"] for record in records], dtype=np.float32).reshape(-1, 4),
         scores=np.array([record["score"] for record in records], dtype=np.float32),
         labels=np.array([1 + class_names.index(record["name"]) for record in records], dtype=np.int32),
-        mask_probabilities=None,
+        segmentations=RleMasks(tuple(masks)) if has_masks else None,
         class_names=("__background__", *class_names),
         image_size=size,
-        mask_rles=tuple(masks) if has_masks else None,
     )

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from maskrt.errors import ArgumentError
-from maskrt.runtime.masks.paste import paste_counts, paste_crops
-from maskrt.runtime.masks.rle import RLE, compress_counts, decompress_counts
-from maskrt.runtime.masks.runs import crop, runs_from_counts
+from maskrt.runtime.masks.rle import RLE
+from maskrt.runtime.structures.masks import GridMasks, Masks
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -24,21 +23,18 @@ class Instances:
         boxes: [N, 4] float32 xyxy, pixels of the original image.
         scores: [N] float32, 0 to 1.
         labels: [N] int32, index into `class_names`; 0, the background, does not occur.
-        mask_probabilities: [N, M, M] float32 of the inside of each box (M = 28 for Mask R-CNN); None for a
-            model without masks, and where `mask_rles` has them.
+        segmentations: the masks in the form in which they came, see `masks`, `rle` and `crops`; None for a model
+            without masks.
         class_names: all names the model knows, index = label.
         image_size: (height, width) of the original image.
-        mask_rles: N masks in pixels of the original image, of instances joined from tiles, which no single grid
-            of probabilities describes; None otherwise.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
-    mask_probabilities: np.ndarray | None
+    segmentations: Masks | None
     class_names: tuple[str, ...]
     image_size: tuple[int, int]
-    mask_rles: tuple[RLE, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -48,15 +44,13 @@ class Instances:
             if not -len(self) <= index < len(self):
                 raise IndexError(f"Index {index} is out of range: there are {len(self)} instances.")
             index = [int(index)]
-        masks, rles = self.mask_probabilities, self.mask_rles
         return Instances(
             self.boxes[index],
             self.scores[index],
             self.labels[index],
-            None if masks is None else masks[index],
+            None if self.segmentations is None else self.segmentations[index],
             self.class_names,
             self.image_size,
-            None if rles is None else tuple(rles[i] for i in np.arange(len(self))[index]),
         )
 
     def __iter__(self) -> Iterator["Instances"]:
@@ -75,13 +69,21 @@ class Instances:
     @property
     def has_masks(self) -> bool:
         """False for a model without a mask branch."""
-        return self.mask_probabilities is not None or self.mask_rles is not None
+        return self.segmentations is not None
+
+    @property
+    def mask_probabilities(self) -> np.ndarray | None:
+        """[N, M, M] float32, the model's own masks of the inside of each box (M = 28 for most models).
+
+        None for a model without masks, and for instances that were joined from tiles.
+        """
+        return self.segmentations.probabilities if isinstance(self.segmentations, GridMasks) else None
 
     def rle(self) -> list[RLE]:
-        """Each mask at probability 0.5 in COCO's compressed run-length encoding.
+        """Each mask in COCO's compressed run-length encoding.
 
-        Made straight from box and mask probabilities: no image-sized array is allocated. The pixels are those
-        of torchvision's `paste_masks_in_image(...) > 0.5`.
+        Made straight from box and mask probabilities: no image-sized array is allocated. The pixels are those of the
+        framework's own pasting, by the rule and the threshold that the model file names.
 
         Returns:
             N dicts `{"size": [height, width], "counts": str}`, as pycocotools reads them.
@@ -89,17 +91,10 @@ class Instances:
         Raises:
             ArgumentError: the model has no masks.
         """
-        if self.mask_rles is not None:
-            return [{"size": rle["size"].copy(), "counts": rle["counts"]} for rle in self.mask_rles]
-        size = [int(side) for side in self.image_size]
-        return [
-            {"size": size.copy(), "counts": text}
-            for counts, lengths in paste_counts(self.boxes, self._masks(), self.image_size)
-            for text in compress_counts(counts, lengths)
-        ]
+        return self._masks().rle()
 
     def masks(self) -> np.ndarray:
-        """Each mask at probability 0.5 as an image-sized array, pixel by pixel the one that `rle` encodes.
+        """Each mask as an image-sized array, pixel by pixel the one that `rle` encodes.
 
         Returns:
             [N, H, W] bool. Mind the memory: 100 instances on a 4K image are 830 MB; see `rle` and `crops`.
@@ -122,9 +117,7 @@ class Instances:
         Raises:
             ArgumentError: the model has no masks.
         """
-        if self.mask_rles is not None:
-            return (crop(runs_from_counts(decompress_counts(rle["counts"])), rle["size"][0]) for rle in self.mask_rles)
-        return paste_crops(self.boxes, self._masks(), self.image_size)
+        return self._masks().crops()
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
         """Records in the COCO results format, ready for `json.dump` and pycocotools' `loadRes`.
@@ -147,7 +140,7 @@ class Instances:
                 record["segmentation"] = rle
         return records
 
-    def _masks(self) -> np.ndarray:
-        if self.mask_probabilities is None:
+    def _masks(self) -> Masks:
+        if self.segmentations is None:
             raise ArgumentError("These instances have no masks: the model is a detector without a mask branch.")
-        return self.mask_probabilities
+        return self.segmentations

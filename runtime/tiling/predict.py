@@ -1,18 +1,20 @@
 """Images larger than the model takes, or with objects too small for it once resized: prediction tile by tile."""
 
 import math
+from dataclasses import replace
 from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
 
+from maskrt.contract.tensors import check_one_threshold
 from maskrt.errors import ArgumentError
 from maskrt.runtime.images.read import check_image, read_image
-from maskrt.runtime.masks.paste import paste_counts
 from maskrt.runtime.masks.rle import RLE, compress_counts
 from maskrt.runtime.masks.runs import counts_from_runs, runs_from_counts
 from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.structures.instances import Instances
+from maskrt.runtime.structures.masks import GridMasks, RleMasks
 from maskrt.runtime.tiling.merge import Tile, TileDetections, merge
 from maskrt.runtime.tiling.nms import nms
 
@@ -46,7 +48,7 @@ def predict_tiled(
         batch_size: tiles per run of the model.
 
     Returns:
-        The instances in pixels of the image, best score first. Their masks are `mask_rles`, unless one tile holds the
+        The instances in pixels of the image, best score first. Their masks are run lengths, unless one tile holds the
         whole image.
 
     Raises:
@@ -59,7 +61,9 @@ def predict_tiled(
     tiles = make_tiles((height, width), tile_size, overlap)
     if batch_size < 1:
         raise ArgumentError(f"batch_size should be at least 1, but is {batch_size}.")
-    thresholds = {"score_threshold": score_threshold, "nms_threshold": nms_threshold}
+    score = check_one_threshold("score_threshold", score_threshold, segmenter.metadata.score_threshold)
+    nms_iou = check_one_threshold("nms_threshold", nms_threshold, segmenter.metadata.nms_threshold)
+    thresholds = {"score_threshold": score, "nms_threshold": nms_iou}
     if len(tiles) == 1:
         return segmenter.predict(image, **thresholds)
     found: list[TileDetections] = []
@@ -69,16 +73,14 @@ def predict_tiled(
         for number, instances in enumerate(segmenter.predict(pixels, **thresholds), start):
             found.append(_in_whole_image(instances, number, tiles[number], (height, width)))
     merged = merge(_concatenate(found), tiles, (height, width))
-    threshold = segmenter.metadata.nms_threshold if nms_threshold is None else nms_threshold
-    kept = nms(merged.boxes, merged.scores, merged.labels, threshold)
+    kept = nms(merged.boxes, merged.scores, merged.labels, nms_iou)
     return Instances(
         merged.boxes[kept],
         merged.scores[kept],
         merged.labels[kept],
-        None,
+        RleMasks(_rles([merged.runs[i] for i in kept], (height, width))) if instances.has_masks else None,
         segmenter.class_names,
         (height, width),
-        _rles([merged.runs[i] for i in kept], (height, width)) if instances.has_masks else None,
     )
 
 
@@ -118,14 +120,11 @@ def _spans(length: int, tile: int, overlap: float) -> list[tuple[int, int]]:
 def _in_whole_image(instances: Instances, number: int, tile: Tile, image_size: tuple[int, int]) -> TileDetections:
     """The instances of a tile, in pixels of the whole image."""
     boxes = instances.boxes + np.array([tile.left, tile.top] * 2, dtype=np.float32)
-    if instances.mask_probabilities is None:
-        runs = [_runs_of_box(box, image_size) for box in boxes]
+    if isinstance(instances.segmentations, GridMasks):
+        masks = replace(instances.segmentations, boxes=boxes, image_size=image_size)
+        runs = [runs_from_counts(counts) for counts in masks.counts()]
     else:
-        runs = [
-            runs_from_counts(counts)
-            for all_counts, lengths in paste_counts(boxes, instances.mask_probabilities, image_size)
-            for counts in np.split(all_counts, np.cumsum(lengths)[:-1])
-        ]
+        runs = [_runs_of_box(box, image_size) for box in boxes]
     return TileDetections(boxes, instances.scores, instances.labels, np.full(len(boxes), number), runs)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
+from maskrt.contract.pipeline import Paste
 from maskrt.plugins import device, host
 from maskrt.runtime.masks.paste import paste_counts
 from maskrt.runtime.transforms.boxes import resize_boxes
@@ -86,7 +87,7 @@ MASKS = (noise, quarters, blobs, full, no_numbers)
 
 def runtime_counts(boxes: np.ndarray, masks: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Paste as the runtime does on the CPU."""
-    parts = list(paste_counts(boxes, masks, image_size))
+    parts = list(paste_counts(boxes, masks, image_size, Paste("integer_box", 0.5)))
     empty = np.empty(0, np.int64)
     return (
         np.concatenate([counts for counts, _ in parts] + [empty]),

@@ -115,7 +115,7 @@ def test_in_a_fresh_virtual_environment(write_model: Callable[..., Path], tmp_pa
     assert installed.returncode == 0, installed.stderr
     cv2.imwrite(str(tmp_path / "a.jpg"), np.full((60, 80, 3), 90, np.uint8))
     output = tmp_path / "out"
-    result = run("maskrt infer", str(write_model()), str(tmp_path / "a.jpg"), "--output", str(output))
+    result = run("maskrt", "infer", str(write_model()), str(tmp_path / "a.jpg"), "--output", str(output))
     assert result.returncode == 0, result.stderr
     assert len(json.loads((output / "results.json").read_text())) == 2
     assert run("python", "-c", "import torch").returncode != 0

@@ -3,17 +3,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from maskrt.contract.pipeline import Paste
 from maskrt.runtime import ArgumentError, Instances
 from maskrt.runtime.draw import draw_caption, draw_instances
+from maskrt.runtime.structures.masks import GridMasks
 
 
 def instances_in(height: int, width: int, boxes: list[list[float]], name: str = "disk") -> Instances:
     number = len(boxes)
+    corners = np.array(boxes, dtype=np.float32).reshape(-1, 4)
+    probabilities = np.ones((number, 28, 28), dtype=np.float32)
     return Instances(
-        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        boxes=corners,
         scores=np.linspace(0.99, 0.5, number, dtype=np.float32),
         labels=np.ones(number, dtype=np.int32),
-        mask_probabilities=np.ones((number, 28, 28), dtype=np.float32),
+        segmentations=GridMasks(probabilities, corners, (height, width), Paste("integer_box", 0.5)),
         class_names=("__background__", name),
         image_size=(height, width),
     )
@@ -74,7 +78,7 @@ def test_any_image_size(size: tuple[int, int], with_masks: bool) -> None:
     ]
     instances = instances_in(height, width, boxes, name="a rather long class name größe")  # type: ignore[arg-type]
     if not with_masks:
-        instances = replace(instances, mask_probabilities=None)
+        instances = replace(instances, segmentations=None)
     overlay = draw_instances(np.zeros((height, width, 3), np.uint8), instances)
     assert overlay.shape == (height, width, 3)
     assert overlay.any()

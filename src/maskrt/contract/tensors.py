@@ -88,6 +88,18 @@ def check_threshold(name: str, value: Threshold | None, default: float) -> Thres
     return value
 
 
+def check_one_threshold(name: str, value: float | None, default: float) -> float:
+    """The same where one threshold has to do for all images.
+
+    Raises:
+        ArgumentError: not one number from 0 to 1.
+    """
+    checked = check_threshold(name, value, default)
+    if np.ndim(checked):
+        raise ArgumentError(f"{name} should be one number for all images here, but is {value}.")
+    return float(checked)  # type: ignore[arg-type]  # a number, as was checked
+
+
 def make_feed(
     images: Any, image_sizes: np.ndarray, score_threshold: Threshold, nms_threshold: Threshold
 ) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,6 +27,7 @@ from maskrt.evaluation.compare.cli import compare, main
 from maskrt.evaluation.compare.table import table
 from maskrt.evaluation.source_model import SourceModel
 from maskrt.runtime import ArgumentError, Instances, Segmenter
+from maskrt.runtime.structures.masks import GridMasks
 from maskrt.shapes.scenes import generate_scene
 
 
@@ -175,10 +177,10 @@ class _ResizedTwice(Instances):
     """Pastes as NVIDIA's sample does: a binary mask at the network's size, which is then resized to the image."""
 
     def rle(self) -> list[Any]:
-        height, width = (side // 2 for side in self.image_size)
-        small = Instances(
-            self.boxes / 2, self.scores, self.labels, self.mask_probabilities, self.class_names, (height, width)
-        )
+        assert isinstance(self.segmentations, GridMasks)
+        half = (self.image_size[0] // 2, self.image_size[1] // 2)
+        masks = replace(self.segmentations, boxes=self.boxes / 2, image_size=half)
+        small = replace(self, boxes=masks.boxes, segmentations=masks, image_size=half)
         size = self.image_size[::-1]
         resized = [cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for mask in small.masks()]
         encoded = [coco_mask.encode(np.asfortranarray(mask)) for mask in resized]

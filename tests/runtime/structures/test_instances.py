@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -7,7 +8,9 @@ import torch
 from pycocotools import mask as coco_mask
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
+from maskrt.contract.pipeline import Paste
 from maskrt.runtime import ArgumentError, Instances
+from maskrt.runtime.structures.masks import GridMasks, RleMasks
 
 NAMES = ("__background__", "disk", "star")
 
@@ -21,7 +24,7 @@ def instances(rng: np.random.Generator) -> Instances:
         boxes=boxes,
         scores=np.linspace(0.9, 0.4, 6, dtype=np.float32),
         labels=np.array([1, 2, 1, 1, 2, 1], dtype=np.int32),
-        mask_probabilities=masks,
+        segmentations=GridMasks(masks, boxes, (100, 120), Paste("integer_box", 0.5)),
         class_names=NAMES,
         image_size=(100, 120),
     )
@@ -91,6 +94,16 @@ def test_without_masks(instances: Instances) -> None:
             use()
     assert "segmentation" not in detections.to_coco(1)[0]
     assert detections[:2].mask_probabilities is None
+    assert not detections.has_masks
+
+
+def test_masks_that_are_run_lengths(instances: Instances) -> None:
+    """As of instances joined from tiles: there are no probabilities, and the rest is the same."""
+    joined = replace(instances, segmentations=RleMasks(tuple(instances.rle())))
+    assert joined.has_masks
+    assert joined.mask_probabilities is None
+    np.testing.assert_array_equal(joined.masks(), instances.masks())
+    assert joined[2:4].to_coco(1) == instances[2:4].to_coco(1)
 
 
 def test_no_instances(instances: Instances) -> None:

@@ -270,6 +270,7 @@ def test_an_image_file(perfect: Callable[..., Segmenter], tmp_path: Path) -> Non
         ({"batch_size": 0}, "batch_size should be at least 1, but is 0"),
         ({"score_threshold": 2.0}, "score_threshold should be between 0 and 1"),
         ({"nms_threshold": -1.0}, "nms_threshold should be between 0 and 1"),
+        ({"nms_threshold": [0.5, 0.4]}, "nms_threshold should be one number for all images here"),
     ],
 )
 def test_bad_arguments(perfect: Callable[..., Segmenter], options: dict[str, Any], message: str) -> None:

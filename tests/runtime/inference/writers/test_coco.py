@@ -8,19 +8,23 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from maskrt.contract.pipeline import Paste
 from maskrt.runtime import Instances
 from maskrt.runtime.inference.writers.coco import CocoResults
+from maskrt.runtime.structures.masks import GridMasks
 
 NAMES = ("__background__", "disk", "größe")
 
 
 def some_instances(rng: np.random.Generator, with_masks: bool = True) -> Instances:
     corners = rng.uniform(0, 200, (5, 2))
+    boxes = np.concatenate((corners, corners + rng.uniform(40, 90, (5, 2))), axis=1).astype(np.float32)
+    masks = GridMasks(rng.random((5, 28, 28), dtype=np.float32), boxes, (300, 310), Paste("integer_box", 0.5))
     return Instances(
-        boxes=np.concatenate((corners, corners + rng.uniform(40, 90, (5, 2))), axis=1).astype(np.float32),
+        boxes=boxes,
         scores=rng.random(5, dtype=np.float32),
         labels=rng.integers(1, 3, 5).astype(np.int32),
-        mask_probabilities=rng.random((5, 28, 28), dtype=np.float32) if with_masks else None,
+        segmentations=masks if with_masks else None,
         class_names=NAMES,
         image_size=(300, 310),
     )
