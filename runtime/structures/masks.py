@@ -1,4 +1,4 @@
-"""The masks of N instances in the form in which they came: grids of probabilities or run lengths, behind one interface."""
+"""The masks of N instances in the form in which they came, grids of probabilities or run lengths, as one interface."""
 
 from __future__ import annotations
 
