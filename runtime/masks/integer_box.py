@@ -43,7 +43,7 @@ class IntegerBox(Placement):
         return column, np.clip(source - column.astype(np.float32), np.float32(0), np.float32(1))
 
     def image_rows(self, instance: np.ndarray, row: np.ndarray) -> np.ndarray:
-        return (row + 0.5) / self.scale_y[instance] - 0.5 + self.box_top[instance]
+        return np.ceil((row + 0.5) / self.scale_y[instance] - 0.5) + self.box_top[instance]
 
     def values(self, padded: np.ndarray, crossing: Crossing, y: np.ndarray) -> np.ndarray:
         box_row = y - self.box_top[crossing.instance]

@@ -150,8 +150,8 @@ def _solve(placement: Placement, padded: np.ndarray, crossing: Crossing, thresho
     instance, k, upper, lower = crossing.instance, crossing.row, crossing.upper, crossing.lower
     first, end = placement.first_rows[instance, k], placement.first_rows[instance, k + 1]
     fraction = (float(threshold) - upper.astype(np.float64)) / (lower - upper)
-    solved = np.ceil(placement.image_rows(instance, k + fraction))
-    row = np.clip(np.nan_to_num(solved), first, end).astype(np.int64)
+    solved = placement.image_rows(instance, k + fraction)
+    row = np.clip(np.nan_to_num(solved, nan=-np.inf), first, end).astype(np.int64)
 
     lower_inside = placement.is_inside(lower, threshold)
 

@@ -46,7 +46,7 @@ class PixelCenters(Placement):
 
     def image_rows(self, instance: np.ndarray, row: np.ndarray) -> np.ndarray:
         mask_size = self.first_rows.shape[1] - 3
-        return _image_positions(row, self.y1[instance], self.box_height[instance], mask_size)
+        return _image_rows(row, self.y1[instance], self.box_height[instance], mask_size)
 
     def values(self, padded: np.ndarray, crossing: Crossing, y: np.ndarray) -> np.ndarray:
         instance, row, column, right = crossing[:4]
@@ -88,8 +88,7 @@ def place(boxes: np.ndarray, mask_size: int, image_size: tuple[int, int]) -> Pix
     k = np.arange(mask_size + 3)
     low, high = top[:, None], (top + clipped_height)[:, None]
     start, extent = y1[:, None], box_height[:, None]
-    rows = np.ceil(_image_positions(k, start, extent, mask_size))
-    rows = np.clip(np.nan_to_num(rows), low, high).astype(np.int64)
+    rows = np.clip(np.nan_to_num(_image_rows(k, start, extent, mask_size)), low, high).astype(np.int64)
     # The float32 position may fall on the other side of k than the real number.
     rows -= _mask_positions(rows - 1, start, extent, mask_size) >= k - 1
     rows += _mask_positions(rows, start, extent, mask_size) < k - 1
@@ -110,11 +109,11 @@ def _mask_positions(pixels: np.ndarray, start: np.ndarray, extent: np.ndarray, m
     return _multiply_add(grid + np.float32(1), np.float32(mask_size / 2), np.float32(-0.5))
 
 
-def _image_positions(rows: np.ndarray, start: np.ndarray, extent: np.ndarray, mask_size: int) -> np.ndarray:
-    """The inverse, float64, for rows of the padded mask. With a side of 0: before all pixels, or behind them."""
+def _image_rows(rows: np.ndarray, start: np.ndarray, extent: np.ndarray, mask_size: int) -> np.ndarray:
+    """The inverse for rows of the padded mask: the first image rows there, float64; with a side of 0 all or none."""
     inside = rows - 0.5
     middle = np.where(inside <= mask_size / 2, -np.inf, np.inf)
-    return np.where(extent == 0, middle, start + inside / mask_size * extent.astype(np.float64) - 0.5)
+    return np.where(extent == 0, middle, np.ceil(start + inside / mask_size * extent.astype(np.float64) - 0.5))
 
 
 def _multiply_add(a: np.ndarray, b: np.ndarray | np.float32, c: np.ndarray | np.float32) -> np.ndarray:

@@ -68,7 +68,7 @@ class Placement(ABC):
 
     @abstractmethod
     def image_rows(self, instance: np.ndarray, row: np.ndarray) -> np.ndarray:
-        """[P] float64: where fractional mask rows, [P] float64, lie in the image, up to the rounding of the rule."""
+        """[P] float64: the first image rows at or below fractional mask rows, [P] float64, but for float32 rounding."""
 
     @abstractmethod
     def values(self, padded: np.ndarray, crossing: Crossing, y: np.ndarray) -> np.ndarray:

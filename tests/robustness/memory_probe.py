@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from maskrt.runtime import Instances, Segmenter
+from maskrt.runtime.structures.masks import GridMasks
 
 LEAKED_IMAGES = 8
 SIZES = ((480, 640), (640, 480), (600, 600))
@@ -75,14 +76,9 @@ def peak(model: str, use: Callable[[Instances], object]) -> dict[str, float]:
     masks = np.stack([1 / (1 + np.exp(9 * (np.hypot(x, y) - 0.9 * rng.random((28, 28))))) for _ in range(1000)])
     labels = np.ones(1000, np.int32)
     scores = np.linspace(1, 0, 1000, dtype=np.float32)
-    instances = Instances(
-        corners.reshape(1000, 4).astype(np.float32),
-        scores,
-        labels,
-        masks.astype(np.float32),
-        segmenter.class_names,
-        (height, width),
-    )
+    boxes = corners.reshape(1000, 4).astype(np.float32)
+    grid = GridMasks(masks.astype(np.float32), boxes, (height, width), segmenter.metadata.pipeline.paste)
+    instances = Instances(boxes, scores, labels, grid, segmenter.class_names, (height, width))
     del masks
     before = held_mb()
     reset_peak()

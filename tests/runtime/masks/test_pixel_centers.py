@@ -125,6 +125,7 @@ def test_8k_image(rng: np.random.Generator, size: tuple[int, int]) -> None:
     fractions = np.array([[0, 0, 1, 1], [-0.09, -0.2, 1.04, 1.16], [0.2, 0.1, 0.9, 0.7], [0.8, 0.4, 0.83, 0.8]])
     boxes = fractions * (width, height, width, height)
     boxes[1:] += rng.uniform(-3, 3, (3, 4))
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
     check(boxes.astype(np.float32), random_masks(rng, 4), size)
 
 
