@@ -1,0 +1,1 @@
+"""Models that frameworks publish: their names, files, checksums and configs, as tables."""
