@@ -6,6 +6,7 @@ Their files are downloaded once, checked against the sums that the frameworks pu
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import os
@@ -112,7 +113,8 @@ def fetch(model: Published, progress: Progress | None = None) -> Path:
     except OSError as error:
         raise CheckpointError(f"Cannot download {model.url}: {error}. {_by_hand(model)}") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there is none, or no folder for it
+            unfinished.unlink()
     return model.path
 
 

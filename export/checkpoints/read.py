@@ -51,6 +51,17 @@ class Checkpoint:
         """Of the weights, by name."""
         return {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
 
+    @property
+    def has_frozen_norms(self) -> bool:
+        """Whether normalisations have statistics and no counter of batches, as frozen ones have (FrozenBatchNorm2d).
+
+        torchvision's own weights of COCO_V1 are such, and those that were fine-tuned from them; their epsilon is 0,
+        which no weight says.
+        """
+        return any(name.endswith("running_var") for name in self.tensors) and not any(
+            name.endswith("num_batches_tracked") for name in self.tensors
+        )
+
     def state_dict(self, names: Iterable[str] = ()) -> OrderedDict[str, Tensor]:
         """The weights for a module's `load_state_dict`, with the versions by which PyTorch migrates old ones.
 

@@ -71,7 +71,7 @@ def _first_unknown(value: Any) -> Unknown | None:
     return None
 
 
-def read_text(path: Path, largest: int = 1 << 20) -> str:
+def read_text(path: Path, largest: int = 1 << 18) -> str:
     """The text of a config file.
 
     Raises:
@@ -82,7 +82,7 @@ def read_text(path: Path, largest: int = 1 << 20) -> str:
     with open_regular(path, "config", ConfigError) as file:
         data = file.read(largest + 1)
     if len(data) > largest:
-        raise ConfigError(f"Cannot read the config {path}: it has more than {largest >> 20} MiB. Give a config file.")
+        raise ConfigError(f"Cannot read the config {path}: it has more than {largest >> 10} KiB. Give a config file.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

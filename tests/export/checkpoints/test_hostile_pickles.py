@@ -1,7 +1,6 @@
 """Pickles that try to run code: nothing runs, nothing is imported; a sentence or plain data comes of them."""
 
-import encodings.cp437  # zipfile asks for it
-import encodings.raw_unicode_escape
+import codecs
 import io
 import pickle
 import struct
@@ -43,6 +42,8 @@ _FORBIDDEN = (
     "shutil.rmtree",
 )
 sys.addaudithook(_watch)
+for _codec in ("cp437", "raw_unicode_escape"):  # Python imports these when they are first needed
+    codecs.lookup(_codec)
 
 
 @contextmanager
@@ -88,7 +89,6 @@ def reduced(function: Any, *arguments: Any) -> bytes:
     return pickle.dumps(Hostile(), 2)[2:-1]
 
 
-
 SYSTEM = name("os", "system")
 TENSOR_OF = name("torch._utils", "_rebuild_tensor_v2")
 ARRAY = call(name("numpy.core.multiarray", "_reconstruct"), name("numpy", "ndarray"), b"K\x00\x85", b"C\x01b")
@@ -118,26 +118,34 @@ ATTACKS: dict[str, bytes] = {
     "importlib": call(name("importlib", "import_module"), text("antigravity")),
     "runpy": call(name("runpy", "run_path"), text("hostile.py")),
     "operator.attrgetter": call(call(name("operator", "attrgetter"), text("system")), name("os", "path")),
-    "operator.methodcaller": call(call(name("operator", "methodcaller"), text("system"), text(COMMAND)), name("os", "x")),
+    "operator.methodcaller": call(
+        call(name("operator", "methodcaller"), text("system"), text(COMMAND)), name("os", "x")
+    ),
     "functools.partial": call(call(name("functools", "partial"), SYSTEM, text(COMMAND))),
     "map": call(name("builtins", "list"), call(name("builtins", "map"), SYSTEM, b"]" + text(COMMAND) + b"a")),
     "copyreg.__newobj__": call(name("copyreg", "__newobj__"), name("subprocess", "Popen"), text(COMMAND)),
     "copyreg._reconstructor": call(
         name("copyreg", "_reconstructor"), name("subprocess", "Popen"), name("builtins", "object"), b"N"
     ),
-    "copyreg.add_extension": call(name("copyreg", "add_extension"), text("os"), text("system"), b"K\x01") + b"0\x82\x01",
+    "copyreg.add_extension": call(name("copyreg", "add_extension"), text("os"), text("system"), b"K\x01")
+    + b"0\x82\x01",
     "an extension": b"\x82\x01(" + text(COMMAND) + b"tR",
     "a code object": call(name("types", "CodeType"), b"K\x00"),
     "a function": call(name("types", "FunctionType"), b"N", b"}"),
-    "a nested pickle": call(name("pickle", "loads"), b"C" + bytes([len(COMMAND) + 20]) + b"cos\nsystem\n(S'" + COMMAND.encode() + b"'\ntR."),
+    "a nested pickle": call(
+        name("pickle", "loads"), b"C" + bytes([len(COMMAND) + 20]) + b"cos\nsystem\n(S'" + COMMAND.encode() + b"'\ntR."
+    ),
     "torch.load": call(name("torch", "load"), text("other.pth")),
     "torch.storage._load_from_bytes": call(
-        name("torch.storage", "_load_from_bytes"), b"C\x20" + b"\x80\x02cos\nsystem\nX\x03\x00\x00\x00abc\x85R.".ljust(32, b".")
+        name("torch.storage", "_load_from_bytes"),
+        b"C\x20" + b"\x80\x02cos\nsystem\nX\x03\x00\x00\x00abc\x85R.".ljust(32, b"."),
     ),
     "torch.hub": call(name("torch.hub", "load"), text("a/b"), text("c")),
     "torch.ops.load_library": call(name("torch.ops", "load_library"), text("hostile.so")),
     "_rebuild_tensor_v2 of a call": call(TENSOR_OF, call(SYSTEM, text(COMMAND)), b"K\x00", b")", b")"),
-    "_rebuild_from_type_v2": call(name("torch._tensor", "_rebuild_from_type_v2"), SYSTEM, name("torch", "Tensor"), text(COMMAND) + b"\x85", b"}"),
+    "_rebuild_from_type_v2": call(
+        name("torch._tensor", "_rebuild_from_type_v2"), SYSTEM, name("torch", "Tensor"), text(COMMAND) + b"\x85", b"}"
+    ),
     "_rebuild_from_type_v2 of itself": call(
         name("torch._tensor", "_rebuild_from_type_v2"),
         name("torch._tensor", "_rebuild_from_type_v2"),
@@ -180,7 +188,11 @@ def files(attack: bytes, folder: Path) -> Iterator[Path]:
     """The attack in each kind of file, alone, beside the weights, and in place of one of them."""
     arrays = pickle.dumps(_WEIGHTS, 3)[2:-1]
     for number, content in enumerate(
-        (b"\x80\x04" + attack + b".", a_dictionary(attack, arrays), b"\x80\x04}" + text("backbone.weight") + attack + b"s.")
+        (
+            b"\x80\x04" + attack + b".",
+            a_dictionary(attack, arrays),
+            b"\x80\x04}" + text("backbone.weight") + attack + b"s.",
+        )
     ):
         path = folder / f"{number}.pkl"
         path.write_bytes(content)

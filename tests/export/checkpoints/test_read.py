@@ -22,7 +22,10 @@ from .saving import Detector, assert_same, make_detector, write
 @pytest.fixture
 def mmengine_classes(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.SimpleNamespace]:
     """Classes with the names of those that mmengine's Runner saves, for as long as a file is written."""
-    modules = {name: types.ModuleType(name) for name in ("mmengine", "mmengine.logging.history_buffer", "mmengine.config.config")}
+    modules = {
+        name: types.ModuleType(name)
+        for name in ("mmengine", "mmengine.logging.history_buffer", "mmengine.config.config")
+    }
 
     class HistoryBuffer:
         def __init__(self) -> None:
@@ -99,7 +102,9 @@ def test_what_lies_beside_is_not_read(tmp_path, monkeypatch):
     state, optimizer = model.state_dict(), {f"exp_avg.{n}": torch.ones(50_000) for n in range(5)}
     records, blobs = [], []
     read, data = archive.Archive.read, Blob.data
-    monkeypatch.setattr(archive.Archive, "read", lambda self, name, target: records.append(name) or read(self, name, target))
+    monkeypatch.setattr(
+        archive.Archive, "read", lambda self, name, target: records.append(name) or read(self, name, target)
+    )
     monkeypatch.setattr(Blob, "data", lambda self: blobs.append(self.length) or data(self))
 
     torch.save({"optimizer": optimizer, "model": state}, tmp_path / "zip.pth")
@@ -116,7 +121,9 @@ def test_what_lies_beside_is_not_read(tmp_path, monkeypatch):
 def test_a_storage_is_read_once(tmp_path, monkeypatch):
     records = []
     read = archive.Archive.read
-    monkeypatch.setattr(archive.Archive, "read", lambda self, name, target: records.append(name) or read(self, name, target))
+    monkeypatch.setattr(
+        archive.Archive, "read", lambda self, name, target: records.append(name) or read(self, name, target)
+    )
     tied = torch.ones(4)
     torch.save({"backbone.a": tied, "backbone.b": tied, "rpn.c": tied[1:]}, tmp_path / "mine.pth")
     tensors = read_checkpoint(tmp_path / "mine.pth").tensors
@@ -185,7 +192,11 @@ def test_notes_say_what_was_taken_off_left_out_and_chosen(tmp_path):
 
 def test_the_config_says_whether_the_students_weights_are_evaluated(tmp_path):
     state = make_detector().state_dict()
-    both = {f"{who}.{name}": tensor + number for number, who in enumerate(("student", "teacher")) for name, tensor in state.items()}
+    both = {
+        f"{who}.{name}": tensor + number
+        for number, who in enumerate(("student", "teacher"))
+        for name, tensor in state.items()
+    }
     for said, expected in (("teacher", 1), ("student", 0)):
         meta = {"cfg": f"model = dict(semi_test_cfg=dict(predict_on='{said}'))"}
         torch.save({"state_dict": both, "meta": meta}, tmp_path / "mine.pth")

@@ -74,7 +74,9 @@ def with_optimizer(model: Detector, state: State, path: Path) -> None:
     optimizer = torch.optim.Adam(model.parameters())
     sum(parameter.sum() for parameter in model.parameters()).backward()
     optimizer.step()
-    torch.save({"epoch": 3, "model_state_dict": state, "optimizer_state_dict": optimizer.state_dict(), "loss": 0.1}, path)
+    torch.save(
+        {"epoch": 3, "model_state_dict": state, "optimizer_state_dict": optimizer.state_dict(), "loss": 0.1}, path
+    )
 
 
 def compiled(model: Detector, state: State, path: Path) -> None:
@@ -207,7 +209,10 @@ EQUAL: dict[str, Way] = {
     "model.": prefixed("model."),
     "Lightning": torch_save(
         lambda state: {
-            "state_dict": {**{f"model.{name}": tensor for name, tensor in state.items()}, "criterion.weight": torch.ones(3)},
+            "state_dict": {
+                **{f"model.{name}": tensor for name, tensor in state.items()},
+                "criterion.weight": torch.ones(3),
+            },
             "pytorch-lightning_version": "2.0.0",
             "callbacks": {"ModelCheckpoint{'monitor': None}": {"best_model_score": torch.tensor(0.5)}},
             "hyper_parameters": {"lr": 1e-3},
@@ -231,7 +236,11 @@ EQUAL: dict[str, Way] = {
     "arrays beside": beside(history=np.arange(5.0), names=np.array(["a", "b"]), objects=np.array([None, {}], object)),
     "paths and dates beside": beside(output=Path("out"), at=datetime.datetime(2026, 1, 1), device=torch.device("cpu")),
     "containers beside": beside(
-        a=defaultdict(int, {"x": 1}), b=collections.Counter("aab"), c=collections.deque([1]), d={1, 2}, e=frozenset((3,))
+        a=defaultdict(int, {"x": 1}),
+        b=collections.Counter("aab"),
+        c=collections.deque([1]),
+        d={1, 2},
+        e=frozenset((3,)),
     ),
     "objects beside": beside(colour=Colour.RED, settings=Settings(), function=len, kind=Settings, size=torch.Size([1])),
     "safetensors": lambda model, state, path: save_file(state, path),
@@ -243,7 +252,9 @@ EQUAL: dict[str, Way] = {
     "detectron2's zoo, protocol 5": pickled(zoo, 5),
     "tensors by pickle": pickled(dict, 4),
     "tensors by pickle, protocol 2": pickled(lambda state: {"model": state}, 2),
-    "arrays in Fortran's order": pickled(lambda state: {n: np.array(a, order="F") for n, a in arrays(state).items()}, 3),
+    "arrays in Fortran's order": pickled(
+        lambda state: {n: np.array(a, order="F") for n, a in arrays(state).items()}, 3
+    ),
     "arrays of the other byte order": pickled(
         lambda state: {n: a.astype(a.dtype.newbyteorder(">")) for n, a in arrays(state).items()}, 4
     ),
@@ -347,7 +358,10 @@ REFUSED: dict[str, tuple[Way, str]] = {
     "nothing": (torch_save(lambda state: {"epoch": 3}), "no state dict.*'epoch'.*Expected"),
     "several": (several, "several sets of weights: 'detector_a', 'detector_b'. Save one of them alone: python -c"),
     "two detectors": (two_detectors, r"two models, under 'a\.' and under 'b\.'. Save one"),
-    "optimizer alone": (torch_save(lambda state: {"optimizer": {"state": {0: {"momentum": torch.ones(2)}}}}), "Expected"),
+    "optimizer alone": (
+        torch_save(lambda state: {"optimizer": {"state": {0: {"momentum": torch.ones(2)}}}}),
+        "Expected",
+    ),
     "before 1.6, protocol 0": (
         torch_save(lambda state: state, _use_new_zipfile_serialization=False, pickle_protocol=0),
         "save it without pickle_protocol=0",
