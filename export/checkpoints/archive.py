@@ -107,12 +107,12 @@ def read_archive(file: BinaryIO, path: Path) -> object:
     """
     archive = Archive(file)
     if not archive.prefix:
-        raise CheckpointError(f"{path} {_what_it_is(archive.names)}.")
+        raise CheckpointError(f"{path} {_what_it_is(archive.names, path)}.")
     if archive.has("constants.pkl") or archive.has("code/"):
         raise CheckpointError(
             f"{path} is a TorchScript archive: a program, not weights alone. Take the weights out of it where it may "
             f"run: python -c \"import torch; torch.save(torch.jit.load({path.name!r}, map_location='cpu')"
-            ".state_dict(), 'weights.pth')\""
+            ".state_dict(), 'weights.pth')\"."
         )
     if archive.has(".data/extern_modules"):
         raise CheckpointError(
@@ -151,18 +151,18 @@ def _is_little_endian(archive: Archive) -> bool:
     return not archive.has("byteorder") or archive.bytes("byteorder") != b"big"
 
 
-def _what_it_is(names: list[str]) -> str:
+def _what_it_is(names: list[str], path: Path) -> str:
     if names and all(name.endswith(".npy") for name in names):
         return (
             'is an .npz archive of NumPy arrays. Write it as safetensors: python -c "import numpy, '
-            "safetensors.numpy as s; s.save_file(dict(numpy.load('FILE')), 'weights.safetensors')\""
+            f"safetensors.numpy as s; s.save_file(dict(numpy.load({path.name!r})), 'weights.safetensors')\""
         )
     if any(
         name.endswith(("serialized_exported_program.json", "archive_format")) or "/models/" in name for name in names
     ):
         return (
             "is a program of torch.export, not weights alone. Take the weights out of it where it may run: "
-            "python -c \"import torch; torch.save(torch.export.load('FILE').state_dict, 'weights.pth')\""
+            f"python -c \"import torch; torch.save(torch.export.load({path.name!r}).state_dict, 'weights.pth')\""
         )
     inside = next((name for name in names if name.endswith((".pth", ".pt", ".pkl", ".safetensors"))), None)
     if inside is not None:

@@ -1,15 +1,15 @@
 """What can be wrong with a checkpoint or a config, and how values of a file are shown in a sentence about it."""
 
-from maskrt.errors import MaskrtError
+from maskrt.export.errors import SourceError
 
 _LONGEST = 80
 
 
-class CheckpointError(MaskrtError):
+class CheckpointError(SourceError):
     """A checkpoint is missing, damaged, of a kind that cannot be read without running code, or of another model."""
 
 
-class ConfigError(MaskrtError):
+class ConfigError(SourceError):
     """A config is missing, damaged or incomplete, or says something that maskrt cannot follow."""
 
 

@@ -209,7 +209,7 @@ def _refuse_module(value: object, path: tuple[str, ...], file: Path) -> None:
         f"{file} holds a whole pickled model ({shown(str(value.symbol))[1:-1]}), which could run anything when it is "
         f'loaded. Save its weights alone, where you trust it and its code is installed: python -c "import torch; '
         f"torch.save(torch.load({file.name!r}, map_location='cpu', weights_only=False){place}.state_dict(), "
-        "'weights.pth')\""
+        "'weights.pth')\"."
     )
 
 

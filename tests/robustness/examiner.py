@@ -42,7 +42,7 @@ class Examiner:
         self._stop()
 
     def examine(self, kind: str, path: Path) -> Finding:
-        """Opens a file as "image", "model", "engine" or "misbehave"; see `worker`."""
+        """Opens a file as "image", "model", "engine", "checkpoint", "config" or "misbehave"; see `worker`."""
         if self._worker is None:
             self._worker = _start()
         worker = self._worker

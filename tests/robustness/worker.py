@@ -5,6 +5,7 @@ Reads lines "kind<tab>path", answers each with one line of JSON: `outcome` is "r
 memory that the process has had.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -52,6 +53,29 @@ def examine_engine(path: Path) -> str:
     return hashlib.sha256(manifest.to_json().encode()).hexdigest()
 
 
+def examine_checkpoint(path: Path) -> str:
+    """The names of the weights, and what they are of; the numbers of a damaged one are nobody's promise."""
+    from maskrt.export.checkpoints import architecture, facts, read_checkpoint
+
+    checkpoint = read_checkpoint(path)
+    assert all(tensor.isfinite().sum() >= 0 for tensor in checkpoint.tensors.values())  # reads each number
+    json.dumps(checkpoint.meta)
+    found = architecture.identify(checkpoint)
+    for tell in (facts.detectron2_facts, facts.mmdet_facts):
+        with contextlib.suppress(facts.FactsError):
+            tell(checkpoint.shapes)
+    return f"{found.framework} {found.name}"
+
+
+def examine_config(path: Path) -> str:
+    """What a config says; mmdetection's begins with its class of detectors."""
+    from maskrt.export.checkpoints.configs import detectron2, mmdet
+
+    text = path.read_text(encoding="utf-8", errors="replace")
+    read = mmdet.read_mmdet_config if "dict(" in text else detectron2.read_detectron2_config
+    return json.dumps(read(path).values, default=str)
+
+
 def misbehave(path: Path) -> str:
     """What the file says; the tests of `Examiner` ask for it."""
     what = path.read_text()
@@ -77,7 +101,14 @@ def peak_resident_mb() -> int:
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    examine = {"image": examine_image, "model": examine_model, "engine": examine_engine, "misbehave": misbehave}
+    examine = {
+        "image": examine_image,
+        "model": examine_model,
+        "engine": examine_engine,
+        "checkpoint": examine_checkpoint,
+        "config": examine_config,
+        "misbehave": misbehave,
+    }
     for line in sys.stdin:
         kind, path = line.rstrip("\n").split("\t")
         try:

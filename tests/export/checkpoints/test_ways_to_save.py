@@ -379,4 +379,4 @@ def test_refused_with_a_remedy(way: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=message) as caught:
         read_checkpoint(path)
     assert "mine.pth" in str(caught.value)
-    assert str(caught.value).rstrip('"').endswith((".", "weights.pth')"))
+    assert str(caught.value).endswith(".")

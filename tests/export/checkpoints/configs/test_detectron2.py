@@ -168,7 +168,8 @@ def test_keys_of_projects_are_named(read):
 
 def test_configs_before_version_2(read):
     config = read(
-        "VERSION: 1\nMODEL:\n  WEIGHT: a.pkl\n  RPN: {ANCHOR_SIZES: [[16]]}\n  ROI_HEADS: {SCORE_THRESH: 0.3, NMS: 0.4}\n"
+        "VERSION: 1\nMODEL:\n  WEIGHT: a.pkl\n  RPN: {ANCHOR_SIZES: [[16]]}\n"
+        "  ROI_HEADS: {SCORE_THRESH: 0.3, NMS: 0.4}\n"
         "TEST: {DETECTIONS_PER_IMG: 50, AUG_ON: true}\n"
     )
     heads = config.values["MODEL"]["ROI_HEADS"]

@@ -1,7 +1,7 @@
 import pytest
 
-from maskrt.export.checkpoints.class_names import class_names_of
 from maskrt.export.checkpoints.configs.detectron2 import zoo_config
+from maskrt.export.checkpoints.datasets import class_names_of
 from maskrt.export.checkpoints.zoo.detectron2 import MODELS
 
 
