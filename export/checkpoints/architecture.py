@@ -7,13 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from maskrt.export.checkpoints.errors import CheckpointError
+from maskrt.export.checkpoints.errors import SUPPORTED, CheckpointError
 from maskrt.export.checkpoints.read import Checkpoint
 
 Framework = Literal["torchvision", "detectron2", "mmdetection"]
-
-SUPPORTED = "Faster, Mask, Keypoint and Cascade R-CNN of torchvision, detectron2 and mmdetection 2 and 3"
-"""What can be exported, for messages."""
 
 
 @dataclass(frozen=True)

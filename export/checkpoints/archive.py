@@ -41,6 +41,8 @@ class Archive:
         self._zip = zipfile.ZipFile(file)
         self._records = {info.filename: info for info in self._zip.infolist()}
         self.names = list(self._records)
+        if len(self.names) != len(self._zip.infolist()):
+            raise Damaged("two of its records have one name")
         size = file.seek(0, io.SEEK_END)
         if sum(info.compress_size for info in self._records.values()) > size:
             raise Damaged("its records are larger than the file")

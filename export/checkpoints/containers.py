@@ -33,6 +33,9 @@ _OTHER_FILES = {
 """First bytes → what such a file is, and what to do."""
 
 
+_TEXTS = (".json", ".yaml", ".yml", ".py", ".txt", ".md")
+
+
 def sniff(file: BinaryIO, path: Path) -> Container:
     """Tell by its first bytes what a file is.
 
@@ -53,6 +56,8 @@ def sniff(file: BinaryIO, path: Path) -> Container:
         return "torch stream"
     if path.suffix == ".onnx":
         raise CheckpointError(f"{path} is an ONNX file. Give the checkpoint that it was exported from.")
+    if path.suffix in _TEXTS:
+        raise CheckpointError(f"{path} is a text, not a file of weights. Give the .pth, .pkl or .safetensors file.")
     return "pickle"
 
 

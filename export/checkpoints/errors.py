@@ -4,6 +4,9 @@ from maskrt.export.errors import SourceError
 
 _LONGEST = 80
 
+SUPPORTED = "Faster, Mask, Keypoint and Cascade R-CNN of torchvision, detectron2 and mmdetection 2 and 3"
+"""What can be exported, for messages."""
+
 
 class CheckpointError(SourceError):
     """A checkpoint is missing, damaged, of a kind that cannot be read without running code, or of another model."""

@@ -18,9 +18,10 @@ class _TooMuch(Exception):
 def to_plain(value: object) -> Any:
     """Copy a value of a checkpoint as plain data.
 
-    An object of a class becomes the dictionary of its items or of its attributes, else the list of its elements, else
-    its only argument, else its class's name; a tensor or an array becomes None. None also stands for what is nested
-    in more than 40 others, and for all of a value that has more than 200,000 parts once its references are followed.
+    An object of a class becomes the dictionary of its items or of its attributes, else the list of its elements or of
+    its state, else its only argument, else its class's name; a tensor or an array becomes None. None also stands for
+    what is nested in more than 40 others, and for all of a value that has more than 200,000 parts once its references
+    are followed.
     """
     try:
         return _Copier().copy(value, 0)
@@ -58,6 +59,8 @@ class _Copier:
             return self.copy(attributes, depth + 1)
         if value.elements:
             return self.copy(value.elements, depth + 1)
+        if isinstance(value.state, list | tuple):
+            return self.copy(value.state, depth + 1)
         if len(value.args) == 1:
             return self.copy(value.args[0], depth + 1)
         return str(value.symbol)

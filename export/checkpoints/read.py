@@ -69,11 +69,14 @@ class Checkpoint:
             names: of the module's own state dict, where the module may have wrappers itself: the weights get its
                 names. By default they keep the names of `tensors`.
         """
-        own = unwrap(names, self.path).saved
+        try:
+            own = unwrap(names, self.path).saved
+        except CheckpointError:  # the module itself holds two detectors, or two names that differ by a wrapper
+            own = {}
         renamed = {name: own.get(name, name) for name in self.tensors}
         state = OrderedDict((renamed[name], tensor) for name, tensor in self.tensors.items())
         if self.versions:
-            modules = rename_modules({name: own[name] for name in own})
+            modules = rename_modules(own)
             metadata = OrderedDict((modules.get(name, name), {"version": each}) for name, each in self.versions.items())
             state._metadata = metadata  # type: ignore[attr-defined]
         return state
@@ -91,6 +94,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
         DependencyError: safetensors is needed and not installed.
     """
     path = Path(path)
+    if (path / ".metadata").is_file():
+        raise CheckpointError(
+            f"{path} is the folder of a distributed checkpoint. Write it as one file: python -m "
+            f"torch.distributed.checkpoint.format_utils dcp_to_torch {path.name} weights.pth."
+        )
     with open_regular(path, "checkpoint") as file:
         container = sniff(file, path)
         if container == "safetensors":

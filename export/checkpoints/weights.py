@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskrt.export.checkpoints.errors import CheckpointError, shown
+from maskrt.export.checkpoints.errors import SUPPORTED, CheckpointError, shown
 from maskrt.export.checkpoints.values import Inert, Mapping, PickledArray, StoredTensor, UnreadableTensor
 
 Lazy = StoredTensor | UnreadableTensor
@@ -49,6 +49,12 @@ AVERAGED_KEYS = (
 """Where they put averages of the weights over the training (EMA, SWA)."""
 
 _NOT_WEIGHTS = re.compile("optim|sched|scaler|message_hub|loss|criterion|discriminator|callback|rng|buffer|amp", re.I)
+_OTHER_MODELS = (
+    ("ultralytics.", "a YOLO model of Ultralytics"),
+    ("models.yolo", "a YOLOv5 model of Ultralytics"),
+    ("transformers.", "a model of Hugging Face Transformers"),
+)
+"""Beginnings of the modules of pickled models that are of no supported network."""
 _DEEPEST = 8
 _ROOTS = ("backbone", "rpn", "roi_heads", "proposal_generator", "neck", "rpn_head", "roi_head")
 
@@ -204,6 +210,9 @@ def _refuse_module(value: object, path: tuple[str, ...], file: Path) -> None:
     if not _is_module(value):
         return
     assert isinstance(value, Inert)
+    other = next((name for module, name in _OTHER_MODELS if value.symbol.module.startswith(module)), None)
+    if other is not None:
+        raise CheckpointError(f"{file} holds {other}, which cannot be exported. Expected one of: {SUPPORTED}.")
     place = "".join(f"[{key!r}]" for key in path)
     raise CheckpointError(
         f"{file} holds a whole pickled model ({shown(str(value.symbol))[1:-1]}), which could run anything when it is "

@@ -45,10 +45,23 @@ def mmdet_config(meta: Mapping[str, Any], source: str) -> Config | None:
     if not isinstance(inner, Mapping):
         return None
     for key in ("cfg", "config"):  # mmdetection 3; 2
-        text = inner.get(key)
-        if isinstance(text, str) and text.strip():
-            return parse_mmdet_config(text, f"the config in {source}")
+        config = inner.get(key)
+        if isinstance(config, str) and config.strip():
+            return parse_mmdet_config(config, f"the config in {source}")
+        values = _values_of(config)
+        if values is not None:
+            return Config(f"the config in {source}", values)
     return None
+
+
+def _values_of(config: Any) -> Mapping[str, Any] | None:
+    """What an object of mmengine's or mmcv's class Config holds, once it is plain data: its dictionary is its
+    `_cfg_dict`, or the first part of its state."""
+    if isinstance(config, list) and config:
+        config = config[0]
+    if isinstance(config, Mapping):
+        config = config.get("_cfg_dict", config)
+    return config if isinstance(config, Mapping) and "model" in config else None
 
 
 def class_names(meta: Mapping[str, Any]) -> list[str] | None:

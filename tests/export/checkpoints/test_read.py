@@ -220,9 +220,37 @@ def test_files_that_are_none(tmp_path):
     expect(write(tmp_path / "keras.h5", b"\x89HDF\r\n\x1a\n"), "Matterport's Mask R-CNN")
     expect(write(tmp_path / "model.onnx", b"\x08\x0a\x12"), "is an ONNX file")
     expect(write(tmp_path / "text.safetensors", b"hello"), "is damaged, or is no safetensors file")
+    expect(write(tmp_path / "config.yaml", b"MODEL: {}"), "is a text, not a file of weights")
+    sharded = tmp_path / "sharded"
+    sharded.mkdir()
+    write(sharded / ".metadata", b"x")
+    expect(sharded, "distributed checkpoint.*dcp_to_torch sharded")
     os.mkfifo(tmp_path / "pipe.pth")
     expect(tmp_path / "pipe.pth", "no regular file")
     expect(Path("/dev/zero"), "no regular file")
+
+
+def test_a_pickled_model_of_another_kind_is_named(monkeypatch, tmp_path):
+    module = types.ModuleType("ultralytics.nn.tasks")
+
+    class SegmentationModel(Detector):
+        pass
+
+    SegmentationModel.__module__, SegmentationModel.__qualname__ = module.__name__, "SegmentationModel"
+    module.SegmentationModel = SegmentationModel
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    torch.save({"epoch": -1, "model": SegmentationModel(), "ema": None}, tmp_path / "yolo.pt")
+    with pytest.raises(CheckpointError, match="holds a YOLO model of Ultralytics, .* Expected one of: Faster, Mask"):
+        read_checkpoint(tmp_path / "yolo.pt")
+
+
+def test_records_of_one_name(tmp_path):
+    """Readers of ZIP files differ on which of them counts."""
+    torch.save({"model": make_detector().state_dict()}, tmp_path / "mine.pth")
+    with zipfile.ZipFile(tmp_path / "mine.pth", "a") as records, pytest.warns(UserWarning, match="Duplicate name"):
+        records.writestr("mine/data/0", b"x" * 432)
+    with pytest.raises(CheckpointError, match="two of its records have one name"):
+        read_checkpoint(tmp_path / "mine.pth")
 
 
 def test_files_that_are_cut_or_changed(tmp_path):

@@ -131,7 +131,22 @@ def test_the_config_in_a_checkpoint():
         assert config is not None
         assert config.source == "the config in epoch_12.pth"
         assert config.values["model"]["type"] == "MaskRCNN"
-    for other in ({}, {"meta": None}, {"meta": {}}, {"meta": {"cfg": 5}}, {"meta": {"cfg": {"model": {}}}}):
+    for values in (
+        {"model": {"type": "A"}},
+        {"_cfg_dict": {"model": {"type": "A"}}},
+        [{"model": {"type": "A"}}, "a.py"],
+    ):
+        config = mmdet_config({"meta": {"cfg": values}}, "epoch_12.pth")
+        assert config is not None
+        assert config.value("model.type") == "A"
+    for other in (
+        {},
+        {"meta": None},
+        {"meta": {}},
+        {"meta": {"cfg": 5}},
+        {"meta": {"cfg": {"a": 1}}},
+        {"meta": {"cfg": [1]}},
+    ):
         assert mmdet_config(other, "epoch_12.pth") is None
 
 
