@@ -175,7 +175,7 @@ def _report(result: QuantizationResult, precision: str, model: Path) -> None:
         print(result.choice.table(precision))
         print(f"{result.choice.quantized_share:.1%} of the multiply-accumulates are {precision}")
     if result.before is not None and result.after is not None:
-        print(f"fp32: {result.before}\n{precision}: {result.after}")
+        print(f"{SOURCE_PRECISION}: {result.before}\n{precision}: {result.after}")
     size, old_size = result.path.stat().st_size, model.stat().st_size
     print(f"{result.path}: {size / 1e6:.1f} MB ({size / old_size:.0%} of {model.name})")
     if result.choice is not None:
