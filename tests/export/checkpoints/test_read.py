@@ -238,9 +238,10 @@ def test_a_pickled_model_of_another_kind_is_named(monkeypatch, tmp_path):
 
     SegmentationModel.__module__, SegmentationModel.__qualname__ = module.__name__, "SegmentationModel"
     module.SegmentationModel = SegmentationModel
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for name in ("ultralytics", "ultralytics.nn", module.__name__):
+        monkeypatch.setitem(sys.modules, name, module)
     torch.save({"epoch": -1, "model": SegmentationModel(), "ema": None}, tmp_path / "yolo.pt")
-    with pytest.raises(CheckpointError, match="holds a YOLO model of Ultralytics, .* Expected one of: Faster, Mask"):
+    with pytest.raises(CheckpointError, match=r"holds a YOLO model of Ultralytics, .* Expected one of: Faster, Mask"):
         read_checkpoint(tmp_path / "yolo.pt")
 
 
