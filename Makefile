@@ -193,17 +193,17 @@ infer: $(READY) $(call run_files,infer) $(IMAGES_HERE)  ## ONNX, or TARGET's eng
 	$(MASKRT) infer $(call run_files,infer) $(IMAGES) --output $(OUT)/infer $(INFER_OPTIONS)
 
 compare: $(READY) $(call model_files,compare) $(IMAGES_HERE)  ## FILES against PyTorch, with a verdict for each
-	$(MASKRT) compare $(call model_files,compare) --model $(MODEL) $(SOURCE_OPTIONS) --images $(IMAGES) \
-		$(call option,--count,LIMIT) --output $(OUT)/compare $(COMPARE_OPTIONS)
+	$(MASKRT) compare $(call model_files,compare) --source $(MODEL) $(SOURCE_OPTIONS) --images $(IMAGES) \
+		$(call option,--limit,LIMIT) --output $(OUT)/compare $(COMPARE_OPTIONS)
 
 evaluate: $(READY) $(call model_files,evaluate) $(DATASET_HERE)  ## COCO AP of FILES and of PyTorch on DATASET
-	$(MASKRT) evaluate $(call model_files,evaluate) --pytorch --model $(MODEL) $(SOURCE_OPTIONS) --dataset $(DATASET) \
+	$(MASKRT) evaluate $(call model_files,evaluate) --source $(MODEL) $(SOURCE_OPTIONS) --dataset $(DATASET) \
 		$(if $(call given,IMAGES),--images $(IMAGES)) $(call option,--limit,LIMIT) --output $(OUT)/evaluate \
 		$(EVALUATE_OPTIONS)
 
 bench: $(READY) $(call model_files,bench) $(IMAGES_HERE)  ## latency, throughput, memory beside torchvision
-	$(MASKRT) bench $(call model_files,bench) --against torchvision --model $(MODEL) $(SOURCE_OPTIONS) --operations \
-		--images $(IMAGES) $(call option,--pictures,LIMIT) --output $(OUT)/bench.json $(BENCH_OPTIONS)
+	$(MASKRT) bench $(call model_files,bench) --against pytorch --source $(MODEL) $(SOURCE_OPTIONS) --operations \
+		--images $(IMAGES) $(call option,--limit,LIMIT) --output $(OUT)/bench.json $(BENCH_OPTIONS)
 
 # The input is float32 here, so that the rounding of resized pixels is not taken for a difference of the models.
 $(REPORT)/model.fp32.onnx: | $(READY)
@@ -214,12 +214,12 @@ $(REPORT)/model.%.onnx: $(REPORT)/model.fp32.onnx | $(READY)
 
 REPORTED := $(patsubst %,$(REPORT)/model.%.onnx,fp32 fp16 int8)
 report: $(REPORTED) $(IMAGES_HERE) $(DATASET_HERE)  ## all of it on LIMIT scenes → out/report/index.html
-	$(MASKRT) compare $(REPORTED) --model $(MODEL) $(SOURCE_OPTIONS) --images $(IMAGES) --count 4 \
+	$(MASKRT) compare $(REPORTED) --source $(MODEL) $(SOURCE_OPTIONS) --images $(IMAGES) --limit 4 \
 		--output $(REPORT)/compare || [ $$? -eq 1 ]
-	$(MASKRT) evaluate $(REPORTED) --pytorch --model $(MODEL) $(SOURCE_OPTIONS) --dataset $(DATASET) \
+	$(MASKRT) evaluate $(REPORTED) --source $(MODEL) $(SOURCE_OPTIONS) --dataset $(DATASET) \
 		$(if $(call given,IMAGES),--images $(IMAGES)) --limit $(or $(LIMIT),20) --output $(REPORT)/evaluate
-	$(MASKRT) bench $(REPORTED) --against torchvision --model $(MODEL) $(SOURCE_OPTIONS) --images $(IMAGES) \
-		--pictures 4 --warm-up 4 --repeats 10 --output $(REPORT)/bench.json
+	$(MASKRT) bench $(REPORTED) --against pytorch --source $(MODEL) $(SOURCE_OPTIONS) --images $(IMAGES) \
+		--limit 4 --warm-up 4 --repeats 10 --output $(REPORT)/bench.json
 	$(MASKRT) report $(REPORT) --output $(REPORT)/index.html $(REPORT_OPTIONS)
 
 plugins: $(READY)  ## compile the TensorRT plugins and their host build

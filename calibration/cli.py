@@ -145,7 +145,7 @@ def accuracy_on(annotations: Path) -> Measure:
         categories = category_ids(dataset, predictor.class_names)
         images = predict_images(predictor, dataset.files, categories, sys.stderr, dataset.sizes)
         box, mask = box_and_mask_ap(dataset.truth, [record for image in images for record in image.records])
-        return Accuracy(box.overall["AP"] or 0.0, None if mask is None else mask.overall["AP"])
+        return Accuracy(box.overall.AP or 0.0, None if mask is None else mask.overall.AP)
 
     return measure
 

@@ -7,10 +7,11 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import maskrt
 from maskrt.engines.gpu import local_gpu
@@ -29,39 +30,57 @@ _DISTRIBUTIONS = {
 _ROOT = Path(__file__).resolve().parents[1]
 
 
-def describe_environment() -> dict[str, Any]:
-    """The `environment` entry of every result file. Imports no heavy package, and nothing in it may be missing.
+@dataclass(frozen=True)
+class Environment:
+    """The `environment` entry of every result file.
 
-    Returns:
+    Attributes:
         date: ISO 8601, UTC, seconds.
         command: how this process was started, for a shell, with `python` for the interpreter.
         device: the name of the GPU, or of the processor where there is no GPU.
-        cpu, cores: the processor's model, and how many cores this process may use.
+        cpu: the processor's model.
+        cores: how many cores this process may use.
         gpu, compute_capability, driver: of the first visible GPU; each None where it is not known.
         system: operating system and the machine's architecture.
         packages: version of Python, maskrt and each known package that is installed.
-        commit, dirty: of the checkout that maskrt runs from, and whether its files differ from that commit; None for
-            an installed package.
+        commit: of the checkout that maskrt runs from; None for an installed package.
+        dirty: whether its files differ from that commit; None for an installed package.
     """
+
+    date: str
+    command: str
+    device: str
+    cpu: str
+    cores: int
+    gpu: str | None
+    compute_capability: str | None
+    driver: str | None
+    system: str
+    packages: Mapping[str, str]
+    commit: str | None
+    dirty: bool | None
+
+
+def describe_environment() -> Environment:
+    """Describe this machine and its packages. Imports no heavy package, and nothing in it may be missing."""
     gpu = local_gpu()
     cpu = _cpu_model()
     commit, dirty = _checkout(_ROOT)
-    return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": _command(sys.orig_argv),
-        "device": cpu if gpu is None else gpu.name,
-        "cpu": cpu,
-        "cores": _usable_cores(),
-        "gpu": None if gpu is None else gpu.name,
-        "compute_capability": None if gpu is None else gpu.compute_capability,
-        "driver": None
-        if gpu is None
-        else _first_line("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
-        "system": f"{platform.system()} {platform.machine()}",
-        "packages": {"python": platform.python_version(), "maskrt": maskrt.__version__, **_versions()},
-        "commit": commit,
-        "dirty": dirty,
-    }
+    driver = None if gpu is None else _first_line("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    return Environment(
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        command=_command(sys.orig_argv),
+        device=cpu if gpu is None else gpu.name,
+        cpu=cpu,
+        cores=_usable_cores(),
+        gpu=None if gpu is None else gpu.name,
+        compute_capability=None if gpu is None else gpu.compute_capability,
+        driver=driver,
+        system=f"{platform.system()} {platform.machine()}",
+        packages={"python": platform.python_version(), "maskrt": maskrt.__version__, **_versions()},
+        commit=commit,
+        dirty=dirty,
+    )
 
 
 def _versions() -> dict[str, str]:

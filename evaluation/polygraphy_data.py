@@ -8,7 +8,7 @@
 
 `--onnx-outputs` takes ONNX tensors, which `maskrt compare` names. Polygraphy passes a script no arguments,
 hence the environment: `MASKRT_MODEL` is the model file, whose metadata say sizes and thresholds; `MASKRT_IMAGES` is an
-image, a folder, or a glob (default: scenes of the demo); `MASKRT_COUNT` is how many images at the most (default: 4).
+image, a folder, or a glob; `MASKRT_LIMIT` is how many images at the most, the first ones (default: 4).
 Each image is one iteration with batch size 1.
 """
 
@@ -36,36 +36,32 @@ def load_data() -> Iterator[dict[str, np.ndarray]]:
     """Yields the inputs of the model for each image; see `maskrt.export.rcnn.graph.InferenceGraph`.
 
     Raises:
-        MaskrtError: the environment names no model, or what it names cannot be read.
+        MaskrtError: the environment names no model or no images, or what it names cannot be read.
     """
-    path = Path(os.environ.get("MASKRT_MODEL", ""))
-    if "MASKRT_MODEL" not in os.environ:
-        raise ArgumentError("Set MASKRT_MODEL to the ONNX file that Polygraphy runs.")
+    path = Path(_variable("MASKRT_MODEL", "the ONNX file that Polygraphy runs"))
     metadata = parse_metadata(read_metadata_properties(path), str(path))
     graph = onnx.load(path, load_external_data=False).graph
     (images,) = (value for value in graph.input if value.name == IMAGES)
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(images.type.tensor_type.elem_type))
-    for image in _images(_count()):
+    for file in _files():
+        image = read_image(file)
         batch = make_batch([image], metadata.pipeline, dtype)
         yield make_feed(batch.canvas, batch.image_sizes, metadata.score_threshold, metadata.nms_threshold)
 
 
-def _count() -> int:
-    text = os.environ.get("MASKRT_COUNT", "4")
+def _variable(name: str, what: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise ArgumentError(f"Set {name} to {what}.")
+    return value
+
+
+def _files() -> list[Path]:
     try:
-        return positive(text)
+        limit = positive(os.environ.get("MASKRT_LIMIT", "4"))
     except ArgumentTypeError as error:
-        raise ArgumentError(f"MASKRT_COUNT: {error}.") from None
-
-
-def _images(count: int) -> Iterator[np.ndarray]:
-    source = os.environ.get("MASKRT_IMAGES")
-    if source is None:
-        from maskrt.shapes.scenes import generate_scene
-
-        yield from (generate_scene(number, "test").image for number in range(count))
-        return
-    files, problems = find_images([source])
+        raise ArgumentError(f"MASKRT_LIMIT: {error}.") from None
+    files, problems = find_images([_variable("MASKRT_IMAGES", "an image, a folder of images, or a glob")])
     if problems:
         raise ArgumentError(problems[0])
-    yield from map(read_image, files[:count])
+    return files[:limit]

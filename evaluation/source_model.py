@@ -1,19 +1,15 @@
-"""Command-line options that name the PyTorch model, the same as those of `maskrt export`."""
+"""The PyTorch model that model files are compared with, named as for `maskrt export`."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from maskrt.options import SourceOptions
 
 if TYPE_CHECKING:
     from torchvision.models.detection import FasterRCNN as TorchModel
-
-DEMO_MODEL = "maskrt.shapes.model:shapes_model"
 
 
 @dataclass(frozen=True)
@@ -42,35 +38,13 @@ def _count_labels(model: TorchModel) -> int:
     return count
 
 
-def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that `load_source` reads."""
-    group = parser.add_argument_group("the PyTorch model, as for maskrt export")
-    group.add_argument(
-        "--model",
-        metavar="SOURCE",
-        default=DEMO_MODEL,
-        help="a torchvision model name, or package.module:factory (default: the demo model)",
-    )
-    group.add_argument("--weights", metavar="NAME", help="torchvision's own weights, for example COCO_V1")
-    group.add_argument("--checkpoint", type=Path, metavar="FILE", help=".pth or .safetensors with the state dict")
-    group.add_argument("--num-classes", type=int, metavar="N", help="with the background (default: the checkpoint's)")
-    group.add_argument("--class-names", type=Path, metavar="FILE", help="one name a line, without the background")
-
-
-def load_source(options: argparse.Namespace) -> SourceModel:
-    """Builds the model that the options of `add_source_options` name.
+def load_source(options: SourceOptions) -> SourceModel:
+    """Builds the model that the options name.
 
     Raises:
         MaskrtError: it cannot be built, or its class names do not fit.
     """
     from maskrt.export.families import base
 
-    given = SourceOptions(
-        options.model,
-        options.weights,
-        options.checkpoint,
-        num_classes=options.num_classes,
-        class_names=options.class_names,
-    )
-    loaded = base.load_source(given)
+    loaded = base.load_source(options)
     return SourceModel(loaded.source, cast("TorchModel", loaded.model), loaded.class_names)

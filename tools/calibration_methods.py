@@ -11,9 +11,9 @@ on each. Results that are there already are taken up, so an interrupted run goes
 
 methods.json (AP values are 0–1):
 
-    {"format": 1, "kind": "methods", "environment": {…},          see `environment.describe_environment`
+    {"format": 1, "kind": "methods", "environment": {…},          see `evaluation.environment`
      "calibration_images": 64, "images": 300,
-     "models": [{"name": "max", "precision": "int8", …,           as in evaluate.json, see `evaluation.evaluate.cli`
+     "models": [{"name": "max", "precision": "int8", …,           as in evaluate.json, see `evaluation.results`
                  "from_default": {"box": [0.001, 0.002], "mask": [0.001, 0.002]}}]}     difference, standard error
 """
 
@@ -39,10 +39,11 @@ from maskrt.calibration.quantization import quantize
 from maskrt.command import run_verb
 from maskrt.errors import ArgumentError
 from maskrt.evaluation.environment import describe_environment
-from maskrt.evaluation.evaluate.cli import evaluate_model
+from maskrt.evaluation.evaluate.run import evaluate_model
 from maskrt.evaluation.metrics.coco import box_and_mask_ap
 from maskrt.evaluation.metrics.dataset import CocoDataset, read_ground_truth
 from maskrt.evaluation.metrics.predict import FilePredictor
+from maskrt.evaluation.results.schema import to_json
 from maskrt.files import write_in_one_step
 from maskrt.options import add_output_option, add_thread_option, positive
 from maskrt.shapes.dataset import HELD_OUT_SCENES, write_dataset
@@ -125,10 +126,11 @@ def evaluate(
         folder: for the results of each model.
         threads: CPU threads; None: one per core.
     """
-    models = []
+    records = []
     for name, file in files.items():
         print(f"{name}: {len(dataset.files)} images", file=sys.stderr)
-        models.append(evaluate_model(FilePredictor(file, threads=threads), name, dataset, folder))
+        records.append(evaluate_model(FilePredictor(file, threads=threads), name, dataset, folder, file=file))
+    models = [to_json(record) for record in records]
     (default,) = (model for model in models if model["name"] == DEFAULT)
     numbers = list(dataset.files)
     parts = [dataset.restrict(images=numbers[first::PARTS]) for first in range(PARTS)]
@@ -145,7 +147,7 @@ def evaluate(
 def _ap(part: CocoDataset, results: Path) -> dict[str, float]:
     records = json.loads(results.read_text(encoding="utf-8"))
     found = box_and_mask_ap(part.truth, [record for record in records if record["image_id"] in part.files])
-    return {kind: (ap and ap.overall["AP"]) or 0.0 for kind, ap in zip(_KINDS, found, strict=True)}
+    return {kind: (ap and ap.overall.AP) or 0.0 for kind, ap in zip(_KINDS, found, strict=True)}
 
 
 def table(models: Sequence[dict[str, Any]]) -> str:
@@ -192,7 +194,7 @@ def run(options: argparse.Namespace) -> int:
         result = {
             "format": 1,
             "kind": "methods",
-            "environment": describe_environment(),
+            "environment": to_json(describe_environment()),
             "calibration_images": options.calibration_limit,
             "images": len(dataset.files),
             "models": evaluate(files, dataset, folder, options.threads),

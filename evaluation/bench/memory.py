@@ -7,22 +7,11 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TypedDict
 
 from maskrt.errors import MaskrtError
 from maskrt.evaluation.bench.sides import Side
+from maskrt.evaluation.results.bench import PeakMemory
 from maskrt.runtime.cuda.device import Gpu
-
-
-class PeakMemory(TypedDict):
-    """In bytes; None where this machine does not tell.
-
-    `host` is the most memory that the process had resident, its libraries included. `device` is the memory of the GPU
-    that it holds after its runs; engines and caching allocators keep what they once took, so that this is the peak.
-    """
-
-    host: int | None
-    device: int | None
 
 
 def peak_memory(open_side: Callable[[], Side], batches: Sequence[Sequence[Path]]) -> PeakMemory:
@@ -49,10 +38,10 @@ def _run(open_side: Callable[[], Side], batches: Sequence[Sequence[Path]]) -> Pe
     for files in batches:
         side.run(files)
     free = _free_device_bytes()
-    return {
-        "host": _peak_resident_bytes(),
-        "device": None if free is None or free_before is None else free_before - free,
-    }
+    return PeakMemory(
+        host=_peak_resident_bytes(),
+        device=None if free is None or free_before is None else free_before - free,
+    )
 
 
 def _peak_resident_bytes() -> int | None:

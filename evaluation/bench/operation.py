@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from maskrt.evaluation.bench.timing import percentiles, ratio, seconds_in_turns
+from maskrt.evaluation.results.bench import OperationRecord
 
 
 def compare_operation(
@@ -14,21 +14,15 @@ def compare_operation(
     reference: tuple[str, Callable[[], object]],
     ours: Callable[[], object],
     repeats: int,
-) -> dict[str, Any]:
-    """Both sides in turns.
-
-    Returns:
-        `operation`; `image_size` (height, width); `reference`, the name of the other side; `reference_seconds` and
-        `seconds` of a call (`median`, `p90`, `p99`); `ratio` (`median`, `least`, `most`), how many times faster ours
-        is.
-    """
+) -> OperationRecord:
+    """Time both sides in turns; `reference` is the other side's name and what it does."""
     name, theirs = reference
     times = seconds_in_turns((theirs, ours), repeats)
-    return {
-        "operation": operation,
-        "image_size": list(image_size),
-        "reference": name,
-        "reference_seconds": percentiles(times[:, 0]),
-        "seconds": percentiles(times[:, 1]),
-        "ratio": ratio(*times.T)._asdict(),
-    }
+    return OperationRecord(
+        operation=operation,
+        image_size=image_size,
+        reference=name,
+        reference_seconds=percentiles(times[:, 0]),
+        seconds=percentiles(times[:, 1]),
+        ratio=ratio(*times.T),
+    )

@@ -5,8 +5,8 @@ Both sides turn the same boxes and 28x28 masks of 100 detections into the same C
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from maskrt.contract.pipeline import Paste
 from maskrt.evaluation.bench.operation import compare_operation
+from maskrt.evaluation.results.bench import OperationRecord
 from maskrt.runtime import Instances
 from maskrt.runtime.structures.masks import GridMasks
 
@@ -24,8 +25,8 @@ _DETECTIONS = 100
 _PASTE = Paste("integer_box", 0.5)  # torchvision's
 
 
-def measure_paste(repeats: int) -> list[dict[str, Any]]:
-    """Records as `compare_operation` makes them, with `differing`: the number of strings that are not the same."""
+def measure_paste(repeats: int) -> list[OperationRecord]:
+    """Time it at two image sizes; `differing` is the number of strings that are not the same."""
     records = []
     for size in _IMAGE_SIZES:
         instances = make_instances(_DETECTIONS, size, np.random.default_rng(0))
@@ -33,7 +34,7 @@ def measure_paste(repeats: int) -> list[dict[str, Any]]:
         differing = sum(a != b for a, b in zip(ours, paste_and_encode(instances), strict=True))
         reference = "torchvision + pycocotools", partial(paste_and_encode, instances)
         record = compare_operation(f"paste and encode {_DETECTIONS} masks", size, reference, instances.rle, repeats)
-        records.append({**record, "differing": differing})
+        records.append(replace(record, differing=differing))
     return records
 
 

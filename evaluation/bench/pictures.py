@@ -8,39 +8,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from maskrt.errors import ArgumentError, DependencyError
+from maskrt.errors import ArgumentError
 from maskrt.runtime import read_image
 from maskrt.runtime.inference.sources import find_images
 
 _JPEG_QUALITY = (cv2.IMWRITE_JPEG_QUALITY, 95)
 
 
-def gather_pictures(arguments: Sequence[str], count: int, folder: Path) -> list[Path]:
-    """The first `count` image files of the arguments; without arguments, held-out scenes of the demo, as JPEG.
-
-    Args:
-        arguments: files, folders and globs.
-        count: the most files to take, at least 1.
-        folder: where scenes are written to; exists.
+def gather_pictures(arguments: Sequence[str], count: int) -> list[Path]:
+    """The first `count` image files of the arguments: files, folders and globs.
 
     Raises:
         ArgumentError: no image there.
-        DependencyError: the demo's packages are missing.
     """
-    if arguments:
-        files, problems = find_images(arguments)
-        if problems or not files:
-            raise ArgumentError(" ".join(problems) or "There is nothing to do: no image was found.")
-        return files[:count]
-    try:
-        from maskrt.shapes.scenes import generate_scene
-
-        scenes = [generate_scene(number, "test").image for number in range(count)]
-    except ImportError as error:
-        raise DependencyError(
-            f"The demo's pictures need {error.name}: `pip install maskrt[shapes]`, or give your own with --images."
-        ) from None
-    return [_write(folder / f"scene-{number:03d}.jpg", image) for number, image in enumerate(scenes)]
+    files, problems = find_images(arguments)
+    if problems or not files:
+        raise ArgumentError(" ".join(problems) or "There is nothing to do: no image was found.")
+    return files[:count]
 
 
 def resize_pictures(files: Sequence[Path], size: tuple[int, int], folder: Path) -> list[Path]:

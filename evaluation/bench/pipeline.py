@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from maskrt.errors import MaskrtError
 from maskrt.evaluation.bench.memory import peak_memory
-from maskrt.evaluation.bench.sides import STAGES, Side
+from maskrt.evaluation.bench.sides import Side
 from maskrt.evaluation.bench.timing import percentiles, ratio, stage_seconds_in_turns
+from maskrt.evaluation.results.bench import STAGES, Failure, PipelineRecord, Speedup, StageSeconds
 
 
 def measure_pipeline(
@@ -19,7 +20,8 @@ def measure_pipeline(
     batches: Sequence[Sequence[Path]],
     repeats: int,
     warm_up: int,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    picture_size: tuple[int, int] | None = None,
+) -> tuple[list[PipelineRecord], list[Failure]]:
     """Time and memory of each side.
 
     Args:
@@ -27,14 +29,10 @@ def measure_pipeline(
         sides: the first one that works is the reference of the speed-ups.
         batches: of image files, of one size.
         repeats, warm_up: turns with and without a stopwatch; see `timing.stage_seconds_in_turns`.
+        picture_size: (height, width) that the pictures were stretched to, for the record; None: as they are.
 
     Returns:
-        A record for each side that works: `name`, `precision`, `backend`, `batch`; `detections_per_image`;
-        `seconds` of a batch (`median`, `p90`, `p99` of each stage and of the `total`); `images_per_second` (the batch
-        over the median total); `overlapped_images_per_second` (as many batches, the stages of one beside those of
-        others; None for PyTorch); `speedup` (`reference`, `median`, `least`, `most`, turn by turn); `peak_memory` in
-        bytes (see `bench_memory.PeakMemory`). And `{"name", "batch", "reason"}` for each side that cannot run such a
-        batch, for example an engine built for smaller ones.
+        A record for each side that works, and why each other one cannot run such a batch.
     """
     batch = len(batches[0])
     working, failed = [], []
@@ -43,7 +41,7 @@ def measure_pipeline(
             found = [len(instances) for files in batches for instances in side.run(files)]
             memory = peak_memory(opener, batches)
         except (MaskrtError, MemoryError) as error:
-            failed.append({"name": side.name, "batch": batch, "reason": str(error)})
+            failed.append(Failure(side.name, batch, picture_size, str(error)))
         else:
             working.append((side, sum(found) / len(found), memory))
     if not working:
@@ -54,20 +52,21 @@ def measure_pipeline(
     records = []
     for i, (side, detections, memory) in enumerate(working):
         of_stages = {stage: percentiles(seconds[:, i, number]) for number, stage in enumerate(STAGES)}
-        of_stages["total"] = percentiles(totals[:, i])
+        total = percentiles(totals[:, i])
         records.append(
-            {
-                "name": side.name,
-                "precision": side.precision,
-                "backend": side.backend,
-                "batch": batch,
-                "detections_per_image": detections,
-                "seconds": of_stages,
-                "images_per_second": batch / of_stages["total"]["median"],
-                "overlapped_images_per_second": _overlapped(side, batches, repeats),
-                "speedup": {"reference": working[0][0].name, **ratio(totals[:, 0], totals[:, i])._asdict()},
-                "peak_memory": dict(memory),
-            }
+            PipelineRecord(
+                name=side.name,
+                precision=side.precision,
+                backend=side.backend,
+                batch=batch,
+                picture_size=picture_size,
+                detections_per_image=detections,
+                seconds=StageSeconds(**of_stages, total=total),
+                images_per_second=batch / total.median,
+                overlapped_images_per_second=_overlapped(side, batches, repeats),
+                speedup=Speedup(**asdict(ratio(totals[:, 0], totals[:, i])), reference=working[0][0].name),
+                peak_memory=memory,
+            )
         )
     return records, failed
 

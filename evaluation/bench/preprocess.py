@@ -7,7 +7,6 @@ pads in float32; maskrt resizes and pads (the model file normalises).
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torchvision.transforms.functional import to_tensor
 
 from maskrt.contract.pipeline import Boxes, Paste, Pipeline, Resize
 from maskrt.evaluation.bench.operation import compare_operation
+from maskrt.evaluation.results.bench import OperationRecord
 from maskrt.runtime.transforms.canvas import make_batch
 
 _IMAGE_SIZES = ((480, 640), (1080, 1920), (2160, 3840))
@@ -24,8 +24,8 @@ _PIPELINE = Pipeline(
 )
 
 
-def measure_preprocess(repeats: int) -> list[dict[str, Any]]:
-    """Records as `compare_operation` makes them: three image sizes to 800x1333, as uint8 and as float32."""
+def measure_preprocess(repeats: int) -> list[OperationRecord]:
+    """Time it: three image sizes to 800x1333, as uint8 and as float32."""
     transform = GeneralizedRCNNTransform(800, 1333, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]).eval()
     records = []
     for size in _IMAGE_SIZES:

@@ -14,9 +14,6 @@ from maskrt.evaluation.metrics.predict import backend_name
 from maskrt.runtime import MaskrtError, Segmenter, read_image
 from maskrt.runtime.structures.instances import Instances
 
-STAGES = ("decode", "preprocess", "infer", "postprocess", "rle")
-"""From the paths of image files to COCO run-length encodings, each stage on the whole batch."""
-
 
 @dataclass(frozen=True)
 class Side:
@@ -29,9 +26,9 @@ class Side:
         work: weights and resize policy (see `work_of`): sides that share it do the same work.
         stream: encodes the masks of all the files, the stages of one batch beside those of others, given the files and
             the batch size; None where the stages can only follow each other.
-        stages: one function for each of `STAGES`. The first takes a list of paths, the others what the one before
-            returned; the last returns a list with one list of instances for each image. A stage that uses a GPU
-            returns when the GPU is done.
+        stages: one function for each of `maskrt.evaluation.results.bench.STAGES`. The first takes a list of paths, the
+            others what the one before returned; the last returns a list with one list of instances for each image. A
+            stage that uses a GPU returns when the GPU is done.
     """
 
     name: str

@@ -2,24 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+
+from maskrt.evaluation.results.bench import Ratio, Seconds
 
 _SETTLING_SECONDS = 0.01
 """Rest before each side's turn. PyTorch's OpenMP threads (libgomp) keep a core busy, waiting for more work, for up to
 3.9 ms after their last: without the rest, that is taken from the next side, which may need less time than that."""
-
-
-class Ratio(NamedTuple):
-    """How many times faster one side is than the other: the median over the repeats, and the extremes."""
-
-    median: float
-    least: float
-    most: float
-
-    def __str__(self) -> str:
-        return f"{self.median:.3g}x ({self.least:.3g}x to {self.most:.3g}x)"
 
 
 def seconds_in_turns(functions: Sequence[Callable[[], object]], repeats: int) -> np.ndarray:
@@ -67,7 +58,6 @@ def ratio(slow: np.ndarray, fast: np.ndarray) -> Ratio:
     return Ratio(float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
 
 
-def percentiles(seconds: np.ndarray) -> dict[str, float]:
-    """`median`, `p90` and `p99` of wall times; between two of them by linear interpolation."""
-    median, p90, p99 = np.percentile(seconds, (50, 90, 99))
-    return {"median": float(median), "p90": float(p90), "p99": float(p99)}
+def percentiles(seconds: np.ndarray) -> Seconds:
+    """Of wall times; between two of them by linear interpolation."""
+    return Seconds(*map(float, np.percentile(seconds, (50, 90, 99))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,17 @@ from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
 from maskrt.evaluation.bench.sides import Side, decode, limit_opencv_threads, work_of
+from maskrt.evaluation.results import PYTORCH
 from maskrt.evaluation.source_model import load_source
 from maskrt.export.exporter import weights_hash
+from maskrt.options import SourceOptions
 
 
-def open_torchvision(options: argparse.Namespace, compiled: bool, threads: int | None) -> Side:
+def open_torchvision(source: SourceOptions, compiled: bool, threads: int | None) -> Side:
     """A torchvision Mask R-CNN or Faster R-CNN, on the GPU where there is one.
 
     Args:
-        options: name the model; see `source_model.add_source_options`.
+        source: names the model.
         compiled: False: eager, FP32. True: all layers with weights through `torch.compile`, and convolutions and
             matrix products in FP16 (autocast).
         threads: of PyTorch on the CPU; None: its own choice.
@@ -34,11 +35,11 @@ def open_torchvision(options: argparse.Namespace, compiled: bool, threads: int |
     limit_opencv_threads(threads)
     if threads is not None:
         torch.set_num_threads(threads)
-    model = load_source(options).model
+    model = load_source(source).model
     work = work_of(weights_hash(model), int(model.transform.min_size[-1]), int(model.transform.max_size))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Side(
-        name="PyTorch compiled" if compiled else "PyTorch",
+        name=f"{PYTORCH} compiled" if compiled else PYTORCH,
         precision="fp16" if compiled else "fp32",
         backend=f"PyTorch ({device.type})",
         work=work,

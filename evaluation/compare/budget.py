@@ -4,43 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import fields, replace
 
+from maskrt.contract.precision import PRECISIONS, Budget
 from maskrt.errors import ArgumentError
 
-
-@dataclass(frozen=True)
-class Budget:
-    """What the differences of a precision may amount to.
-
-    Attributes:
-        snr_db: least signal to noise of every tensor, dB.
-        proposals: least share of the source model's proposals that the file proposes too, 0–1.
-        unmatched: largest share of detections without a counterpart, 0–1.
-        box_px: largest difference of nine of ten matched boxes, canvas pixels.
-        score: largest difference of nine of ten of their scores, 0–1.
-        mask_iou: least IoU of nine of ten of their masks, 0–1.
-    """
-
-    snr_db: float
-    proposals: float
-    unmatched: float
-    box_px: float
-    score: float
-    mask_iou: float
-
-    def to_json(self) -> dict[str, float]:
-        return asdict(self)
-
-
-# On the demo model FP32 has 117 dB and more on every tensor, FP16 61, INT8 20, FP8 12, and a convolution mis-scaled by
-# one percent 40. Boxes, scores and masks of FP32 and FP16 differ by what a uint8 input rounds.
-DEFAULT_BUDGETS: Mapping[str, Budget] = {
-    "fp32": Budget(snr_db=90.0, proposals=0.97, unmatched=0.05, box_px=0.5, score=0.03, mask_iou=0.95),
-    "fp16": Budget(snr_db=45.0, proposals=0.95, unmatched=0.05, box_px=0.5, score=0.03, mask_iou=0.95),
-    "int8": Budget(snr_db=12.0, proposals=0.75, unmatched=0.1, box_px=6.0, score=0.15, mask_iou=0.85),
-    "fp8": Budget(snr_db=8.0, proposals=0.6, unmatched=0.15, box_px=15.0, score=0.25, mask_iou=0.8),
-}
+DEFAULT_BUDGETS: Mapping[str, Budget] = {name: precision.budget for name, precision in PRECISIONS.items()}
 
 _LIMITS = {"snr_db": (0.0, 200.0), "box_px": (0.0, math.inf)}
 """Of the values that are not a share, 0–1."""

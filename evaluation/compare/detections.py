@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from pycocotools import mask as coco_mask
-from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from maskrt.evaluation.metrics.match import Detections, match_detections
-from maskrt.runtime import Instances
+from maskrt.evaluation.results.compare import DetectionCounts
 from maskrt.runtime.masks.rle import RLE
 
 Records = Sequence[dict[str, Any]]
@@ -59,20 +57,20 @@ class DetectionDifferences:
             max(self.box, default=0.0),
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """See "detections" of compare.json in `maskrt.evaluation.compare.cli`."""
-        return {
-            "reference": self.reference,
-            "matched": len(self.box),
-            "missing": self.missing,
-            "extra": self.extra,
-            "box_px": _ninth_of_ten(self.box),
-            "box_px_max": max(self.box, default=None),
-            "score": _ninth_of_ten(self.score),
-            "score_max": max(self.score, default=None),
-            "mask_iou": _ninth_of_ten(self.mask_iou, best_first=-1),
-            "mask_iou_min": min(self.mask_iou, default=None),
-        }
+    def counts(self) -> DetectionCounts:
+        """What a reader wants to know of them."""
+        return DetectionCounts(
+            reference=self.reference,
+            matched=len(self.box),
+            missing=self.missing,
+            extra=self.extra,
+            box_px=_ninth_of_ten(self.box),
+            box_px_max=max(self.box, default=None),
+            score=_ninth_of_ten(self.score),
+            score_max=max(self.score, default=None),
+            mask_iou=_ninth_of_ten(self.mask_iou, best_first=-1),
+            mask_iou_min=min(self.mask_iou, default=None),
+        )
 
 
 def compare_detections(
@@ -106,22 +104,6 @@ def compare_detections(
     if all("segmentation" in record for record in (*theirs, *ours)):
         differences.mask_iou = [_mask_iou(theirs[a]["segmentation"], ours[b]["segmentation"]) for a, b in pairs]
     return differences
-
-
-def pasting_iou(instances: Instances) -> float | None:
-    """IoU of the pixels of all masks as maskrt pastes them with those that torchvision pastes from the same boxes and
-    mask probabilities. None without masks."""
-    if instances.mask_probabilities is None or not len(instances):
-        return None
-    intersection = union = 0
-    probabilities = torch.from_numpy(instances.mask_probabilities)[:, None]
-    boxes = torch.from_numpy(instances.boxes)
-    for index, rle in enumerate(instances.rle()):  # one at a time: a canvas for each would not fit for large images
-        pasted = paste_masks_in_image(probabilities[index, None], boxes[index, None], instances.image_size)[0, 0]
-        pair = [coco_mask.encode(np.asfortranarray((pasted > 0.5).numpy(), dtype=np.uint8)), rle]
-        intersection += int(coco_mask.area(coco_mask.merge(pair, intersect=True)))
-        union += int(coco_mask.area(coco_mask.merge(pair)))
-    return intersection / union if union else 1.0
 
 
 def _mask_iou(theirs: RLE, ours: RLE) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,40 +25,28 @@ from maskrt.contract.tensors import IMAGE_SIZES, IMAGES, make_feed
 from maskrt.evaluation.compare.points import FORCED, PROPOSALS, Rows, expose, find_points
 from maskrt.evaluation.compare.reference import TorchRunner
 from maskrt.evaluation.metrics.match import Detections, match_detections
+from maskrt.evaluation.results.compare import TensorDifference
 from maskrt.runtime.transforms.canvas import Batch
 
 MAX_SNR = 200.0
 """Signal to noise, dB, that stands for tensors equal to the last bit; -200 for tensors that cannot be compared."""
 
 _SAME_PROPOSAL_IOU = 0.7
+_STATISTICS = ("max_abs", "mean_abs", "max_rel", "mean_rel")
 
 
-@dataclass
-class TensorDifference:
-    """Of one tensor, the worst over all images so far; see "tensors" of compare.json in `compare.cli`."""
-
-    name: str
-    onnx: str | None
-    max_abs: float | None
-    mean_abs: float | None
-    max_rel: float | None
-    mean_rel: float | None
-    snr_db: float
-    found: float | None
-    image: str
-
-    def add(self, other: TensorDifference) -> None:
-        """Takes in the same tensor on another image."""
-        for name in ("max_abs", "mean_abs", "max_rel", "mean_rel"):
-            values = getattr(self, name), getattr(other, name)
-            setattr(self, name, None if None in values else max(values))
-        if self.found is not None and other.found is not None:
-            worse = other.found < self.found
-        else:
-            worse = other.snr_db < self.snr_db
-        if worse:
-            self.found, self.image = other.found, other.image
-        self.snr_db = min(self.snr_db, other.snr_db)
+def worst_of(before: TensorDifference, other: TensorDifference) -> TensorDifference:
+    """The same tensor on the images so far and on another one."""
+    if before.found is not None and other.found is not None:
+        worse = other if other.found < before.found else before
+    else:
+        worse = other if other.snr_db < before.snr_db else before
+    statistics: dict[str, float | None] = {}
+    for name in _STATISTICS:
+        values = getattr(before, name), getattr(other, name)
+        statistics[name] = None if None in values else max(values)
+    snr_db = min(before.snr_db, other.snr_db)
+    return replace(before, snr_db=snr_db, found=worse.found, image=worse.image, **statistics)  # type: ignore[arg-type]
 
 
 class ExposedFile:
@@ -163,9 +151,6 @@ class ExposedFile:
             if our_value.size:
                 left[point.name], right[point.name] = their_value, our_value
         return left, right, found
-
-
-_STATISTICS = ("max_abs", "mean_abs", "max_rel", "mean_rel")
 
 
 def _feed(batch: Batch) -> dict[str, np.ndarray]:

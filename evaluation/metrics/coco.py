@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from maskrt.errors import DependencyError
 
-STATISTICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
-
-class AveragePrecision(NamedTuple):
-    """AP values 0–1, None where no ground truth counts.
+@dataclass(frozen=True)
+class ApStatistics:
+    """AP values 0 to 1, None where no ground truth counts, by the names that COCO gives them.
 
     Attributes:
-        overall: "AP" (mean over IoU 0.50:0.95 and the categories), "AP50", "AP75", and of small, medium and large
-            objects "APs", "APm", "APl".
-        per_class: category id → AP.
+        AP: mean over IoU 0.50:0.95 and the categories.
+        AP50, AP75: at one IoU.
+        APs, APm, APl: of small, medium and large objects.
     """
 
-    overall: dict[str, float | None]
-    per_class: dict[int, float | None]
+    AP: float | None
+    AP50: float | None
+    AP75: float | None
+    APs: float | None
+    APm: float | None
+    APl: float | None
+
+
+STATISTICS = tuple(field.name for field in fields(ApStatistics))
+
+
+@dataclass(frozen=True)
+class AveragePrecision:
+    """Over all categories, and of each: category id → AP."""
+
+    overall: ApStatistics
+    per_class: Mapping[int, float | None]
 
 
 def average_precision(
@@ -55,7 +70,7 @@ def average_precision(
         evaluation.summarize()
     precision = evaluation.eval["precision"][:, :, :, 0, -1]  # IoU, recall, category; all areas, 100 detections
     return AveragePrecision(
-        {name: _counted(value) for name, value in zip(STATISTICS, evaluation.stats, strict=False)},
+        ApStatistics(*map(_counted, evaluation.stats[: len(STATISTICS)])),
         {category: _counted(precision[:, :, index].mean()) for index, category in enumerate(evaluation.params.catIds)},
     )
 

@@ -1,23 +1,18 @@
-"""Every image of a data set through a model file or the PyTorch model, one at a time."""
+"""Every image of a data set through a model, one at a time."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO
 
 import numpy as np
 
 from maskrt.contract.manifest import sha256_of
 from maskrt.errors import ArgumentError
-from maskrt.evaluation.source_model import SourceModel
 from maskrt.runtime import Segmenter, read_image
 from maskrt.runtime.inference.progress import Progress
-
-if TYPE_CHECKING:
-    from torchvision.models.detection import FasterRCNN
 
 
 class Predictor(Protocol):
@@ -77,54 +72,6 @@ class FilePredictor:
         return self._segmenter.predict(image, score_threshold=score, nms_threshold=nms).to_coco(0)
 
 
-class TorchPredictor:
-    """The PyTorch model, on the GPU where torch has one; see `Predictor`.
-
-    Args:
-        source: the model; it is copied.
-        score_threshold, nms_threshold: None: the model's.
-        threads: CPU threads, of this process from now on; None: one per core.
-
-    Raises:
-        ArgumentError: the model does not name its classes.
-    """
-
-    def __init__(
-        self,
-        source: SourceModel,
-        *,
-        score_threshold: float | None = None,
-        nms_threshold: float | None = None,
-        threads: int | None = None,
-    ) -> None:
-        import copy
-
-        import torch
-
-        from maskrt.export.exporter import weights_hash
-
-        if source.class_names is None:
-            raise ArgumentError(f"{source.source} does not name its classes; give --class-names.")
-        if threads is not None:
-            torch.set_num_threads(threads)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model: FasterRCNN = copy.deepcopy(source.model).to(device)
-        heads = self._model.roi_heads
-        heads.score_thresh = heads.score_thresh if score_threshold is None else score_threshold
-        heads.nms_thresh = heads.nms_thresh if nms_threshold is None else nms_threshold
-        self.class_names = source.class_names
-        self.precision = "fp32"
-        self.backend = f"PyTorch ({device.type})"
-        description = f"{weights_hash(source.model)}{source.model}{_settings(source.model)}"
-        self.sha256 = hashlib.sha256(description.encode()).hexdigest()
-        self.thresholds = heads.score_thresh, heads.nms_thresh
-
-    def predict(self, image: np.ndarray) -> list[dict[str, Any]]:
-        from maskrt.evaluation.torch_results import torch_results
-
-        return torch_results(self._model, image, 0)
-
-
 class ImageResult(NamedTuple):
     """What was found in one image: COCO records with the data set's ids, and the seconds it took without decoding."""
 
@@ -177,19 +124,6 @@ def predict_images(
             progress.step(None)
     finally:
         progress.close()
-
-
-def _settings(model: FasterRCNN) -> list[tuple[str, str, Any]]:
-    """Detections per image, sizes of anchors and the like, by module: neither its weights nor its text show them."""
-    from torch import nn
-
-    of_all_modules = vars(nn.Module())
-    return [
-        (name, key, value)
-        for name, module in model.named_modules()
-        for key, value in vars(module).items()
-        if key not in of_all_modules and isinstance(value, int | float | str | tuple | list | dict)
-    ]
 
 
 def backend_name(segmenter: Segmenter) -> str:

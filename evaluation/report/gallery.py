@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from maskrt.evaluation.report.pictures import (
     overlay_picture,
     plain_picture,
 )
+from maskrt.evaluation.results.compare import Comparison, ImageRecord
 from maskrt.runtime import read_image
 
 
@@ -30,9 +30,9 @@ def gallery(models: Sequence[Model], results: Results, count: int) -> Section | 
     Raises:
         ArgumentError: compare.json holds a damaged mask.
     """
-    if results.compare is None or not results.compare["images"]:
+    if results.compare is None or not results.compare.images:
         return None
-    reference, threshold = results.compare["reference"]["name"], results.compare["score_threshold"]
+    reference, threshold = results.compare.reference.name, results.compare.score_threshold
     blocks: list[Block] = [
         Paragraph(
             f"Instances with a score of at least {threshold:g}. In the dark pictures, what {reference} alone has is "
@@ -45,34 +45,34 @@ def gallery(models: Sequence[Model], results: Results, count: int) -> Section | 
         try:
             blocks.append(_strip(entry, results.compare, labels))
         except ImageError as error:
-            blocks.append(Paragraph(f"The picture {entry['file']} is not shown: {error}"))
+            blocks.append(Paragraph(f"The picture {entry.file} is not shown: {error}"))
     return Section("pictures", "Pictures", blocks)
 
 
-def _chosen(compare: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
+def _chosen(compare: Comparison, count: int) -> list[ImageRecord]:
     """The candidates' worst images, then those on which the reference found most."""
-    worst = [candidate["worst_image"]["file"] for candidate in compare["candidates"] if candidate["worst_image"]]
-    name = compare["reference"]["name"]
+    worst = [candidate.worst_image.file for candidate in compare.candidates if candidate.worst_image]
+    name = compare.reference.name
 
-    def rank(entry: dict[str, Any]) -> tuple[int, int]:
-        place = worst.index(entry["file"]) if entry["file"] in worst else len(worst)
-        return place, -len(entry["instances"].get(name, ()))
+    def rank(entry: ImageRecord) -> tuple[int, int]:
+        place = worst.index(entry.file) if entry.file in worst else len(worst)
+        return place, -len(entry.instances.get(name, ()))
 
-    return sorted(compare["images"], key=rank)[:count]
+    return sorted(compare.images, key=rank)[:count]
 
 
-def _strip(entry: Mapping[str, Any], compare: Mapping[str, Any], labels: Mapping[str, str]) -> Strip:
-    file, size = entry["file"], (entry["height"], entry["width"])
-    image = read_image(Path(compare["image_folder"]) / file)
+def _strip(entry: ImageRecord, compare: Comparison, labels: Mapping[str, str]) -> Strip:
+    file, size = entry.file, (entry.height, entry.width)
+    image = read_image(Path(compare.image_folder) / file)
     if image.shape[:2] != size:
         raise ImageError(f"it has {image.shape[1]}x{image.shape[0]} pixels now, not {size[1]}x{size[0]}.")
-    names = sorted({record["name"] for records in entry["instances"].values() for record in records})
-    sides = {name: instances_from_json(records, names, size) for name, records in entry["instances"].items()}
-    name = compare["reference"]["name"]
+    names = sorted({record.name for records in entry.instances.values() for record in records})
+    sides = {name: instances_from_json(records, names, size) for name, records in entry.instances.items()}
+    name = compare.reference.name
     if name not in sides:
         raise ArgumentError(f"compare.json is damaged: it has no instances of {name} on {file}. Make it again.")
     reference = sides.pop(name)
-    threshold = compare["score_threshold"]
+    threshold = compare.score_threshold
     shown = reference.scores >= threshold
     above = [overlay_picture(image, reference[shown], np.flatnonzero(shown).tolist(), name, file)]
     below = [plain_picture(image, file)]

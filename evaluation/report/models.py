@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from maskrt.evaluation.report.inputs import Results
-
-PYTORCH = "PyTorch"
+from maskrt.evaluation.results import PYTORCH
+from maskrt.evaluation.results.bench import PipelineRecord
+from maskrt.evaluation.results.compare import CandidateRecord
+from maskrt.evaluation.results.evaluate import ModelRecord
 
 
 @dataclass
@@ -29,9 +30,9 @@ class Model:
     label: str
     precision: str
     backend: str
-    candidate: dict[str, Any] | None = None
-    evaluation: dict[str, Any] | None = None
-    timing: dict[str, Any] | None = None
+    candidate: CandidateRecord | None = None
+    evaluation: ModelRecord | None = None
+    timing: PipelineRecord | None = None
 
     @property
     def is_pytorch(self) -> bool:
@@ -41,14 +42,14 @@ class Model:
     @property
     def passed(self) -> bool | None:
         """The verdict of the comparison."""
-        return None if self.candidate is None else self.candidate["verdict"] == "pass"
+        return None if self.candidate is None else self.candidate.verdict == "pass"
 
     @property
     def speedup(self) -> float | None:
         """How many times faster it is than the benchmark's reference; None for that one itself."""
-        if self.timing is None or self.timing["speedup"]["reference"] == self.name:
+        if self.timing is None or self.timing.speedup.reference == self.name:
             return None
-        return self.timing["speedup"]["median"]
+        return self.timing.speedup.median
 
     @property
     def runs_in(self) -> str:
@@ -58,36 +59,36 @@ class Model:
     @property
     def box_ap(self) -> float | None:
         """COCO AP of its boxes."""
-        return None if self.evaluation is None else self.evaluation["box"]["AP"]
+        return None if self.evaluation is None else self.evaluation.box.AP
 
     @property
     def mask_ap(self) -> float | None:
         """COCO AP of its masks."""
-        return None if self.evaluation is None or self.evaluation["mask"] is None else self.evaluation["mask"]["AP"]
+        return None if self.evaluation is None or self.evaluation.mask is None else self.evaluation.mask.AP
 
     @property
     def seconds_per_image(self) -> float | None:
         """From the image file to encoded masks, by the benchmark; else from the decoded image, by the evaluation."""
         if self.timing is not None:
-            return self.timing["seconds"]["total"]["median"] / self.timing["batch"]
-        return None if self.evaluation is None else self.evaluation["seconds_per_image"]
+            return self.timing.seconds.total.median / self.timing.batch
+        return None if self.evaluation is None else self.evaluation.seconds_per_image
 
 
 def collect_models(results: Results) -> list[Model]:
     """PyTorch first, then in the order of the result files."""
     models: dict[str, Model] = {}
 
-    def model(entry: dict[str, Any]) -> Model:
-        name = entry["name"]
-        return models.setdefault(name, Model(name, name, entry["precision"], entry["backend"]))
+    def model(entry: CandidateRecord | ModelRecord | PipelineRecord) -> Model:
+        name = entry.name
+        return models.setdefault(name, Model(name, name, entry.precision, entry.backend))
 
-    for entry in results.compare["candidates"] if results.compare else ():
-        model(entry).candidate = entry
-    for entry in results.evaluate["models"] if results.evaluate else ():
-        model(entry).evaluation = entry
-    for entry in sorted(results.bench["pipeline"], key=lambda entry: entry["batch"]) if results.bench else ():
-        found = model(entry)
-        found.timing = found.timing or entry
+    for candidate in results.compare.candidates if results.compare else ():
+        model(candidate).candidate = candidate
+    for evaluation in results.evaluate.models if results.evaluate else ():
+        model(evaluation).evaluation = evaluation
+    for timing in sorted(results.bench.pipeline, key=lambda entry: entry.batch) if results.bench else ():
+        found = model(timing)
+        found.timing = found.timing or timing
     files = [found for found in models.values() if not found.is_pytorch]
     precisions = Counter(found.precision for found in files)
     for found in files:

@@ -12,8 +12,9 @@ from maskrt.errors import ArgumentError
 from maskrt.evaluation.metrics.match import Detections, match_detections
 from maskrt.evaluation.report.document import Picture
 from maskrt.evaluation.report.figures import count
+from maskrt.evaluation.results.compare import InstanceRecord
 from maskrt.runtime.draw import draw_instances
-from maskrt.runtime.masks.rle import area
+from maskrt.runtime.masks.rle import RLE, area
 from maskrt.runtime.structures.instances import Instances
 from maskrt.runtime.structures.masks import RleMasks
 
@@ -127,28 +128,30 @@ def _encode(image: np.ndarray, alt: str, caption: str) -> Picture:
     return Picture(data.tobytes(), (image.shape[0], image.shape[1]), alt, caption)
 
 
-def instances_from_json(records: Sequence[dict], class_names: Sequence[str], size: tuple[int, int]) -> Instances:
+def instances_from_json(
+    records: Sequence[InstanceRecord], class_names: Sequence[str], size: tuple[int, int]
+) -> Instances:
     """The instances of one side on one image, from compare.json.
 
     Args:
-        records: see `maskrt.evaluation.compare.cli`.
+        records: as compare.json has them.
         class_names: the names that occur; they become the labels, from 1.
         size: (height, width) of the image.
 
     Raises:
-        ArgumentError: a box or a mask is damaged, or of an image of another size.
+        ArgumentError: a mask is damaged, or of an image of another size.
     """
-    masks = [record["rle"] for record in records]
-    has_masks = None not in masks
+    masks = [RLE(size=list(mask.size), counts=mask.counts) for record in records if (mask := record.rle) is not None]
+    has_masks = len(masks) == len(records)
     for record in records:
-        if len(record["box"]) != 4 or (has_masks and record["rle"]["size"] != list(size)):
-            raise ArgumentError(f"An instance of {record['name']!r} has no box, or a mask of another size than {size}.")
-        if has_masks:
-            area(record["rle"])  # says what is wrong with it
+        if record.rle is not None and record.rle.size != size:
+            raise ArgumentError(f"An instance of {record.name!r} has a mask of another size than {size}.")
+    for encoded in masks:
+        area(encoded)  # says what is wrong with it
     return Instances(
-        boxes=np.array([record["box"] for record in records], dtype=np.float32).reshape(-1, 4),
-        scores=np.array([record["score"] for record in records], dtype=np.float32),
-        labels=np.array([1 + class_names.index(record["name"]) for record in records], dtype=np.int32),
+        boxes=np.array([record.box for record in records], dtype=np.float32).reshape(-1, 4),
+        scores=np.array([record.score for record in records], dtype=np.float32),
+        labels=np.array([1 + class_names.index(record.name) for record in records], dtype=np.int32),
         segmentations=RleMasks(tuple(masks)) if has_masks else None,
         class_names=("__background__", *class_names),
         image_size=size,

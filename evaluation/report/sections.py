@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict, fields
 
-from maskrt.evaluation.bench.sides import STAGES
+from maskrt.contract.precision import Budget
+from maskrt.evaluation.environment import Environment
+from maskrt.evaluation.metrics.coco import STATISTICS
 from maskrt.evaluation.report import figures
 from maskrt.evaluation.report.document import Block, Bullets, Cell, Code, Paragraph, Plot, Section, Table, table_of
 from maskrt.evaluation.report.inputs import Results
 from maskrt.evaluation.report.models import Model
 from maskrt.evaluation.report.plots import Point, accuracy_against_speed, stage_bars
-
-_AP_KINDS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+from maskrt.evaluation.results.bench import STAGES, OperationRecord, PipelineRecord
+from maskrt.evaluation.results.compare import CandidateRecord
+from maskrt.evaluation.results.files import kind_of
 
 
 def accuracy(models: Sequence[Model], results: Results) -> Section | None:
@@ -36,23 +39,29 @@ def accuracy(models: Sequence[Model], results: Results) -> Section | None:
     by_class: list[Block] = []
     for name in ("box", "mask"):
         rows = [
-            [model.label, *(figures.ap(model.evaluation[name][key]) for key in _AP_KINDS)]
+            [model.label, *(figures.ap(value) for value in asdict(ap).values())]
             for model in evaluated
-            if model.evaluation is not None and model.evaluation[name] is not None
+            if model.evaluation is not None and (ap := getattr(model.evaluation, name)) is not None
         ]
         if rows:
-            blocks.append(Table(f"{name.capitalize()} AP by IoU and size of the objects", ["Model", *_AP_KINDS], rows))
+            blocks.append(
+                Table(
+                    f"{name.capitalize()} AP by IoU and size of the objects",
+                    ["Model", *STATISTICS],
+                    rows,
+                )
+            )
             by_class.append(_by_class(evaluated, name))
     return Section("accuracy", "Accuracy", blocks + by_class)
 
 
 def _by_class(models: Sequence[Model], kind: str) -> Table:
-    """A row for each class; the largest loss is of any model against the first."""
+    """A row for each class; the largest loss is of any model against the first. `kind` is "box" or "mask"."""
     values: dict[str, dict[str, float | None]] = {}
     for model in models:
         assert model.evaluation is not None
-        for entry in model.evaluation["per_class"]:
-            values.setdefault(entry["name"], {})[model.name] = entry[kind]
+        for entry in model.evaluation.per_class:
+            values.setdefault(entry.name, {})[model.name] = getattr(entry, kind)
     rows = []
     for name, of_class in values.items():
         aps = [of_class.get(model.name) for model in models]
@@ -74,19 +83,19 @@ def differences(models: Sequence[Model], results: Results) -> Section | None:
     judged = [(model.label, model.candidate) for model in models if model.candidate is not None]
     rows: list[list[str | Cell]] = []
     for label, candidate in judged:
-        found = candidate["detections"]
-        passed = candidate["verdict"] == "pass"
+        found = candidate.detections
+        passed = candidate.verdict == "pass"
         rows.append(
             [
                 label,
                 Cell("pass", "good") if passed else Cell("fail", "bad"),
-                f"{found['matched']:,} of {found['reference']:,}",
-                f"{found['missing']:,}",
-                f"{found['extra']:,}",
-                f"{figures.number(found['box_px'])} / {figures.number(found['box_px_max'])}",
-                f"{figures.number(found['score'])} / {figures.number(found['score_max'])}",
-                f"{figures.share(found['mask_iou'])} / {figures.share(found['mask_iou_min'])}",
-                candidate["first_difference"] or figures.NONE,
+                f"{found.matched:,} of {found.reference:,}",
+                f"{found.missing:,}",
+                f"{found.extra:,}",
+                f"{figures.number(found.box_px)} / {figures.number(found.box_px_max)}",
+                f"{figures.number(found.score)} / {figures.number(found.score_max)}",
+                f"{figures.share(found.mask_iou)} / {figures.share(found.mask_iou_min)}",
+                candidate.first_difference or figures.NONE,
             ]
         )
     header = [
@@ -103,36 +112,29 @@ def differences(models: Sequence[Model], results: Results) -> Section | None:
     caption = "Detections matched with PyTorch's; how far nine of ten / all of the matched ones differ at most"
     blocks.append(Table(caption, header, rows))
     for label, candidate in judged:
-        if candidate["reasons"]:
-            blocks.append(Bullets([Cell(f"{label}: {reason}", "bad") for reason in candidate["reasons"]]))
-    if results.compare["not_compared"]:
+        if candidate.reasons:
+            blocks.append(Bullets([Cell(f"{label}: {reason}", "bad") for reason in candidate.reasons]))
+    if results.compare.not_compared:
         blocks.append(
-            Bullets([f"{entry['name']} was not compared: {entry['why']}" for entry in results.compare["not_compared"]])
+            Bullets([f"{entry.name} was not compared: {entry.why}" for entry in results.compare.not_compared])
         )
-    budgets = [candidate["budget"] for _, candidate in judged]
-    keys = list(dict.fromkeys(key for budget in budgets for key in budget))
-    if keys:
-        budget_rows = [[key, *(_limit(budget.get(key)) for budget in budgets)] for key in keys]
-        labels = [label for label, _ in judged]
-        blocks.append(Table("The budgets", ["Limit", *labels], budget_rows, folded=True))
-    blocks += [_tensors(label, candidate) for label, candidate in judged if candidate["tensors"]]
+    budgets = [asdict(candidate.budget) for _, candidate in judged]
+    limits = [[field.name, *(f"{budget[field.name]:g}" for budget in budgets)] for field in fields(Budget)]
+    blocks.append(Table("The budgets", ["Limit", *(label for label, _ in judged)], limits, folded=True))
+    blocks += [_tensors(label, candidate) for label, candidate in judged if candidate.tensors]
     return Section("differences", "Differences from PyTorch", blocks)
 
 
-def _limit(value: Any) -> str:
-    return figures.NONE if value is None else f"{value:g}" if isinstance(value, (int, float)) else str(value)
-
-
-def _tensors(label: str, candidate: dict[str, Any]) -> Table:
+def _tensors(label: str, candidate: CandidateRecord) -> Table:
     header = ["Tensor", "Largest", "Mean", "Largest relative", "Mean relative", "Signal to noise, dB", "Budget"]
     rows: list[list[str | Cell]] = [
         [
-            tensor["name"],
-            *(figures.number(tensor[key]) for key in ("max_abs", "mean_abs", "max_rel", "mean_rel")),
-            figures.number(tensor["snr_db"]),
-            Cell("kept", "good") if tensor["within_budget"] else Cell("missed", "bad"),
+            tensor.name,
+            *(map(figures.number, (tensor.max_abs, tensor.mean_abs, tensor.max_rel, tensor.mean_rel))),
+            figures.number(tensor.snr_db),
+            Cell("kept", "good") if tensor.within_budget else Cell("missed", "bad"),
         ]
-        for tensor in candidate["tensors"]
+        for tensor in candidate.tensors
     ]
     return Table(f"Raw tensors of {label}: differences from PyTorch, the worst image", header, rows, folded=True)
 
@@ -145,106 +147,103 @@ def speed(models: Sequence[Model], results: Results) -> Section | None:
     timed = [(model.label, model.timing) for model in models if model.timing is not None]
     if timed:
         blocks.append(_latency_bars(timed))
-        blocks += _pipeline_tables(results.bench["pipeline"])
-    if results.bench["failed"]:
-        blocks.append(
-            Bullets([Cell(f"{e['name']}, batch {e['batch']}: {e['reason']}", "bad") for e in results.bench["failed"]])
-        )
-    if results.bench["operations"]:
-        blocks.append(_operations(results.bench["operations"]))
+        blocks += _pipeline_tables(results.bench.pipeline)
+    if results.bench.failed:
+        blocks.append(Bullets([Cell(f"{e.name}, batch {e.batch}: {e.reason}", "bad") for e in results.bench.failed]))
+    if results.bench.operations:
+        blocks.append(_operations(results.bench.operations))
     return Section("speed", "Speed and memory", blocks)
 
 
-def _latency_bars(timed: Sequence[tuple[str, dict[str, Any]]]) -> Plot:
+def _latency_bars(timed: Sequence[tuple[str, PipelineRecord]]) -> Plot:
     """Of the models that were timed on the same work as the first one: a side may have failed on that batch."""
-    batch, size = timed[0][1]["batch"], timed[0][1]["picture_size"]
-    alike = [(label, entry) for label, entry in timed if (entry["batch"], entry["picture_size"]) == (batch, size)]
+    batch, size = timed[0][1].batch, timed[0][1].picture_size
+    alike = [(label, entry) for label, entry in timed if (entry.batch, entry.picture_size) == (batch, size)]
     labels = [label for label, _ in alike]
-    rows = [[1000 * entry["seconds"][stage]["median"] for stage in STAGES] for _, entry in alike]
+    rows = [[1000 * getattr(entry.seconds, stage).median for stage in STAGES] for _, entry in alike]
     text = ", ".join(f"{label} {figures.number(sum(row))} ms" for label, row in zip(labels, rows, strict=True))
     caption = f"Where the time of a batch of {figures.count(batch, 'image')} goes (medians)"
     return Plot(stage_bars(labels, STAGES, rows), f"Latency by stage: {text}.", caption)
 
 
-def _pipeline_tables(entries: Sequence[dict[str, Any]]) -> list[Block]:
+def _pipeline_tables(entries: Sequence[PipelineRecord]) -> list[Block]:
     """Two tables of the same rows: the whole, and the stages."""
     whole, stages = [], []
     for entry in entries:
-        seconds, ratio, memory = entry["seconds"], entry["speedup"], entry["peak_memory"]
-        size = entry["picture_size"]
+        seconds, ratio, memory = entry.seconds, entry.speedup, entry.peak_memory
+        size = entry.picture_size
         first: dict[str, str | Cell] = {
-            "Model": entry["name"],
-            "Batch": str(entry["batch"]),
+            "Model": entry.name,
+            "Batch": str(entry.batch),
             "Pictures": figures.NONE if size is None else f"{size[0]}×{size[1]}",
         }
         faster = figures.NONE
-        if ratio["reference"] != entry["name"]:
-            spread = f"{ratio['least']:.2f} to {ratio['most']:.2f}"
-            faster = f"{figures.times(ratio['median'])} ({spread}) over {ratio['reference']}"
+        if ratio.reference != entry.name:
+            spread = f"{ratio.least:.2f} to {ratio.most:.2f}"
+            faster = f"{figures.times(ratio.median)} ({spread}) over {ratio.reference}"
         whole.append(
             {
                 **first,
-                "Median ms": figures.milliseconds(seconds["total"]["median"]),
-                "p90": figures.milliseconds(seconds["total"]["p90"]),
-                "p99": figures.milliseconds(seconds["total"]["p99"]),
-                "Images/s": figures.number(entry["images_per_second"]),
-                "Images/s, stages overlapped": figures.number(entry["overlapped_images_per_second"]),
+                "Median ms": figures.milliseconds(seconds.total.median),
+                "p90": figures.milliseconds(seconds.total.p90),
+                "p99": figures.milliseconds(seconds.total.p99),
+                "Images/s": figures.number(entry.images_per_second),
+                "Images/s, stages overlapped": figures.number(entry.overlapped_images_per_second),
                 "Speed-up": faster,
-                "Peak MB": figures.megabytes(memory["host"]),
-                "Peak GPU MB": figures.megabytes(memory["device"]),
+                "Peak MB": figures.megabytes(memory.host),
+                "Peak GPU MB": figures.megabytes(memory.device),
             }
         )
-        stages.append({**first, **{stage: figures.milliseconds(seconds[stage]["median"]) for stage in STAGES}})
+        stages.append({**first, **{stage: figures.milliseconds(getattr(seconds, stage).median) for stage in STAGES}})
     return [
         table_of("Latency of a batch, from files to encoded masks", whole),
         table_of("Median milliseconds of each stage", stages),
     ]
 
 
-def _operations(records: Sequence[dict[str, Any]]) -> Table:
+def _operations(records: Sequence[OperationRecord]) -> Table:
     rows = []
     for record in records:
-        height, width = record["image_size"]
-        ratio = record["ratio"]
+        height, width = record.image_size
+        ratio = record.ratio
         rows.append(
             [
-                record["operation"],
+                record.operation,
                 f"{height}×{width}",
-                record["reference"],
-                figures.milliseconds(record["reference_seconds"]["median"]),
-                figures.milliseconds(record["seconds"]["median"]),
-                "{}× ({} to {})".format(*(figures.number(ratio[key]) for key in ("median", "least", "most"))),
+                record.reference,
+                figures.milliseconds(record.reference_seconds.median),
+                figures.milliseconds(record.seconds.median),
+                "{}× ({} to {})".format(*map(figures.number, (ratio.median, ratio.least, ratio.most))),
             ]
         )
     header = ["Operation", "Image", "Reference", "Reference ms", "maskrt ms", "Faster by"]
     return Table("Single operations on the CPU, beside what they replace", header, rows)
 
 
-def origin(results: Results, environment: dict[str, Any]) -> Section:
+def origin(results: Results, environment: Environment) -> Section:
     """The machines and packages, and the commands that made the results and this report."""
-    described = [*(content["environment"] for content in results.all), environment]
-    kinds = [*(content["kind"] for content in results.all), "report"]
+    described = [*(content.environment for content in results.all), environment]
+    kinds = [*(kind_of(content) for content in results.all), "report"]
     facts = [_facts(entry) for entry in described]
     keys = list(dict.fromkeys(key for entry in facts for key in entry))
     if all(entry == facts[0] for entry in facts):
         kinds, facts = ["All"], facts[:1]
     rows = [[key, *(entry.get(key, figures.NONE) for entry in facts)] for key in keys]
-    commands = [str(entry.get("command", "")) for entry in described]
     return Section(
         "origin",
         "How this was made",
         [
             Table("Machine, versions and commit", ["What", *kinds], rows),
             Paragraph("The commands:"),
-            Code("\n".join(command for command in commands if command)),
+            Code("\n".join(entry.command for entry in described)),
         ],
     )
 
 
-def _facts(environment: dict[str, Any]) -> dict[str, str]:
+def _facts(environment: Environment) -> dict[str, str]:
     names = {"device": "Device", "cpu": "CPU", "cores": "Cores", "gpu": "GPU", "driver": "Driver", "system": "System"}
-    facts = {title: str(environment[key]) for key, title in names.items() if environment.get(key) is not None}
-    facts |= {str(package): str(version) for package, version in environment["packages"].items()}
-    if environment.get("commit"):
-        facts["Commit"] = f"{environment['commit'][:12]}{' and local changes' if environment.get('dirty') else ''}"
+    facts = {title: str(value) for key, title in names.items() if (value := getattr(environment, key)) is not None}
+    facts |= environment.packages
+    if environment.commit:
+        facts["Commit"] = f"{environment.commit[:12]}{' and local changes' if environment.dirty else ''}"
     return facts

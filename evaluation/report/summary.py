@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from maskrt.contract.precision import PRECISIONS
 from maskrt.evaluation.report import figures
 from maskrt.evaluation.report.document import Block, Bullets, Cell, Paragraph, Section, table_of
 from maskrt.evaluation.report.inputs import Results
 from maskrt.evaluation.report.models import Model, reference_of
+from maskrt.evaluation.results.bench import PeakMemory, PipelineRecord
 
 
 def summary(models: Sequence[Model], results: Results) -> Section:
@@ -38,25 +39,25 @@ def _sentence(model: Model, reference: Model | None, results: Results) -> str | 
     if model.passed is not None:
         parts.append("passes" if model.passed else "fails")
     if reference is not None and model.evaluation is not None and results.evaluate is not None:
-        parts.append(_accuracy(model, reference, results.evaluate["dataset"]["images"]))
+        parts.append(_accuracy(model, reference, results.evaluate.dataset.images))
     if model.candidate is not None:
-        found = model.candidate["detections"]
+        found = model.candidate.detections
         parts.append(
-            f"finds {found['reference'] - found['missing']} of {figures.count(found['reference'], 'instance')} that "
-            f"PyTorch finds, and {found['extra'] or 'none'} that it does not"
+            f"finds {found.reference - found.missing} of {figures.count(found.reference, 'instance')} that "
+            f"PyTorch finds, and {found.extra or 'none'} that it does not"
         )
     if model.timing is not None:
         time = f"takes {figures.milliseconds(model.seconds_per_image)} ms an image"
         if model.speedup is not None:
-            time += f", {_faster(model.speedup)} {model.timing['speedup']['reference']}"
+            time += f", {_faster(model.speedup)} {model.timing.speedup.reference}"
         parts.append(time)
     if not parts:
         return ""
     text = f"{title} {'; '.join(parts)}."
     if model.candidate is not None and not model.passed:
-        first = model.candidate["first_difference"]
+        first = model.candidate.first_difference
         where = f" The first difference beyond the budget appears at {first}." if first else ""
-        return Cell(f"{text} {' '.join(model.candidate['reasons'])}{where}", "bad")
+        return Cell(f"{text} {' '.join(model.candidate.reasons)}{where}", "bad")
     return text
 
 
@@ -91,7 +92,7 @@ def _row(model: Model, reference: Model | None) -> dict[str, str | Cell]:
     verdict: str | Cell = figures.NONE
     if model.passed is not None:
         verdict = Cell("pass", "good") if model.passed else Cell("fail", "bad")
-    memory = {"host": None, "device": None} if model.timing is None else model.timing["peak_memory"]
+    memory = PeakMemory(None, None) if model.timing is None else model.timing.peak_memory
     other = None if model is reference else reference
     return {
         "Model": model.name,
@@ -103,15 +104,16 @@ def _row(model: Model, reference: Model | None) -> dict[str, str | Cell]:
         "Δ mask AP": figures.ap_change(model.mask_ap, None if other is None else other.mask_ap),
         "ms/image": figures.milliseconds(model.seconds_per_image),
         "Speed-up": figures.times(model.speedup),
-        "Peak MB": figures.megabytes(memory["host"]),
-        "Peak GPU MB": figures.megabytes(memory["device"]),
+        "Peak MB": figures.megabytes(memory.host),
+        "Peak GPU MB": figures.megabytes(memory.device),
         "Runs in": model.runs_in,
     }
 
 
-def _emulated(entry: dict[str, Any]) -> bool:
+def _emulated(entry: PipelineRecord) -> bool:
     """Whether a lower precision brings no speed where the benchmark ran it."""
-    return entry["precision"] in ("int8", "fp8") and entry["backend"] == "ONNX Runtime (CPUExecutionProvider)"
+    precision = PRECISIONS.get(entry.precision)
+    return precision is not None and precision.calibrated and entry.backend == "ONNX Runtime (CPUExecutionProvider)"
 
 
 def _how(results: Results) -> str:
@@ -119,20 +121,20 @@ def _how(results: Results) -> str:
     parts = []
     if results.compare:
         parts.append(
-            f"Verdicts compare each file with {results.compare['reference']['name']} on "
-            f"{figures.count(len(results.compare['images']), 'image')}."
+            f"Verdicts compare each file with {results.compare.reference.name} on "
+            f"{figures.count(len(results.compare.images), 'image')}."
         )
     if results.evaluate:
-        data = results.evaluate["dataset"]
-        parts.append(f"AP is COCO's, the mean over IoU 0.50 to 0.95, on {data['name']} ({data['images']:,} images).")
+        data = results.evaluate.dataset
+        parts.append(f"AP is COCO's, the mean over IoU 0.50 to 0.95, on {data.name} ({data.images:,} images).")
     if results.bench:
-        settings = results.bench["settings"]
-        threads = settings["threads"]
+        settings = results.bench.settings
+        threads = settings.threads
         parts.append(
             "Time is the median from an image file to encoded masks, all models in turns in one run "
-            f"({settings['repeats']} turns, {'all cores' if threads is None else figures.count(threads, 'thread')})."
+            f"({settings.repeats} turns, {'all cores' if threads is None else figures.count(threads, 'thread')})."
         )
-        if any(_emulated(entry) for entry in results.bench["pipeline"]):
+        if any(_emulated(entry) for entry in results.bench.pipeline):
             parts.append(
                 "On a CPU, ONNX Runtime computes INT8 and FP8 files in FP32, with conversions in between: their time "
                 "here says nothing about TensorRT, which they are laid out for."

@@ -74,7 +74,7 @@ def show(output: Path, limit: int) -> None:
         started = time.perf_counter()
         results = [record for image, image_id in scenes for record in predict(image, image_id)]
         milliseconds = (time.perf_counter() - started) / limit * 1000
-        box, mask = (average_precision(truth, results, kind).overall["AP"] for kind in ("bbox", "segm"))
+        box, mask = (average_precision(truth, results, kind).overall.AP for kind in ("bbox", "segm"))
         print(f"   {name:9} {box:8.4f} {mask:9.4f} {milliseconds:10.0f}")
     print(f"\nmodel     {onnx_path}\noverlays  {output / 'overlays'}\nresults   {output / 'instances.json'}")
 

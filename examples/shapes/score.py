@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from maskrt.command import run_verb
-from maskrt.evaluation.metrics.coco import average_precision
+from maskrt.evaluation.metrics.coco import ApStatistics, average_precision
 from maskrt.evaluation.torch_results import torch_results
 from maskrt.options import positive
 from maskrt.shapes.dataset import HELD_OUT_SCENES, ground_truth
@@ -30,8 +31,8 @@ def held_out_images(count: int = HELD_OUT_SCENES) -> Iterator[tuple[np.ndarray, 
         yield generate_scene(number, "test").image, number + 1
 
 
-def score(predict: Predictor, count: int = HELD_OUT_SCENES) -> dict[str, dict[str, float | None]]:
-    """Box and mask AP on the first `count` held-out scenes: `{"bbox": {"AP": …}, "segm": {"AP": …}}`."""
+def score(predict: Predictor, count: int = HELD_OUT_SCENES) -> dict[str, ApStatistics]:
+    """Box and mask AP on the first `count` held-out scenes: by "bbox" and "segm"."""
     truth = ground_truth(count)
     results = [record for image, image_id in held_out_images(count) for record in predict(image, image_id)]
     return {
@@ -51,8 +52,9 @@ def run(options: argparse.Namespace) -> int:
     """Print the demo model's AP in PyTorch; return the exit code."""
     model = shapes_model()
     found = score(lambda image, image_id: torch_results(model, image, image_id), options.limit)
-    for kind, values in found.items():
-        shown = (f"{name} {'none' if value is None else format(value, '.4f')}" for name, value in values.items())
+    for kind, statistics in found.items():
+        values = asdict(statistics).items()
+        shown = (f"{name} {'none' if value is None else format(value, '.4f')}" for name, value in values)
         print(f"{kind}: {'  '.join(shown)}")
     return 0
 

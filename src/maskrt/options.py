@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from maskrt.errors import ArgumentError
+
 
 def positive(text: str) -> int:
     """Parse a whole number from 1."""
@@ -94,17 +96,21 @@ def add_source_options(parser: argparse.ArgumentParser, *, positional: bool = Fa
 
 
 def source_options(options: argparse.Namespace) -> SourceOptions | None:
-    """Return what `add_source_options` parsed; None where no source was given."""
-    if options.source is None:
-        return None
-    return SourceOptions(
-        options.source,
-        options.weights,
-        options.checkpoint,
-        options.config,
-        options.num_classes,
-        options.class_names,
-    )
+    """Return what `add_source_options` parsed; None where no source was given.
+
+    Raises:
+        ArgumentError: there is no source, but something that belongs to one.
+    """
+    details = {
+        name: getattr(options, name) for name in ("weights", "checkpoint", "config", "num_classes", "class_names")
+    }
+    if options.source is not None:
+        return SourceOptions(options.source, **details)
+    for name, value in details.items():
+        if value is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise ArgumentError(f"{option} {value} says more about a source model, but none is named: give --source.")
+    return None
 
 
 def add_image_options(

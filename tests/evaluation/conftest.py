@@ -1,172 +1,173 @@
-"""Result files by hand, in the formats that evaluate, compare and bench document."""
+"""Result files by hand, of the types that `maskrt.evaluation.results` writes and reads."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from maskrt.contract.precision import PRECISIONS
+from maskrt.evaluation.environment import Environment
+from maskrt.evaluation.metrics.coco import ApStatistics
+from maskrt.evaluation.results import bench, compare, evaluate
+from maskrt.evaluation.results.files import write_result
+
 NASTY = "<script>alert(1)</script> | *b*"
 """A class name that must not become markup."""
 
-ENVIRONMENT = {
-    "date": "2026-01-02T03:04:05+00:00",
-    "command": "python -m maskrt.evaluation.bench.cli a.onnx",
-    "device": "A CPU",
-    "cpu": "A CPU",
-    "cores": 2,
-    "gpu": None,
-    "driver": None,
-    "system": "Linux x86_64",
-    "commit": "0123456789abcdef",
-    "dirty": False,
-    "packages": {"python": "3.11.2", "numpy": "2.0"},
-}
+CPU = "ONNX Runtime (CPUExecutionProvider)"
 
 
-def _box_mask(box: list[float], height: int, width: int) -> dict[str, Any]:
-    mask = np.zeros((height, width), np.uint8, order="F")
-    left, top, right, bottom = map(round, box)
-    mask[top:bottom, left:right] = 1
-    rle = coco_mask.encode(mask)
-    return {"size": [height, width], "counts": rle["counts"].decode()}
+def environment(command: str) -> Environment:
+    return Environment(
+        date="2026-01-02T03:04:05+00:00",
+        command=command,
+        device="A CPU",
+        cpu="A CPU",
+        cores=2,
+        gpu=None,
+        compute_capability=None,
+        driver=None,
+        system="Linux x86_64",
+        packages={"python": "3.11.2", "maskrt": "0.1.0", "numpy": "2.0"},
+        commit="0123456789abcdef",
+        dirty=False,
+    )
 
 
-def _instance(box: list[float], name: str, score: float = 0.9) -> dict[str, Any]:
-    return {"box": box, "score": score, "label": 1, "name": name, "rle": _box_mask(box, 60, 80)}
+def evaluation() -> evaluate.Evaluation:
+    def model(name: str, precision: str, ap: float, seconds: float) -> evaluate.ModelRecord:
+        return evaluate.ModelRecord(
+            name=name,
+            file=None if name == "PyTorch" else f"out/{name}",
+            precision=precision,
+            backend=CPU,
+            score_threshold=0.05,
+            nms_threshold=0.5,
+            box=ApStatistics(ap, 0.9, 0.7, None, ap, ap),
+            mask=ApStatistics(ap + 0.02, 0.9, 0.7, None, ap, ap),
+            per_class=(evaluate.ClassAp("disk", ap + 0.1, ap), evaluate.ClassAp(NASTY, ap - 0.1, None)),
+            seconds_per_image=seconds,
+            results=f"{name}.results.json",
+        )
 
-
-def evaluate_json() -> dict[str, Any]:
-    def model(name: str, precision: str, ap: float, seconds: float) -> dict[str, Any]:
-        aps = {"AP": ap, "AP50": 0.9, "AP75": 0.7, "APs": None, "APm": ap, "APl": ap}
-        return {
-            "name": name,
-            "precision": precision,
-            "backend": "ONNX Runtime (CPUExecutionProvider)",
-            "box": aps,
-            "mask": {**aps, "AP": ap + 0.02},
-            "seconds_per_image": seconds,
-            "per_class": [
-                {"name": "disk", "box": ap + 0.1, "mask": ap},
-                {"name": NASTY, "box": ap - 0.1, "mask": None},
-            ],
-        }
-
-    return {
-        "format": 1,
-        "kind": "evaluate",
-        "environment": ENVIRONMENT,
-        "dataset": {"name": "shapes", "images": 200, "categories": ["disk", NASTY]},
-        "models": [
+    return evaluate.Evaluation(
+        environment("maskrt evaluate a.onnx"),
+        evaluate.DatasetRecord("shapes", "shapes/annotations.json", 200, 0, 1234, ("disk", NASTY)),
+        (
             model("PyTorch", "fp32", 0.6371, 0.09),
             model("model.onnx", "fp32", 0.6371, 0.06),
             model("model.int8.onnx", "int8", 0.6348, 0.04),
-        ],
+        ),
+    )
+
+
+def _instance(box: tuple[float, float, float, float], name: str) -> compare.InstanceRecord:
+    """Its mask fills its box, in an image of 60x80 pixels."""
+    mask = np.zeros((60, 80), np.uint8, order="F")
+    left, top, right, bottom = map(round, box)
+    mask[top:bottom, left:right] = 1
+    counts = coco_mask.encode(mask)["counts"].decode()
+    return compare.InstanceRecord(box, 0.9, 1, name, compare.EncodedMask((60, 80), counts))
+
+
+def comparison(image_folder: Path) -> compare.Comparison:
+    def candidate(name: str, precision: str, passed: bool, missing: int) -> compare.CandidateRecord:
+        found = (4, 4 - missing, missing, missing, 0.1, 0.8, 0.001, 0.01, 0.99, 0.9)
+        snr_db = 30.0 if passed else 3.0
+        return compare.CandidateRecord(
+            name=name,
+            file=f"out/{name}",
+            precision=precision,
+            backend=CPU,
+            verdict="pass" if passed else "fail",
+            reasons=() if passed else ("1 of 4 detections is missing, the budget is 0.",),
+            budget=PRECISIONS[precision].budget,
+            first_difference=None if passed else "backbone.fpn",
+            tensors=(
+                compare.TensorRecord("backbone.fpn", "conv2d", 0.5, 1e-5, None, 0.1, snr_db, None, "b.png", passed),
+            ),
+            detections=compare.DetectionCounts(*found),
+            pasting_iou=1.0,
+            worst_image=compare.WorstImage(*found, file="b.png"),
+        )
+
+    disk, other = (10.0, 10.0, 30.0, 40.0), (40.0, 20.0, 70.0, 50.0)
+    instances = {
+        "PyTorch": (_instance(disk, "disk"), _instance(other, NASTY)),
+        "model.onnx": (_instance(disk, "disk"), _instance(other, NASTY)),
+        # The disk is 2 px wider; the other is missing; another one is extra.
+        "model.int8.onnx": (_instance((10.0, 10.0, 32.0, 40.0), "disk"), _instance((50.0, 2.0, 60.0, 12.0), "disk")),
     }
+    return compare.Comparison(
+        environment("maskrt compare a.onnx"),
+        compare.ReferenceRecord("PyTorch", "models:make"),
+        0.5,
+        (candidate("model.onnx", "fp32", True, 0), candidate("model.int8.onnx", "int8", False, 1)),
+        (compare.NotCompared("TensorRT", "there is no GPU."),),
+        tuple(compare.ImageRecord(f"{name}.png", 60, 80, instances) for name in "ab"),
+        str(image_folder),
+    )
 
 
-def compare_json(image_folder: Path) -> dict[str, Any]:
-    def candidate(name: str, precision: str, passed: bool, missing: int) -> dict[str, Any]:
-        found = {"reference": 4, "matched": 4 - missing, "missing": missing, "extra": missing}
-        found |= {"box_px": 0.1, "box_px_max": 0.8, "score": 0.001, "score_max": 0.01}
-        found |= {"mask_iou": 0.99, "mask_iou_min": 0.9}
-        tensor = {"name": "backbone.fpn", "max_abs": 0.5, "mean_abs": 1e-5, "max_rel": None, "mean_rel": 0.1}
-        return {
-            "name": name,
-            "precision": precision,
-            "backend": "ONNX Runtime (CPUExecutionProvider)",
-            "verdict": "pass" if passed else "fail",
-            "detections": found,
-            "budget": {"snr_db": 12.0},
-            "reasons": [] if passed else ["1 of 4 detections is missing, the budget is 0."],
-            "first_difference": None if passed else "backbone.fpn",
-            "tensors": [{**tensor, "snr_db": 30.0 if passed else 3.0, "within_budget": passed}],
-            "worst_image": {"file": "b.png", **found},
-        }
+def benchmark() -> bench.Benchmark:
+    def seconds(median: float) -> bench.Seconds:
+        return bench.Seconds(median, 1.1 * median, 1.3 * median)
 
-    disk, other = [10.0, 10, 30, 40], [40.0, 20, 70, 50]
-    return {
-        "format": 1,
-        "kind": "compare",
-        "environment": {**ENVIRONMENT, "command": "maskrt compare a.onnx"},
-        "reference": {"name": "PyTorch"},
-        "score_threshold": 0.5,
-        "image_folder": str(image_folder),
-        "candidates": [
-            candidate("model.onnx", "fp32", True, 0),
-            candidate("model.int8.onnx", "int8", False, 1),
-        ],
-        "not_compared": [{"name": "TensorRT", "why": "there is no GPU."}],
-        "images": [
-            {
-                "file": f"{name}.png",
-                "height": 60,
-                "width": 80,
-                "instances": {
-                    "PyTorch": [_instance(disk, "disk"), _instance(other, NASTY)],
-                    "model.onnx": [_instance(disk, "disk"), _instance(other, NASTY)],
-                    # The disk is 2 px wider; the other is missing; another one is extra.
-                    "model.int8.onnx": [_instance([10, 10, 32, 40], "disk"), _instance([50, 2, 60, 12], "disk")],
-                },
-            }
-            for name in "ab"
-        ],
-    }
+    def entry(name: str, precision: str, batch: int, infer: float) -> bench.PipelineRecord:
+        stages = (0.001, 0.0002, infer, 0.0004, 0.002)
+        total = sum(stages)
+        return bench.PipelineRecord(
+            name=name,
+            precision=precision,
+            backend=CPU,
+            batch=batch,
+            picture_size=None,
+            detections_per_image=4.5,
+            seconds=bench.StageSeconds(*map(seconds, (*stages, total))),
+            images_per_second=batch / total,
+            overlapped_images_per_second=None if name == "PyTorch" else 1.1 * batch / total,
+            speedup=bench.Speedup((0.0036 + 0.1 * batch) / total, 1.0, 2.5, reference="PyTorch"),
+            peak_memory=bench.PeakMemory(233_000_000, None),
+        )
 
-
-def bench_json() -> dict[str, Any]:
-    def entry(name: str, precision: str, batch: int, infer: float) -> dict[str, Any]:
-        stages = {"decode": 0.001, "preprocess": 0.0002, "infer": infer, "postprocess": 0.0004, "rle": 0.002}
-        seconds = {stage: {"median": s, "p90": 1.1 * s, "p99": 1.3 * s} for stage, s in stages.items()}
-        total = sum(stages.values())
-        seconds["total"] = {"median": total, "p90": 1.1 * total, "p99": 1.3 * total}
-        return {
-            "name": name,
-            "precision": precision,
-            "backend": "ONNX Runtime (CPUExecutionProvider)",
-            "batch": batch,
-            "picture_size": None,
-            "detections_per_image": 4.5,
-            "seconds": seconds,
-            "images_per_second": batch / total,
-            "overlapped_images_per_second": None if name == "PyTorch" else 1.1 * batch / total,
-            "speedup": {"reference": "PyTorch", "median": (0.0036 + 0.1 * batch) / total, "least": 1.0, "most": 2.5},
-            "peak_memory": {"host": 233_000_000, "device": None},
-        }
-
-    one = {"median": 1.0, "p90": 1.1, "p99": 1.2}
-    return {
-        "format": 1,
-        "kind": "bench",
-        "environment": ENVIRONMENT,
-        "settings": {"threads": 1, "repeats": 30, "warm_up": 8, "pictures": 8},
-        "pipeline": [
-            entry(name, precision, batch, batch * seconds)
+    return bench.Benchmark(
+        environment("maskrt bench a.onnx"),
+        bench.Settings(threads=1, repeats=30, warm_up=8, pictures=8),
+        tuple(
+            entry(name, precision, batch, batch * time)
             for batch in (1, 8)
-            for name, precision, seconds in (
+            for name, precision, time in (
                 ("PyTorch", "fp32", 0.1),
                 ("model.onnx", "fp32", 0.06),
                 ("model.int8.onnx", "int8", 0.04),
             )
-        ],
-        "failed": [{"name": "model.engine", "batch": 8, "picture_size": None, "reason": "built for batch 1"}],
-        "operations": [
-            {
-                "operation": "paste and encode",
-                "image_size": [1080, 1920],
-                "reference": "pycocotools",
-                "reference_seconds": one,
-                "seconds": {**one, "median": 0.01},
-                "ratio": {"median": 100.0, "least": 90.0, "most": 110.0},
-            }
-        ],
-    }
+        ),
+        (bench.Failure("model.engine", 8, None, "built for batch 1"),),
+        (
+            bench.OperationRecord(
+                operation="paste and encode",
+                image_size=(1080, 1920),
+                reference="pycocotools",
+                reference_seconds=seconds(1.0),
+                seconds=seconds(0.01),
+                ratio=bench.Ratio(100.0, 90.0, 110.0),
+                differing=0,
+            ),
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def demo_scenes(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A COCO JSON file of six held-out scenes of the demo, the images beside it."""
+    from maskrt.shapes.dataset import write_dataset
+
+    return once("demo-scenes", lambda folder: write_dataset(folder, 6)) / "annotations.json"
 
 
 @pytest.fixture
@@ -179,9 +180,9 @@ def write_results(tmp_path: Path) -> Callable[..., Path]:
         for name in "ab":
             image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
             cv2.imwrite(str(folder / f"{name}.png"), image)
-        contents = {"evaluate": evaluate_json(), "compare": compare_json(folder), "bench": bench_json()}
-        for kind in kinds or contents:
-            (folder / f"{kind}.json").write_text(json.dumps(contents[kind]))
+        results = {"evaluate": evaluation(), "compare": comparison(folder), "bench": benchmark()}
+        for kind in kinds or results:
+            write_result(folder / f"{kind}.json", results[kind])
         return folder
 
     return write

@@ -7,16 +7,18 @@ import pytest
 
 from maskrt.engines.gpu import Gpu
 from maskrt.evaluation import environment
-from maskrt.evaluation.environment import describe_environment
+from maskrt.evaluation.environment import Environment, describe_environment
+from maskrt.evaluation.results.schema import from_json, to_json
 
 
 def test_says_where_and_with_what():
-    described = json.loads(json.dumps(describe_environment()))
-    assert described["date"].endswith("+00:00")
-    assert described["device"] == (described["gpu"] or described["cpu"]) != ""
-    assert described["cores"] >= 1
-    assert described["packages"]["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert {"maskrt", "numpy", "opencv", "torch", "onnxruntime"} <= described["packages"].keys()
+    described = describe_environment()
+    assert from_json(Environment, json.loads(json.dumps(to_json(described)))) == described
+    assert described.date.endswith("+00:00")
+    assert described.device == (described.gpu or described.cpu) != ""
+    assert described.cores >= 1
+    assert described.packages["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert {"maskrt", "numpy", "opencv", "torch", "onnxruntime"} <= described.packages.keys()
 
 
 def test_imports_no_heavy_package():
@@ -32,10 +34,10 @@ def test_gpu_with_and_without_its_driver_tool(monkeypatch: pytest.MonkeyPatch):
     first_line = environment._first_line
     monkeypatch.setattr(environment, "_first_line", lambda *c: "580.1" if c[0] == "nvidia-smi" else first_line(*c))
     described = describe_environment()
-    assert (described["device"], described["compute_capability"]) == ("NVIDIA L4", "8.9")
-    assert described["driver"] == "580.1"
+    assert (described.device, described.compute_capability) == ("NVIDIA L4", "8.9")
+    assert described.driver == "580.1"
     monkeypatch.setattr(environment, "_first_line", lambda *command: None)
-    assert describe_environment()["driver"] is None
+    assert describe_environment().driver is None
 
 
 def test_commit_is_the_checkouts_own(tmp_path: Path):
@@ -63,7 +65,7 @@ def test_commit_is_the_checkouts_own(tmp_path: Path):
             ["/usr/bin/python3", "-m", "maskrt.evaluation.bench.cli", "a b.onnx"],
             "python -m maskrt.evaluation.bench.cli 'a b.onnx'",
         ),
-        (["/venv/bin/python", "/venv/bin/maskrt infer", "x.jpg"], "maskrt infer x.jpg"),
+        (["/venv/bin/python", "/venv/bin/maskrt", "infer", "x.jpg"], "maskrt infer x.jpg"),
         (["/venv/bin/python", "runtime/infer.py", "x.jpg"], "python runtime/infer.py x.jpg"),
     ],
 )

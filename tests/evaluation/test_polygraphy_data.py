@@ -58,9 +58,11 @@ def test_what_is_not_there(monkeypatch: pytest.MonkeyPatch, environment: Path) -
     with pytest.raises(ArgumentError, match="no file matches"):
         next(polygraphy_data.load_data())
     for count in ("x", "0"):  # which Polygraphy would pass, having run nothing
-        monkeypatch.setenv("MASKRT_COUNT", count)
-        with pytest.raises(ArgumentError, match=f"MASKRT_COUNT: expected a whole number from 1, got {count}"):
+        monkeypatch.setenv("MASKRT_LIMIT", count)
+        with pytest.raises(ArgumentError, match=f"MASKRT_LIMIT: expected a whole number from 1, got {count}"):
             next(polygraphy_data.load_data())
-    monkeypatch.delenv("MASKRT_MODEL")
-    with pytest.raises(ArgumentError, match="Set MASKRT_MODEL"):
-        next(polygraphy_data.load_data())
+    monkeypatch.delenv("MASKRT_LIMIT")
+    for missing in ("MASKRT_IMAGES", "MASKRT_MODEL"):
+        monkeypatch.delenv(missing)
+        with pytest.raises(ArgumentError, match=f"Set {missing} to"):
+            next(polygraphy_data.load_data())

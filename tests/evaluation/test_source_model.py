@@ -1,20 +1,17 @@
-import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from maskrt.evaluation.source_model import SourceModel, add_source_options, load_source
+from maskrt.evaluation.source_model import load_source
+from maskrt.options import SourceOptions
 from maskrt.runtime import MaskrtError
 
-
-def _load(*arguments: str) -> SourceModel:
-    parser = argparse.ArgumentParser()
-    add_source_options(parser)
-    return load_source(parser.parse_args(arguments))
+DEMO = SourceOptions("maskrt.shapes.model:shapes_model")
 
 
-def test_the_demo_model_is_the_default():
-    source = _load()
+def test_a_model_that_names_its_classes():
+    source = load_source(DEMO)
     assert not source.model.training
     assert source.class_names is not None
     assert source.class_names[:2] == ("__background__", "disk")
@@ -23,14 +20,15 @@ def test_the_demo_model_is_the_default():
 def test_class_names_of_a_file(tmp_path: Path):
     path = tmp_path / "names.txt"
     path.write_text("\n".join("abcdefgh"))
-    assert _load("--class-names", str(path)).class_names == ("__background__", *"abcdefgh")
+    named = replace(DEMO, class_names=path)
+    assert load_source(named).class_names == ("__background__", *"abcdefgh")
     path.write_text("a\nb\n")
     with pytest.raises(MaskrtError, match="has 8 classes besides the background, but got 2 class names"):
-        _load("--class-names", str(path))
+        load_source(named)
 
 
 def test_what_is_no_model_of_ours():
     with pytest.raises(MaskrtError, match="needs weights"):
-        _load("--model", "maskrcnn_resnet50_fpn")
+        load_source(SourceOptions("maskrcnn_resnet50_fpn"))
     with pytest.raises(MaskrtError, match="cannot export a ReLU"):
-        _load("--model", "torch.nn:ReLU")
+        load_source(SourceOptions("torch.nn:ReLU"))

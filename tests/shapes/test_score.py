@@ -24,14 +24,14 @@ def _nothing_right(image: np.ndarray, image_id: int) -> list[dict]:
 
 
 def test_perfect_results_score_one_and_wrong_labels_nearly_nothing():
-    assert score(_perfect, 5)["segm"]["AP"] == 1.0
-    assert score(_perfect, 5)["bbox"]["AP"] == 1.0
-    assert score(_nothing_right, 5)["segm"]["AP"] < 0.05
-    assert score(lambda image, image_id: [], 5)["segm"]["AP"] == 0.0
+    assert score(_perfect, 5)["segm"].AP == 1.0
+    assert score(_perfect, 5)["bbox"].AP == 1.0
+    assert score(_nothing_right, 5)["segm"].AP < 0.05
+    assert score(lambda image, image_id: [], 5)["segm"].AP == 0.0
 
 
 def test_the_demo_model_is_good_enough_to_show_small_losses(shapes_model):
     """On 30 scenes; the figure for all 200 is in the README."""
     values = score(lambda image, image_id: torch_results(shapes_model, image, image_id), 30)
-    assert values["segm"]["AP"] >= 0.60
-    assert values["bbox"]["AP"] >= 0.60
+    assert values["segm"].AP >= 0.60
+    assert values["bbox"].AP >= 0.60

@@ -30,7 +30,7 @@ def die(files: list[Path]) -> list:
 def test_the_peak_counts_and_this_process_does_not() -> None:
     ballast = np.ones(800 * MEGABYTE, np.uint8)
     small, large = (
-        peak_memory(partial(open_side, partial(take_and_give_back, megabytes)), [[]])["host"] for megabytes in (1, 300)
+        peak_memory(partial(open_side, partial(take_and_give_back, megabytes)), [[]]).host for megabytes in (1, 300)
     )
     assert ballast.any()
     assert small is not None and large is not None

@@ -7,7 +7,8 @@ from maskrt.errors import ModelError
 from maskrt.evaluation.bench import pipeline as bench_pipeline
 from maskrt.evaluation.bench import timing
 from maskrt.evaluation.bench.pipeline import measure_pipeline
-from maskrt.evaluation.bench.sides import STAGES, Side
+from maskrt.evaluation.bench.sides import Side
+from maskrt.evaluation.results.bench import STAGES, Failure, PeakMemory, Seconds, Speedup
 
 BATCHES = [[Path("a"), Path("b")], [Path("b"), Path("a")]]
 
@@ -17,7 +18,7 @@ def make_side(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes sides whose stages take a given time on a clock that nothing else moves."""
     now = [0.0]
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(bench_pipeline, "peak_memory", lambda opener, batches: {"host": opener(), "device": None})
+    monkeypatch.setattr(bench_pipeline, "peak_memory", lambda opener, batches: PeakMemory(opener(), None))
 
     def make(name: str, *seconds: float, largest_batch: int = 8) -> Side:
         def stage(duration: float) -> Any:
@@ -39,20 +40,20 @@ def test_records_by_hand(make_side: Any) -> None:
     records, failed = measure_pipeline([lambda: 700, lambda: 300], sides, BATCHES, repeats=3, warm_up=1)
     assert failed == []
     slow, fast = records
-    assert [slow["seconds"][stage]["median"] for stage in STAGES] == [1, 2, 4, 1, 0]
-    assert slow["seconds"]["total"] == {"median": 8, "p90": 8, "p99": 8}
-    assert fast["seconds"]["total"]["median"] == 2
-    assert fast["images_per_second"] == 1
-    assert slow["speedup"] == {"reference": "slow", "median": 1, "least": 1, "most": 1}
-    assert fast["speedup"] == {"reference": "slow", "median": 4, "least": 4, "most": 4}
-    assert (slow["peak_memory"]["host"], fast["peak_memory"]["host"]) == (700, 300)
-    assert fast["detections_per_image"] == 1.5
+    assert [getattr(slow.seconds, stage).median for stage in STAGES] == [1, 2, 4, 1, 0]
+    assert slow.seconds.total == Seconds(8, 8, 8)
+    assert fast.seconds.total.median == 2
+    assert fast.images_per_second == 1
+    assert slow.speedup == Speedup(1, 1, 1, reference="slow")
+    assert fast.speedup == Speedup(4, 4, 4, reference="slow")
+    assert (slow.peak_memory.host, fast.peak_memory.host) == (700, 300)
+    assert fast.detections_per_image == 1.5
 
 
 def test_a_side_that_cannot_run_the_batch_does_not_stop_the_others(make_side: Any) -> None:
     sides = [make_side("small", 1, 1, 1, 1, 1, largest_batch=1), make_side("large", 1, 1, 1, 1, 1)]
     records, failed = measure_pipeline([lambda: 1, lambda: 1], sides, BATCHES, repeats=1, warm_up=1)
-    assert [record["name"] for record in records] == ["large"]
-    assert records[0]["speedup"]["reference"] == "large"
-    assert failed == [{"name": "small", "batch": 2, "reason": "small takes 1"}]
+    assert [record.name for record in records] == ["large"]
+    assert records[0].speedup.reference == "large"
+    assert failed == [Failure("small", 2, None, "small takes 1")]
     assert measure_pipeline([lambda: 1], sides[:1], BATCHES, repeats=1, warm_up=1)[0] == []

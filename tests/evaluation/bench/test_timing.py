@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from maskrt.evaluation.bench import timing
+from maskrt.evaluation.results.bench import Ratio, Seconds
 
 
 class Clock:
@@ -32,7 +33,7 @@ def test_calls_in_turns_and_drops_the_first_round(monkeypatch: pytest.MonkeyPatc
     rest = ("rest", 0.01)
     assert clock.calls == [rest, ("a",), rest, ("b",)] * 3
     np.testing.assert_allclose(seconds, [[4, 1], [6, 2]])
-    assert timing.ratio(*seconds.T) == (3.5, 3.0, 4.0)
+    assert timing.ratio(*seconds.T) == Ratio(3.5, 3.0, 4.0)
     assert str(timing.ratio(*seconds.T)) == "3.5x (3x to 4x)"
 
 
@@ -50,5 +51,5 @@ def test_stages_hand_on_their_results_and_all_sides_take_the_same_input(monkeypa
 
 
 def test_percentiles_by_hand() -> None:
-    assert timing.percentiles(np.arange(101.0)[::-1]) == {"median": 50, "p90": 90, "p99": 99}
-    assert timing.percentiles(np.array([3.0])) == {"median": 3, "p90": 3, "p99": 3}
+    assert timing.percentiles(np.arange(101.0)[::-1]) == Seconds(50, 90, 99)
+    assert timing.percentiles(np.array([3.0])) == Seconds(3, 3, 3)

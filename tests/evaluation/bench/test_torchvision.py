@@ -1,4 +1,3 @@
-import argparse
 from pathlib import Path
 
 import cv2
@@ -9,15 +8,11 @@ from pycocotools import mask as coco_mask
 
 from maskrt.evaluation.bench import torchvision as bench_torchvision
 from maskrt.evaluation.bench.torchvision import open_torchvision
-from maskrt.evaluation.source_model import SourceModel, add_source_options
+from maskrt.evaluation.source_model import SourceModel
 from maskrt.export.exporter import weights_hash
+from maskrt.options import SourceOptions
 
-
-def default_options() -> argparse.Namespace:
-    """The demo model."""
-    parser = argparse.ArgumentParser()
-    add_source_options(parser)
-    return parser.parse_args([])
+DEMO = SourceOptions("maskrt.shapes.model:shapes_model")
 
 
 @pytest.fixture
@@ -31,7 +26,7 @@ def files(photographs: dict[str, np.ndarray], tmp_path: Path) -> list[Path]:
 def test_stages_are_torchvisions_own_inference(
     shapes_model: torch.nn.Module, photographs: dict[str, np.ndarray], files: list[Path]
 ) -> None:
-    side = open_torchvision(default_options(), compiled=False, threads=None)
+    side = open_torchvision(DEMO, compiled=False, threads=None)
     assert side.work == f"weights {weights_hash(shapes_model)[:12]}, resized to 320-560 px"
     images = [torch.from_numpy(photographs[file.stem]).permute(2, 0, 1).float() / 255 for file in files]
     with torch.inference_mode():
@@ -50,12 +45,12 @@ def test_compiled_means_every_layer_with_weights_and_fp16(
     compiled: list[torch.nn.Module] = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
     types = []
-    side = open_torchvision(default_options(), compiled=True, threads=None)
+    side = open_torchvision(DEMO, compiled=True, threads=None)
     compiled[-1].register_forward_hook(lambda module, inputs, output: types.append(output.dtype))
     assert (side.name, side.precision) == ("PyTorch compiled", "fp16")
     layers = {id(weight) for module in compiled for weight in module.parameters()}
     assert len(layers) == len(list(shapes_model.parameters()))
-    eager = open_torchvision(default_options(), compiled=False, threads=None)
+    eager = open_torchvision(DEMO, compiled=False, threads=None)
     assert abs(len(side.run(files)[0]) - len(eager.run(files)[0])) <= 2
     assert types == [torch.float16]
 
@@ -67,7 +62,7 @@ def test_too_large_a_batch_is_a_matter_of_memory(files: list[Path], monkeypatch:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nStack:")
 
     monkeypatch.setattr("torchvision.models.detection.rpn.RPNHead.forward", run_out)
-    side = open_torchvision(default_options(), compiled=False, threads=None)
+    side = open_torchvision(DEMO, compiled=False, threads=None)
     with pytest.raises(MemoryError, match=r"^CUDA out of memory. Tried to allocate 20 GiB.$"):
         side.run(files)
 
@@ -77,5 +72,5 @@ def test_a_detector_without_masks(files: list[Path], monkeypatch: pytest.MonkeyP
 
     detector = fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None).eval()
     monkeypatch.setattr(bench_torchvision, "load_source", lambda options: SourceModel("detector", detector, None))
-    side = open_torchvision(default_options(), compiled=False, threads=None)
+    side = open_torchvision(DEMO, compiled=False, threads=None)
     assert all(len(box) == 4 for boxes in side.run(files) for box in boxes)

@@ -22,18 +22,24 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 
 from maskrt.calibration import quantize
 from maskrt.contract.seal import SEAL, sealed
-from maskrt.evaluation.compare import cli as compare_module
-from maskrt.evaluation.compare.cli import compare, main
+from maskrt.evaluation.compare import run as compare_run
+from maskrt.evaluation.compare.cli import choose_images, main
+from maskrt.evaluation.compare.run import Request, compare
 from maskrt.evaluation.compare.table import table
+from maskrt.evaluation.results.compare import CandidateRecord, Comparison
+from maskrt.evaluation.results.files import read_result, write_result
 from maskrt.evaluation.source_model import SourceModel
 from maskrt.runtime import ArgumentError, Instances, Segmenter
 from maskrt.runtime.structures.masks import GridMasks
 from maskrt.shapes.scenes import generate_scene
 
+DEMO = "maskrt.shapes.model:shapes_model"
+SOURCE = ("--source", DEMO)
+
 
 @pytest.fixture(scope="module")
 def source(shapes_model: Any) -> SourceModel:
-    return SourceModel("maskrt.shapes.model:shapes_model", shapes_model, tuple(shapes_model.class_names))
+    return SourceModel(DEMO, shapes_model, tuple(shapes_model.class_names))
 
 
 @pytest.fixture(scope="module")
@@ -61,20 +67,18 @@ def plant(shapes_onnx: Path, tmp_path: Path) -> Callable[[Callable[[onnx.ModelPr
     return write
 
 
-def _compare(
-    source: SourceModel, files: list[Path], images: list[Path], stream: TextIO | None = None
-) -> dict[str, Any]:
-    return compare(source, files, images, threads=1, stream=stream or io.StringIO())
+def _compare(source: SourceModel, files: list[Path], images: list[Path], stream: TextIO | None = None) -> Comparison:
+    return compare(Request(source, files, images, threads=1), stream or io.StringIO())
 
 
-def _only(result: dict[str, Any]) -> dict[str, Any]:
-    (candidate,) = result["candidates"]
+def _only(result: Comparison) -> CandidateRecord:
+    (candidate,) = result.candidates
     return candidate
 
 
-def _failing(source: SourceModel, file: Path, images: list[Path], stream: TextIO | None = None) -> dict[str, Any]:
+def _failing(source: SourceModel, file: Path, images: list[Path], stream: TextIO | None = None) -> CandidateRecord:
     candidate = _only(_compare(source, [file], images, stream))
-    assert candidate["verdict"] == "fail"
+    assert candidate.verdict == "fail"
     return candidate
 
 
@@ -83,25 +87,26 @@ def test_whole_files_pass(source: SourceModel, shapes_float32_onnx: Path, images
     stream = io.StringIO()
     result = _compare(source, [shapes_float32_onnx, fp16], images, stream)
     assert "weights" not in stream.getvalue()
-    candidate, half = result["candidates"]
-    assert (half["precision"], half["verdict"], half["reasons"]) == ("fp16", "pass", [])
-    noise = [tensor["snr_db"] for tensor in half["tensors"] if tensor["name"] not in ("images", "proposals")]
+    candidate, half = result.candidates
+    assert (half.precision, half.verdict, half.reasons) == ("fp16", "pass", ())
+    noise = [tensor.snr_db for tensor in half.tensors if tensor.name not in ("images", "proposals")]
     assert 45 < min(noise) < max(noise) < 90
-    assert (candidate["verdict"], candidate["reasons"], candidate["first_difference"]) == ("pass", [], None)
-    names = [tensor["name"] for tensor in candidate["tensors"]]
+    assert (candidate.verdict, candidate.reasons, candidate.first_difference) == ("pass", (), None)
+    names = [tensor.name for tensor in candidate.tensors]
     assert names[:2] == ["images", "backbone.fpn.layer_blocks.3.0"]
     assert names[-1] == "roi_heads.mask_predictor.mask_fcn_logits"
     assert names.index("rpn.head.bbox_pred[4]") < names.index("proposals") < names.index("roi_heads.box_roi_pool")
-    assert min(tensor["snr_db"] for tensor in candidate["tensors"]) > 100
-    found = candidate["detections"]
-    assert found["matched"] == found["reference"] >= 15
-    assert found["box_px_max"] < 1e-3
-    assert candidate["pasting_iou"] > 0.9999
-    assert [entry["name"] for entry in result["not_compared"]] == ["TensorRT"]
-    ours, theirs = (result["images"][1]["instances"][name] for name in (candidate["name"], "PyTorch"))
-    assert [i["name"] for i in ours] == [i["name"] for i in theirs]
-    np.testing.assert_allclose([i["box"] for i in ours], [i["box"] for i in theirs], atol=1e-2)
-    json.dumps(result, allow_nan=False)
+    assert min(tensor.snr_db for tensor in candidate.tensors) > 100
+    found = candidate.detections
+    assert found.matched == found.reference >= 15
+    assert found.box_px_max < 1e-3
+    assert candidate.pasting_iou > 0.9999
+    assert [entry.name for entry in result.not_compared] == ["TensorRT"]
+    ours, theirs = (result.images[1].instances[name] for name in (candidate.name, "PyTorch"))
+    assert [i.name for i in ours] == [i.name for i in theirs]
+    np.testing.assert_allclose([i.box for i in ours], [i.box for i in theirs], atol=1e-2)
+    write_result(tmp_path / "compare.json", result)
+    assert read_result(tmp_path / "compare.json") == result
     text = table(result)
     assert "half.onnx" in text
     assert "Not compared: TensorRT. No engine was given." in text
@@ -126,9 +131,9 @@ def test_fault_roi_align_aligned(source: SourceModel, plant: Any, images: list[P
             _scale(model, f"backbone.body.layer2.1.{part}", factor)
 
     candidate = _failing(source, plant(flip), images[:1])
-    assert candidate["first_difference"] == "roi_heads.box_roi_pool"
-    assert "roi_heads.box_roi_pool (ONNX tensor _symbolic): signal to noise" in candidate["reasons"][0]
-    within = {tensor["name"]: tensor["within_budget"] for tensor in candidate["tensors"]}
+    assert candidate.first_difference == "roi_heads.box_roi_pool"
+    assert "roi_heads.box_roi_pool (ONNX tensor _symbolic): signal to noise" in candidate.reasons[0]
+    within = {tensor.name: tensor.within_budget for tensor in candidate.tensors}
     assert within["proposals"]
     assert within["rpn.head.cls_logits[0]"]
     assert not within["roi_heads.mask_roi_pool"]
@@ -143,8 +148,8 @@ def test_fault_one_mis_scaled_convolution(source: SourceModel, plant: Any, image
         _scale(model, f"{layer}.weight", 1.05)
 
     candidate = _failing(source, plant(scale), images[:1])
-    assert candidate["first_difference"].partition("[")[0] == layer
-    assert candidate["reasons"][0].startswith(layer)
+    assert candidate.first_difference.partition("[")[0] == layer
+    assert candidate.reasons[0].startswith(layer)
 
 
 def test_fault_anchors(source: SourceModel, plant: Any, images: list[Path]) -> None:
@@ -156,8 +161,8 @@ def test_fault_anchors(source: SourceModel, plant: Any, images: list[Path]) -> N
                 tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(9), tensor.name))
 
     candidate = _failing(source, plant(enlarge), images[:1])
-    assert candidate["first_difference"] == "proposals"
-    assert all(tensor["within_budget"] for tensor in candidate["tensors"] if tensor["name"] != "proposals")
+    assert candidate.first_difference == "proposals"
+    assert all(tensor.within_budget for tensor in candidate.tensors if tensor.name != "proposals")
 
 
 def test_fault_class_names_shifted_by_one(source: SourceModel, plant: Any, images: list[Path]) -> None:
@@ -167,10 +172,10 @@ def test_fault_class_names_shifted_by_one(source: SourceModel, plant: Any, image
         entry.value = json.dumps([background, *names[1:], names[0]])
 
     candidate = _failing(source, plant(shift), images[:1])
-    assert candidate["first_difference"] == "class names"
+    assert candidate.first_difference == "class names"
     first, second = source.class_names[1:3]
-    assert f"label 1 is '{first}' in the source model and '{second}' in the file; 8 of 9" in candidate["reasons"][0]
-    assert candidate["detections"]["missing"] > 0
+    assert f"label 1 is '{first}' in the source model and '{second}' in the file; 8 of 9" in candidate.reasons[0]
+    assert candidate.detections.missing > 0
 
 
 class _ResizedTwice(Instances):
@@ -200,9 +205,9 @@ def test_fault_masks_pasted_twice_resized(
         lambda self, *arguments: [_ResizedTwice(**vars(found)) for found in right(self, *arguments)],
     )
     candidate = _failing(source, shapes_onnx, images)
-    assert candidate["first_difference"] == "pasted masks"
-    assert all(tensor["within_budget"] for tensor in candidate["tensors"])
-    assert candidate["pasting_iou"] < 0.99
+    assert candidate.first_difference == "pasted masks"
+    assert all(tensor.within_budget for tensor in candidate.tensors)
+    assert candidate.pasting_iou < 0.99
 
 
 def test_another_model(source: SourceModel, shapes_onnx: Path, images: list[Path]) -> None:
@@ -217,10 +222,10 @@ def test_another_model(source: SourceModel, shapes_onnx: Path, images: list[Path
     stream = io.StringIO()
     candidate = _failing(SourceModel("other", model.eval(), None), shapes_onnx, images[:1], stream)
     assert f"{shapes_onnx.name} was exported from other weights than those of other" in stream.getvalue()
-    assert candidate["first_difference"] == "proposals"
-    assert "class names: the source model has 29 classes, the file 8" in candidate["reasons"]
-    assert "cls_score (ONNX tensor linear_2): of another shape than in the source model" in candidate["reasons"][1]
-    within = {tensor["name"]: tensor["within_budget"] for tensor in candidate["tensors"]}
+    assert candidate.first_difference == "proposals"
+    assert "class names: the source model has 29 classes, the file 8" in candidate.reasons
+    assert "cls_score (ONNX tensor linear_2): of another shape than in the source model" in candidate.reasons[1]
+    within = {tensor.name: tensor.within_budget for tensor in candidate.tensors}
     assert within["roi_heads.box_roi_pool"]
 
 
@@ -245,56 +250,59 @@ def test_command(
 ) -> None:
     """A missed budget, a file given twice, images named from here and from the root, and two engines of one name on a
     machine without a GPU."""
-    monkeypatch.setattr(compare_module, "local_gpu", lambda: None)
+    monkeypatch.setattr(compare_run, "local_gpu", lambda: None)
     engines = [str(tmp_path / "model.engine"), str(tmp_path / "other" / "model.engine")]
     files = [str(shapes_onnx), str(shapes_onnx), *engines]
     monkeypatch.chdir(images[1].parent)
-    command = [*files, "--images", str(images[0]), images[1].name, "--threads", "1"]
+    command = [*files, "--source", DEMO, "--images", str(images[0]), images[1].name, "--threads", "1"]
     assert main([*command, "--output", str(tmp_path), "--budget", "fp32:box_px=0"]) == 1
     output = capsys.readouterr().out
     assert "detections: boxes differ by" in output
     for engine in engines:
         assert f"Not compared: {engine}. There is no NVIDIA GPU here to run it on." in output
-    result = json.loads((tmp_path / "compare.json").read_text())
-    assert (result["format"], result["kind"]) == (1, "compare")
-    assert _only(result)["first_difference"] == "detections"
-    assert _only(result)["budget"]["box_px"] == 0
-    assert [Path(result["image_folder"]) / image["file"] for image in result["images"]] == images
+    result = read_result(tmp_path / "compare.json")
+    assert isinstance(result, Comparison)
+    assert _only(result).first_difference == "detections"
+    assert _only(result).budget.box_px == 0
+    assert [Path(result.image_folder) / image.file for image in result.images] == images
 
 
-def test_the_demos_scenes(shapes_onnx: Path, tmp_path: Path) -> None:
-    """No more than were asked for, whatever an earlier run left."""
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "00001.png").write_bytes(b"of an earlier run")
-    assert main([str(shapes_onnx), "--count", "1", "--threads", "1", "--output", str(tmp_path)]) == 0
-    result = json.loads((tmp_path / "compare.json").read_text())
-    assert [image["file"] for image in result["images"]] == ["00000.png"]
+def test_images_are_evenly_spread(demo_scenes: Path) -> None:
+    def chosen(limit: int) -> list[str]:
+        return [path.name for path in choose_images([str(demo_scenes.parent)], limit)]
+
+    assert chosen(3) == ["00000.png", "00002.png", "00004.png"]
+    assert chosen(99) == [f"0000{number}.png" for number in range(6)]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["missing.onnx"], "there is no such file"),
-        (["MODEL", "--budget", "mask_iou=2"], "makes no sense"),
-        (["MODEL", "--images", "nowhere.png"], "nowhere.png"),
-        (["MODEL", "--images", "FOLDER"], "there is no image in this folder"),
-        (["MODEL", "--checkpoint", "none.pth"], "there is no checkpoint none.pth"),
-        (["model.engine"], "Nothing can be compared here: There is no NVIDIA GPU here"),
+        (["MODEL", "--images", "IMAGES"], "name the PyTorch model that the files were exported from with --source"),
+        (["MODEL", "--images", "IMAGES", "--weights", "COCO_V1"], "but none is named: give --source"),
+        (["MODEL", *SOURCE], "There is nothing to compare on: give --images"),
+        (["missing.onnx", *SOURCE, "--images", "IMAGES"], "there is no such file"),
+        (["MODEL", *SOURCE, "--images", "IMAGES", "--budget", "mask_iou=2"], "makes no sense"),
+        (["MODEL", *SOURCE, "--images", "nowhere.png"], "nowhere.png"),
+        (["MODEL", *SOURCE, "--images", "EMPTY"], "there is no image in this folder"),
+        (["MODEL", *SOURCE, "--images", "IMAGES", "--checkpoint", "none.pth"], "there is no checkpoint none.pth"),
+        (["model.engine", *SOURCE, "--images", "IMAGES"], "Nothing can be compared here: There is no NVIDIA GPU here"),
     ],
 )
 def test_what_does_not_work(
     arguments: list[str],
     message: str,
     shapes_onnx: Path,
+    images: list[Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(compare_module, "local_gpu", lambda: None)
+    monkeypatch.setattr(compare_run, "local_gpu", lambda: None)
     (tmp_path / "empty").mkdir()
-    places = {"MODEL": str(shapes_onnx), "FOLDER": str(tmp_path / "empty")}
+    places = {"MODEL": str(shapes_onnx), "EMPTY": str(tmp_path / "empty"), "IMAGES": str(images[0])}
     command = [places.get(argument, argument) for argument in arguments]
-    assert main([*command, "--output", str(tmp_path / "out"), "--count", "1"]) == 2
+    assert main([*command, "--output", str(tmp_path / "out"), "--limit", "1"]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("**/compare.json"))
 
@@ -302,8 +310,9 @@ def test_what_does_not_work(
 def test_a_package_that_is_not_installed(
     shapes_onnx: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("candidate", "tensors", "reference"):
-        monkeypatch.delitem(sys.modules, f"maskrt.evaluation.compare.{name}", raising=False)
+    for name in list(sys.modules):
+        if name.startswith("maskrt.evaluation.compare.") and not name.endswith(".cli"):
+            monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "polygraphy", None)
-    assert main([str(shapes_onnx), "--images", str(images[0])]) == 2
+    assert main([str(shapes_onnx), *SOURCE, "--images", str(images[0])]) == 2
     assert "this needs polygraphy: `pip install maskrt[evaluate,cpu]`" in capsys.readouterr().err

@@ -1,13 +1,8 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from maskrt.contract.pipeline import Paste
-from maskrt.evaluation.compare.detections import DetectionDifferences, compare_detections, pasting_iou
-from maskrt.runtime import Instances
-from maskrt.runtime.structures.masks import GridMasks
+from maskrt.evaluation.compare.detections import DetectionDifferences, compare_detections
 
 NAMES = ("__background__", "a", "b")
 
@@ -56,13 +51,13 @@ def test_nine_of_ten_decide_and_the_worst_is_told():
     differences = DetectionDifferences(
         reference=10, box=[0.1] * 9 + [50.0], score=[0.0] * 10, mask_iou=[0.1] + [1.0] * 9
     )
-    content = differences.to_json()
-    assert (content["box_px"], content["box_px_max"]) == (0.1, 50)
-    assert (content["mask_iou"], content["mask_iou_min"]) == (1.0, 0.1)
+    counts = differences.counts()
+    assert (counts.box_px, counts.box_px_max) == (0.1, 50)
+    assert (counts.mask_iou, counts.mask_iou_min) == (1.0, 0.1)
     differences.add(DetectionDifferences(reference=1, box=[50.0], score=[0.0], mask_iou=[0.1]))
-    assert differences.to_json()["box_px"] == 50
-    assert differences.to_json()["mask_iou"] == 0.1
-    assert DetectionDifferences().to_json()["box_px"] is None
+    assert differences.counts().box_px == 50
+    assert differences.counts().mask_iou == 0.1
+    assert DetectionDifferences().counts().box_px is None
 
 
 def test_worse_images_come_first():
@@ -71,16 +66,3 @@ def test_worse_images_come_first():
     lost = DetectionDifferences(missing=1)
     assert max((good, blurred, lost), key=DetectionDifferences.badness) is lost
     assert max((good, blurred), key=DetectionDifferences.badness) is blurred
-
-
-def test_pasting_is_torchvisions():
-    rng = np.random.default_rng()
-    corner = rng.uniform(0, 60, (6, 2))
-    boxes = np.concatenate((corner, corner + rng.uniform(5, 60, (6, 2))), axis=1).astype(np.float32)
-    masks = GridMasks(rng.random((6, 28, 28), dtype=np.float32), boxes, (90, 110), Paste("integer_box", 0.5))
-    instances = Instances(boxes, np.ones(6, np.float32), np.ones(6, np.int32), masks, NAMES, (90, 110))
-    assert pasting_iou(instances) > 0.999
-    shifted = replace(instances)
-    object.__setattr__(shifted, "rle", replace(masks, boxes=boxes + np.float32(1)).rle)
-    assert pasting_iou(shifted) < 0.9
-    assert pasting_iou(instances[:0]) is None

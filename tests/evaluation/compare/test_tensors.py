@@ -8,7 +8,8 @@ import onnxruntime
 import pytest
 
 from maskrt.contract.seal import SEAL, sealed
-from maskrt.evaluation.compare.tensors import MAX_SNR, ExposedFile, TensorDifference
+from maskrt.evaluation.compare.tensors import MAX_SNR, ExposedFile, worst_of
+from maskrt.evaluation.results.compare import TensorDifference
 from maskrt.runtime import Segmenter
 from maskrt.shapes.scenes import generate_scene
 
@@ -20,16 +21,16 @@ def _difference(**values: object) -> TensorDifference:
 
 def test_the_worst_of_all_images_is_kept():
     total = _difference()
-    total.add(_difference(image="2.png", max_abs=3.0, mean_abs=0.2, snr_db=50.0))
+    total = worst_of(total, _difference(image="2.png", max_abs=3.0, mean_abs=0.2, snr_db=50.0))
     assert (total.max_abs, total.mean_abs, total.snr_db, total.image) == (3.0, 0.5, 40.0, "1.png")
-    total.add(_difference(image="3.png", max_abs=None, snr_db=30.0))
+    total = worst_of(total, _difference(image="3.png", max_abs=None, snr_db=30.0))
     assert (total.max_abs, total.snr_db, total.image) == (None, 30.0, "3.png")
 
 
 def test_of_proposals_the_share_found_decides():
     total = _difference(found=0.9)
-    total.add(_difference(image="2.png", found=0.8, snr_db=60.0))
-    total.add(_difference(image="3.png", found=0.95, snr_db=10.0))
+    total = worst_of(total, _difference(image="2.png", found=0.8, snr_db=60.0))
+    total = worst_of(total, _difference(image="3.png", found=0.95, snr_db=10.0))
     assert (total.found, total.image) == (0.8, "2.png")
 
 

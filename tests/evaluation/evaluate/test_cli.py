@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 import tracemalloc
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,22 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from maskrt.evaluation.evaluate import cli as evaluate
-from maskrt.evaluation.evaluate.cli import evaluate_model, main
+from maskrt.evaluation.evaluate import run as evaluate
+from maskrt.evaluation.evaluate.cli import main
 from maskrt.evaluation.evaluate.log import ResultsLog
+from maskrt.evaluation.evaluate.run import evaluate_model
+from maskrt.evaluation.evaluate.source import SourcePredictor
 from maskrt.evaluation.metrics.coco import STATISTICS
 from maskrt.evaluation.metrics.dataset import CocoDataset, read_ground_truth
-from maskrt.evaluation.metrics.predict import FilePredictor, ImageResult, TorchPredictor, predict_images
+from maskrt.evaluation.metrics.predict import FilePredictor, ImageResult, predict_images
+from maskrt.evaluation.results.evaluate import Evaluation, ModelRecord
+from maskrt.evaluation.results.files import read_result
 from maskrt.evaluation.source_model import SourceModel
+from maskrt.options import Thresholds
 from maskrt.runtime import ArgumentError, read_image
 from maskrt.shapes.dataset import write_dataset
 
+DEMO = "maskrt.shapes.model:shapes_model"
 SCENES = 6
 
 
@@ -79,8 +86,14 @@ class Perfect:
         return self._records[image.tobytes()]
 
 
-def _quietly(predictor: Any, dataset: CocoDataset, output: Path) -> dict[str, Any]:
-    return evaluate_model(predictor, "model", dataset, output, io.StringIO())
+def _written(folder: Path) -> Evaluation:
+    result = read_result(folder / "evaluate.json")
+    assert isinstance(result, Evaluation)
+    return result
+
+
+def _quietly(predictor: Any, dataset: CocoDataset, output: Path) -> ModelRecord:
+    return evaluate_model(predictor, "model", dataset, output, stream=io.StringIO())
 
 
 def _pycocotools(truth: COCO, results: Any, kind: str) -> dict[str, float]:
@@ -124,32 +137,35 @@ def _reference_results(model: torch.nn.Module, files: dict[int, Path], names: di
 def test_ap_equals_pycocotools_and_torchvisions_own(
     shapes_model: Any, shapes_float32_onnx: Path, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [str(shapes_float32_onnx), "--pytorch", "--dataset", str(scenes), "--output", str(tmp_path)]
+    command = [str(shapes_float32_onnx), "--source", DEMO, "--dataset", str(scenes), "--output", str(tmp_path)]
     assert main([*command, "--threads", "1"]) == 0
-    result = json.loads((tmp_path / "evaluate.json").read_text())
-    assert (result["format"], result["kind"], result["dataset"]["images"]) == (1, "evaluate", SCENES)
-    assert len(result["dataset"]["categories"]) == 8
-    reference, ours = result["models"]
-    assert (reference["name"], ours["name"]) == ("PyTorch", shapes_float32_onnx.name)
-    assert (ours["precision"], ours["score_threshold"]) == ("fp32", 0.05)
-    assert ours["backend"].startswith("ONNX Runtime")
-    assert f"{ours['mask']['AP']:.4f}" in capsys.readouterr().out
+    result = _written(tmp_path)
+    assert result.dataset.images == SCENES
+    assert len(result.dataset.categories) == 8
+    reference, ours = result.models
+    assert (reference.name, ours.name) == ("PyTorch", shapes_float32_onnx.name)
+    assert (reference.file, ours.file) == (None, str(shapes_float32_onnx))
+    assert (ours.precision, ours.score_threshold) == ("fp32", 0.05)
+    assert ours.backend.startswith("ONNX Runtime")
+    assert ours.mask is not None
+    assert f"{ours.mask.AP:.4f}" in capsys.readouterr().out
 
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(scenes))
-        on_same_json = {kind: _pycocotools(truth, str(tmp_path / ours["results"]), kind) for kind in ("bbox", "segm")}
+        on_same_json = {kind: _pycocotools(truth, str(tmp_path / ours.results), kind) for kind in ("bbox", "segm")}
         names = {entry["name"]: entry["id"] for entry in truth.dataset["categories"]}
         files = {entry["id"]: scenes.parent / entry["file_name"] for entry in truth.dataset["images"]}
         torchvisions = _reference_results(shapes_model, files, names)
         references = {kind: _pycocotools(truth, torchvisions, kind) for kind in ("bbox", "segm")}
-    assert ours["box"]["AP"] > 0.4
-    for kind, mine in (("bbox", "box"), ("segm", "mask")):
+    mine, torchs = asdict(ours), asdict(reference)
+    assert mine["box"]["AP"] > 0.4
+    for kind, part in (("bbox", "box"), ("segm", "mask")):
         for name in ("AP", "AP50", "AP75"):
-            assert ours[mine][name] == pytest.approx(on_same_json[kind][name], abs=1e-4)
-            assert reference[mine][name] == pytest.approx(references[kind][name], abs=1e-6)
-            assert ours[mine][name] == pytest.approx(references[kind][name], abs=5e-4)
-        per_class = [entry[mine] for entry in ours["per_class"]]
-        assert np.mean(per_class) == pytest.approx(ours[mine]["AP"])
+            assert mine[part][name] == pytest.approx(on_same_json[kind][name], abs=1e-4)
+            assert torchs[part][name] == pytest.approx(references[kind][name], abs=1e-6)
+            assert mine[part][name] == pytest.approx(references[kind][name], abs=5e-4)
+        per_class = [entry[part] for entry in mine["per_class"]]
+        assert np.mean(per_class) == pytest.approx(mine[part]["AP"])
 
 
 def test_an_interrupted_run_goes_on(scenes: Path, tmp_path: Path) -> None:
@@ -163,11 +179,12 @@ def test_an_interrupted_run_goes_on(scenes: Path, tmp_path: Path) -> None:
     second = Perfect(dataset)
     found = _quietly(second, dataset, parts)
     assert second.calls == SCENES - 4
-    assert {**found, "seconds_per_image": 0} == {**expected, "seconds_per_image": 0}
-    assert found["box"]["AP"] == found["mask"]["AP"] == 1
-    assert json.loads((parts / found["results"]).read_text()) == json.loads((whole / found["results"]).read_text())
+    assert replace(found, seconds_per_image=0) == replace(expected, seconds_per_image=0)
+    assert found.mask is not None
+    assert found.box.AP == found.mask.AP == 1
+    assert json.loads((parts / found.results).read_text()) == json.loads((whole / found.results).read_text())
     third, stream = Perfect(dataset), io.StringIO()
-    evaluate_model(third, "model", dataset, parts, stream)
+    evaluate_model(third, "model", dataset, parts, stream=stream)
     assert third.calls == 0
     assert f"all images were done before; without {parts / 'model.results.jsonl'} they" in stream.getvalue()
 
@@ -188,11 +205,12 @@ def test_results_of_another_run_are_not_taken_up(
     elif change == "images":
         dataset = read_ground_truth(scenes, shutil.copytree(scenes.parent, tmp_path / "copy"))
     elif change == "packages":
-        monkeypatch.setattr(evaluate, "describe_environment", lambda: {"packages": {"onnxruntime": "99"}})
+        before = evaluate.describe_environment()
+        monkeypatch.setattr(evaluate, "describe_environment", lambda: replace(before, packages={"onnxruntime": "99"}))
     else:
         setattr(other, change, {"sha256": "2", "thresholds": (0.1, 0.5)}[change])
     stream = io.StringIO()
-    evaluate_model(other, "model", dataset, tmp_path, stream)
+    evaluate_model(other, "model", dataset, tmp_path, stream=stream)
     assert other.calls == SCENES
     changed = {"sha256": "model"}.get(change, change)
     assert f"starting anew, since this differs: {changed}" in stream.getvalue()
@@ -221,26 +239,27 @@ def test_a_detector_and_a_data_set_without_masks(scenes: Path, tmp_path: Path) -
     path.write_text(json.dumps(truth))
     dataset = read_ground_truth(path, scenes.parent)
     found = _quietly(Perfect(read_ground_truth(scenes)), dataset, tmp_path)
-    assert (found["box"]["AP"], found["mask"]) == (1, None)
-    assert all(entry["mask"] is None for entry in found["per_class"])
+    assert (found.box.AP, found.mask) == (1, None)
+    assert all(entry.mask is None for entry in found.per_class)
 
 
-def test_images_without_a_data_set(shapes_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_data_set(shapes_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(shapes_onnx), "--images", str(tmp_path), "--output", str(tmp_path)]) == 2
-    assert "--images names the images of a --dataset, but none is given" in capsys.readouterr().err
+    assert "There is nothing to evaluate on: give --dataset with a file of COCO annotations" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "There is nothing to evaluate"),
+        ([], "There is nothing to evaluate: name a model file, or give --source"),
+        (["MODEL", "--weights", "COCO_V1"], "--weights COCO_V1 says more about a source model, but none is named"),
         (["missing.onnx"], "there is no such file"),
         (["MODEL", "--images", "nowhere"], "there is no such folder of images"),
         (["MODEL", "--dataset", "EMPTY"], "names no images"),
         (["MODEL", "--dataset", "FOREIGN"], "which the model does not know; the model has disk, ring"),
         (["MODEL", "--dataset", "GONE"], "1 of the 2 images"),
         (["MODEL", "--dataset", "LATER", "--limit", "1"], "The first 1 image of"),
-        (["MODEL", "--checkpoint", "x.pth", "--pytorch"], "there is no checkpoint x.pth"),
+        (["MODEL", "--checkpoint", "x.pth", "--source", DEMO], "there is no checkpoint x.pth"),
         (["MODEL", "MODEL"], "Two files have the name"),
     ],
 )
@@ -285,8 +304,8 @@ def test_skip_missing(scenes: Path, shapes_onnx: Path, tmp_path: Path) -> None:
     path.write_text(json.dumps(truth))
     arguments = [str(shapes_onnx), "--dataset", str(path), "--images", str(scenes.parent), "--output", str(tmp_path)]
     assert main([*arguments, "--skip-missing", "--limit", "1", "--threads", "1"]) == 0
-    dataset = json.loads((tmp_path / "evaluate.json").read_text())["dataset"]
-    assert (dataset["images"], dataset["missing_images"]) == (1, SCENES - 2)
+    dataset = _written(tmp_path).dataset
+    assert (dataset.images, dataset.missing_images) == (1, SCENES - 2)
 
 
 def test_thresholds_reach_the_model(scenes: Path, shapes_onnx: Path) -> None:
@@ -316,9 +335,13 @@ def test_images_of_another_size(scenes: Path, tmp_path: Path) -> None:
 def test_settings_of_a_pytorch_model_are_part_of_it(shapes_model: Any) -> None:
     names = tuple(shapes_model.class_names)
     other = copy.deepcopy(shapes_model)
-    hashes = [TorchPredictor(SourceModel("a", model, names)).sha256 for model in (shapes_model, other)]
+
+    def sha256(model: Any) -> str:
+        return SourcePredictor(SourceModel("a", model, names), Thresholds()).sha256
+
+    assert sha256(shapes_model) == (before := sha256(other))
     other.roi_heads.detections_per_img -= 1
-    assert hashes[0] == hashes[1] != TorchPredictor(SourceModel("a", other, names)).sha256
+    assert before != sha256(other)
 
 
 def test_one_result_per_image(scenes: Path) -> None:

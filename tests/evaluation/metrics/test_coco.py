@@ -1,4 +1,5 @@
 import copy
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -31,15 +32,19 @@ def _polygon(x: float, y: float, width: float, height: float) -> list[list[float
     return [[x, y, x + width, y, x + width, y + height, x, y + height]]
 
 
+def _overall(*arguments: Any) -> dict[str, float]:
+    return asdict(average_precision(*arguments).overall)
+
+
 def test_ap_by_hand():
     exact = [_result([0, 0, 40, 40], 0.9), _result([50, 50, 40, 40], 0.8)]
-    assert average_precision(TRUTH, exact, "bbox").overall["AP"] == pytest.approx(1)
+    assert _overall(TRUTH, exact, "bbox")["AP"] == pytest.approx(1)
     # One of two found: precision 1 up to recall 0.5, that is at 51 of COCO's 101 recall levels.
-    assert average_precision(TRUTH, exact[:1], "bbox").overall["AP"] == pytest.approx(51 / 101)
+    assert _overall(TRUTH, exact[:1], "bbox")["AP"] == pytest.approx(51 / 101)
     # An IoU of 0.75 counts at 6 of the 10 thresholds 0.50:0.95.
     shifted = [_result([0, 0, 30, 40], 0.9), _result([50, 50, 30, 40], 0.8)]
-    assert average_precision(TRUTH, shifted, "bbox").overall["AP"] == pytest.approx(0.6)
-    assert average_precision(TRUTH, shifted, "bbox").overall["AP75"] == pytest.approx(1)
+    assert _overall(TRUTH, shifted, "bbox")["AP"] == pytest.approx(0.6)
+    assert _overall(TRUTH, shifted, "bbox")["AP75"] == pytest.approx(1)
 
 
 def test_ap_of_each_class_and_of_sizes_that_do_not_occur():
@@ -48,22 +53,22 @@ def test_ap_of_each_class_and_of_sizes_that_do_not_occur():
     truth["annotations"][1]["category_id"] = 7
     found = average_precision(truth, [_result([0, 0, 40, 40], 0.9)], "bbox")
     assert found.per_class == {1: pytest.approx(1), 7: 0, 9: None}
-    assert found.overall["AP"] == pytest.approx(0.5)
-    assert found.overall["APs"] is found.overall["APl"] is None  # 1600 pixels are medium
+    assert asdict(found.overall)["AP"] == pytest.approx(0.5)
+    assert found.overall.APs is found.overall.APl is None  # 1600 pixels are medium
 
 
 def test_no_results_score_zero():
-    assert average_precision(TRUTH, [], "bbox").overall["AP"] == 0
-    assert average_precision(TRUTH, [], "bbox").overall["APs"] is None
+    assert _overall(TRUTH, [], "bbox")["AP"] == 0
+    assert _overall(TRUTH, [], "bbox")["APs"] is None
 
 
 def test_what_lies_in_a_crowd_region_is_neither_right_nor_wrong():
     truth = copy.deepcopy(TRUTH)
     truth["annotations"][1]["iscrowd"] = 1
     inside = [_result([0, 0, 40, 40], 0.8), _result([52, 52, 10, 10], 0.9), _result([60, 70, 15, 10], 0.7)]
-    assert average_precision(truth, inside, "bbox").overall["AP"] == pytest.approx(1)
+    assert _overall(truth, inside, "bbox")["AP"] == pytest.approx(1)
     truth["annotations"][1]["iscrowd"] = 0
-    assert average_precision(truth, inside, "bbox").overall["AP"] < 0.5
+    assert _overall(truth, inside, "bbox")["AP"] < 0.5
 
 
 def test_sizes_of_masks_are_told_by_the_mask_as_detectron2_does():
@@ -75,7 +80,7 @@ def test_sizes_of_masks_are_told_by_the_mask_as_detectron2_does():
         {**_result([0, 0, 100, 100], 0.9), "segmentation": _rle(_polygon(30, 0, 30, 20))},
         {**_result([0, 0, 100, 100], 0.8), "segmentation": _rle(diagonal)},
     ]
-    ours = average_precision(truth, results, "segm").overall
+    ours = _overall(truth, results, "segm")
 
     reference = COCO()
     reference.dataset = copy.deepcopy(truth)
@@ -98,7 +103,7 @@ def test_masks_are_scored_where_both_sides_have_them():
     masks = [{**boxes[0], "segmentation": _rle(_polygon(0, 0, 40, 40))}]
     box, mask = box_and_mask_ap(with_masks, masks)
     assert mask is not None
-    assert mask.overall["AP"] == box.overall["AP"] == pytest.approx(51 / 101)
+    assert mask.overall.AP == box.overall.AP == pytest.approx(51 / 101)
     assert box_and_mask_ap(with_masks, boxes)[1] is None
     del with_masks["annotations"][1]["segmentation"]
     assert box_and_mask_ap(with_masks, masks)[1] is None

@@ -150,7 +150,7 @@ def _change(path: str, value: object) -> Callable[[dict], None]:
             lambda content: content["images"][0]["instances"].pop("PyTorch"),
             "no instances of PyTorch on a.png",
         ),
-        ("compare", _change("images.0.instances.PyTorch.0.box", [1]), "has no box"),
+        ("compare", _change("images.0.instances.PyTorch.0.box", [1]), "images[0].instances.PyTorch[0].box is [1]"),
         ("compare", _change("images.0.instances.PyTorch.0.rle.size", [5, 5]), "a mask of another size"),
         ("compare", _change("images.0.instances.PyTorch.0.rle.counts", "\x7f"), "RLE counts are damaged"),
         ("compare", _change("images.0.instances.PyTorch.0.rle.counts", "1"), "describes 1 pixels"),

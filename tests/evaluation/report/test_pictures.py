@@ -10,6 +10,7 @@ from maskrt.evaluation.report.pictures import (
     instances_from_json,
     overlay_picture,
 )
+from maskrt.evaluation.results.compare import EncodedMask, InstanceRecord
 from maskrt.runtime import Instances
 
 GREY = np.full((60, 80, 3), 200, np.uint8)
@@ -24,11 +25,9 @@ def make(*boxes: tuple[int, int, int, int], scores: list[float] | None = None, m
         mask = np.zeros((60, 80), np.uint8, order="F")
         mask[top:bottom, left:right] = 1
         rle = coco_mask.encode(mask)
-        counts = {"size": [60, 80], "counts": rle["counts"].decode()}
+        encoded = EncodedMask((60, 80), rle["counts"].decode()) if masks else None
         score = 0.9 if scores is None else scores[number]
-        records.append(
-            {"box": [left, top, right, bottom], "score": score, "name": "a", "rle": counts if masks else None}
-        )
+        records.append(InstanceRecord((left, top, right, bottom), score, 1, "a", encoded))
     return instances_from_json(records, ["a"], (60, 80))
 
 

@@ -89,7 +89,7 @@ def test_demo_model_on_mosaics_of_scenes(shapes_onnx: Path, monkeypatch: pytest.
     ap, claims, quality = {}, {}, {}
     for name, found in results.items():
         records = [record for number, each in enumerate(found, 1) for record in each.to_coco(number)]
-        ap[name] = average_precision(truth, records, "segm").overall["AP"] or 0.0
+        ap[name] = average_precision(truth, records, "segm").overall.AP or 0.0
         counts, ious = zip(*map(claims_and_quality, found, scenes), strict=True)
         claims[name], quality[name] = np.concatenate(counts), np.concatenate(ious)
     corners = np.array([record["bbox"] for record in annotations])

@@ -1,0 +1,156 @@
+"""bench.json: latency, throughput and memory of model files beside PyTorch's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from maskrt.evaluation.environment import Environment
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Wall time of a call over the turns: median, 90th and 99th percentile."""
+
+    median: float
+    p90: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times faster one side is than the other, turn by turn: the median, and the extremes."""
+
+    median: float
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g}x ({self.least:.3g}x to {self.most:.3g}x)"
+
+
+@dataclass(frozen=True)
+class Speedup(Ratio):
+    """How many times faster a side is than the side of the name `reference`."""
+
+    reference: str
+
+
+@dataclass(frozen=True)
+class StageSeconds:
+    """Of a batch, in each stage from image files to COCO run-length encodings, and in all of them."""
+
+    decode: Seconds
+    preprocess: Seconds
+    infer: Seconds
+    postprocess: Seconds
+    rle: Seconds
+    total: Seconds
+
+
+STAGES = tuple(field.name for field in fields(StageSeconds))[:-1]
+"""From the paths of image files to COCO run-length encodings, each stage on the whole batch."""
+
+
+@dataclass(frozen=True)
+class PeakMemory:
+    """In bytes; None where this machine does not tell.
+
+    Attributes:
+        host: the most memory that the process had resident, its libraries included.
+        device: the memory of the GPU that it holds after its runs; engines and caching allocators keep what they once
+            took, so that this is the peak.
+    """
+
+    host: int | None
+    device: int | None
+
+
+@dataclass(frozen=True)
+class PipelineRecord:
+    """One side on batches of one size.
+
+    Attributes:
+        name: of the model file, or "PyTorch", "PyTorch compiled".
+        precision: for example "int8".
+        backend: the engine and the device it ran on, for people.
+        batch: images in a batch.
+        picture_size: (height, width) that the pictures were stretched to; None: as they are.
+        detections_per_image: the mean.
+        seconds: of a batch.
+        images_per_second: the batch over the median of the total.
+        overlapped_images_per_second: with the stages of one batch beside those of others; None where the stages can
+            only follow each other.
+        speedup: over the first side that works.
+        peak_memory: in a process of its own.
+    """
+
+    name: str
+    precision: str
+    backend: str
+    batch: int
+    picture_size: tuple[int, int] | None
+    detections_per_image: float
+    seconds: StageSeconds
+    images_per_second: float
+    overlapped_images_per_second: float | None
+    speedup: Speedup
+    peak_memory: PeakMemory
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A side that could not run a batch, for example an engine built for smaller ones; `reason` is a sentence."""
+
+    name: str
+    batch: int
+    picture_size: tuple[int, int] | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class OperationRecord:
+    """One operation of the runtime beside the function of another library that it replaces.
+
+    Attributes:
+        operation: what is done.
+        image_size: (height, width).
+        reference: the name of the other side.
+        reference_seconds, seconds: of a call, theirs and ours.
+        ratio: how many times faster ours is.
+        differing: how many results are not the same on both sides; None: that was not counted.
+    """
+
+    operation: str
+    image_size: tuple[int, int]
+    reference: str
+    reference_seconds: Seconds
+    seconds: Seconds
+    ratio: Ratio
+    differing: int | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How it was measured.
+
+    Attributes:
+        threads: CPU threads of each side; None: one per core.
+        repeats, warm_up: turns with and without a stopwatch.
+        pictures: how many image files.
+    """
+
+    threads: int | None
+    repeats: int
+    warm_up: int
+    pictures: int
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The content of bench.json."""
+
+    environment: Environment
+    settings: Settings
+    pipeline: tuple[PipelineRecord, ...]
+    failed: tuple[Failure, ...]
+    operations: tuple[OperationRecord, ...]

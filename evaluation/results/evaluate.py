@@ -1,0 +1,77 @@
+"""evaluate.json: COCO average precision of models on a data set, 0 to 1; None where no ground truth counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maskrt.evaluation.environment import Environment
+from maskrt.evaluation.metrics.coco import ApStatistics
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """What AP was measured on.
+
+    Attributes:
+        name: of the file with the annotations.
+        file: its path.
+        images: how many were used.
+        missing_images: how many were left out because their files do not exist.
+        annotations: how many.
+        categories: names of those that AP is the mean over.
+    """
+
+    name: str
+    file: str
+    images: int
+    missing_images: int
+    annotations: int
+    categories: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClassAp:
+    """AP of one class, of boxes and of masks."""
+
+    name: str
+    box: float | None
+    mask: float | None
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """AP of one model.
+
+    Attributes:
+        name: unique; "PyTorch" for the source model.
+        file: its path; None for the source model.
+        precision: for example "int8"; "fp32" for the source model.
+        backend: the engine and the device it ran on, for people.
+        score_threshold, nms_threshold: that it ran with, 0 to 1.
+        box: AP of the boxes.
+        mask: AP of the masks; None where the model, or an annotation, has no masks.
+        per_class: of the classes with ground truth.
+        seconds_per_image: median, from the decoded image to COCO records.
+        results: name of the file beside evaluate.json with the detections; pycocotools' `loadRes` reads it.
+    """
+
+    name: str
+    file: str | None
+    precision: str
+    backend: str
+    score_threshold: float
+    nms_threshold: float
+    box: ApStatistics
+    mask: ApStatistics | None
+    per_class: tuple[ClassAp, ...]
+    seconds_per_image: float
+    results: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The content of evaluate.json."""
+
+    environment: Environment
+    dataset: DatasetRecord
+    models: tuple[ModelRecord, ...]
