@@ -1,197 +1,132 @@
-"""`build_engine`: an exported ONNX file becomes an engine for a named GPU, with a manifest beside it."""
+"""`build_engine`: an exported ONNX file becomes an engine for a named target, with a manifest beside it."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import resource
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TextIO
 
-from maskrt import __version__
 from maskrt.contract.manifest import (
     BuildInputs,
+    EngineFile,
     Manifest,
-    check_engine_file,
+    check_engine_files,
     manifest_path,
     read_manifest,
 )
-from maskrt.engines.errors import EngineError
+from maskrt.contract.precision import SOURCE_PRECISION, find_precision
+from maskrt.engines.builders.base import Builder
+from maskrt.engines.builders.registry import choose_builder
 from maskrt.engines.files import write_together
-from maskrt.engines.flavors import AUTO, TENSORRT, Flavor, choose_flavor, import_tensorrt
 from maskrt.engines.gpu import local_gpu
-from maskrt.engines.network import layer_types, parse_network, plugin_layers, tensors
 from maskrt.engines.onnx_model import OnnxModel, read_onnx_model
-from maskrt.engines.profile import Canvas, make_profile
-from maskrt.engines.progress import BuildProgress, builder_monitor
-from maskrt.engines.serialize import interruptible, polygraphy_exception, polygraphy_log, serialize_network
-from maskrt.engines.targets import LOCAL, check_precision, find_target
+from maskrt.engines.request import BuildOptions, BuildReport, BuildRequest, BuildResult
+from maskrt.engines.targets import check_precision, find_target
 from maskrt.errors import ArgumentError, ModelError
 from maskrt.files import check_writable
 
-_MAX_WORKSPACE_MIB = 1 << 20  # a TiB: more than any GPU has, and still a number of bytes that TensorRT takes
 
-
-@dataclass(frozen=True)
-class BuildReport:
-    """What a build took and gave.
-
-    Attributes:
-        seconds: the builder's time, parsing included.
-        peak_bytes: the most memory that the process had used at its end.
-        layers: the network's layers by type.
-        weights_bytes: size of the weights in the ONNX file.
-    """
-
-    seconds: float
-    peak_bytes: int
-    layers: Mapping[str, int]
-    weights_bytes: int
-
-
-@dataclass(frozen=True)
-class BuildResult:
-    """An engine and how it came about.
-
-    Attributes:
-        engine: the engine file; its manifest is beside it.
-        manifest: the manifest.
-        report: of the build; None where the engine was there already, built from the same inputs.
-    """
-
-    engine: Path
-    manifest: Manifest
-    report: BuildReport | None
-
-
-def default_output(onnx: Path, target: str) -> Path:
-    """Where an engine is written by default: beside the ONNX file."""
-    return onnx.with_name(f"{onnx.name.removesuffix('.onnx')}.{target}.engine")
-
-
-def build_engine(
-    onnx: str | os.PathLike[str],
-    target: str = LOCAL,
-    output: str | os.PathLike[str] | None = None,
-    *,
-    flavor: str = AUTO,
-    minimum: Canvas | None = None,
-    optimum: Canvas | None = None,
-    maximum: Canvas | None = None,
-    workspace_mib: int | None = None,
-    timing_cache: str | os.PathLike[str] | None = None,
-    version_compatible: bool = False,
-    stream: TextIO | None = None,
-) -> BuildResult:
+def build_engine(request: BuildRequest, stream: TextIO | None = None) -> BuildResult:
     """Build an engine, or find it where the same inputs gave it before.
 
-    FP32 means FP32: TF32 is off. The precision of each layer is the ONNX file's.
+    The precision of each layer is the ONNX file's.
 
     Args:
-        onnx: a file that maskrt exported.
-        target: the GPU to build for, by name: see `targets.json`.
-        output: the engine file; by default, `<model>.<target>.engine` beside the ONNX file.
-        flavor: "tensorrt", "tensorrt-rtx", or "auto".
-        minimum, optimum, maximum: canvases (batch, height, width); by default, all that the model's resize policy
-            makes, in batches up to the target's.
-        workspace_mib: the most scratch memory that a layer may use, in MiB; by default, the target's.
-        timing_cache: where TensorRT remembers which kernels are fastest; by default, beside the engine. TensorRT-RTX
-            has none: it chooses its kernels on the device.
-        version_compatible: restrict TensorRT to what its lean runtime runs, so that the device needs no more than that.
+        request: what to build.
         stream: where warnings and progress go; by default, `sys.stderr`.
 
     Raises:
-        ArgumentError: the target, the profile, or their combination with the model or this machine does not work.
+        ArgumentError: the target, an option, or their combination with the model or this machine does not work.
         DependencyError: a package is missing or too old.
         ModelError: the ONNX file is missing, damaged, or not exported by maskrt.
-        EngineError: the plugins are missing or do not fit, TensorRT refuses the model, or the engine cannot be written.
+        EngineError: the builder refuses the model, something that it needs does not fit, or the engine cannot be
+            written.
     """
     stream = sys.stderr if stream is None else stream
     gpu = local_gpu()
-    chosen = find_target(target, gpu)
-    model = read_onnx_model(Path(onnx))
-    check_precision(chosen, model.metadata.precision)
-    profile = make_profile(model.metadata, chosen, minimum, optimum, maximum)
-    if workspace_mib is not None and not 1 <= workspace_mib <= _MAX_WORKSPACE_MIB:
-        raise ArgumentError(f"The workspace must be 1 to {_MAX_WORKSPACE_MIB:,} MiB, but is {workspace_mib:,}.")
-    tool = choose_flavor(chosen, model.metadata.precision, flavor, gpu)
-    check_flavor_options(tool, timing_cache, version_compatible)
-    engine = default_output(model.path, chosen.name) if output is None else Path(output)
-    check_writable(engine)
-    check_writable(manifest_path(engine))
-    if engine.exists() and engine.samefile(model.path):
-        raise ArgumentError(f"The engine would overwrite its ONNX file {engine}: choose another --output.")
+    target = find_target(request.target, gpu)
+    model = read_onnx_model(request.onnx)
+    if request.precision is not None:
+        check_file_precision(model, request.precision)
+    check_precision(target, model.metadata.precision)
+    builder = choose_builder(target, model.metadata.precision, request.builder, gpu)
+    check_options(builder, request.options)
+    engine = default_output(model.path, target.name, builder) if request.output is None else request.output
+    _check_output(engine, builder, model.path)
 
-    trt = import_tensorrt(tool)
-    inputs = BuildInputs(
-        maskrt_version=__version__,
-        onnx_file=model.path.name,
-        onnx_sha256=model.sha256,
-        target=chosen.name,
-        compute_capability=chosen.compute_capability,
-        flavor=tool.name,
-        tensorrt_version=trt.__version__,
-        plugin_version=_load_plugins(trt, chosen.compute_capability, stream),
-        precision=model.metadata.precision,
-        workspace_mib=workspace_mib or chosen.workspace_mib,
-        profile=profile,
-        version_compatible=version_compatible,
-    )
+    inputs = builder.inputs(model, target, request.options, stream)
     existing = _find_existing(engine, inputs, stream)
     if existing is not None:
         return BuildResult(engine, existing, None)
-    name = f"tensorrt-{inputs.tensorrt_version}-{inputs.compute_capability}.timing"
-    cache = Path(timing_cache) if timing_cache else engine.with_name(name)
-    return _build(trt, tool, model, inputs, engine, cache, stream)
+    start = time.perf_counter()
+    built = builder.build(model, inputs, engine, request.options, stream)
+    seconds = time.perf_counter() - start
+    manifest = Manifest(
+        files={suffix: EngineFile.of(content) for suffix, content in built.files.items()},
+        build=inputs,
+        inputs=built.inputs,
+        outputs=built.outputs,
+        plugin_layers=dict(sorted(built.plugin_layers.items())),
+        model=model.properties,
+    )
+    contents = dict(zip(manifest.paths(engine), built.files.values(), strict=True))
+    write_together({**contents, manifest_path(engine): manifest.to_json().encode()})
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return BuildResult(engine, manifest, BuildReport(seconds, peak, built.layers, model.weights_bytes))
 
 
-def check_flavor_options(flavor: Flavor, timing_cache: str | os.PathLike[str] | None, version_compatible: bool) -> None:
-    """That what is asked for is not only TensorRT's where TensorRT-RTX builds.
+def default_output(onnx: Path, target: str, builder: Builder) -> Path:
+    """Where an engine is written by default: beside the ONNX file, `model.int8.onnx` as `model.int8.t4.engine`."""
+    suffix = builder.suffix.removeprefix(f".{target}")
+    return onnx.with_name(f"{onnx.name.removesuffix('.onnx')}.{target}{suffix}")
+
+
+def check_file_precision(model: OnnxModel, precision: str) -> None:
+    """That the ONNX file has a precision: it is a property of the file, and no builder changes it.
 
     Raises:
-        ArgumentError: it is.
+        ArgumentError: it has another; the message says how to make a file of that precision.
     """
-    if flavor is TENSORRT:
+    has, wanted = model.metadata.precision, find_precision(precision)
+    if has == wanted.name:
         return
-    if timing_cache is not None:
-        raise ArgumentError(f"{flavor.title} times no kernels while it builds: drop --timing-cache.")
-    if version_compatible:
-        raise ArgumentError(f"{flavor.title} has no lean runtime: drop --version-compatible.")
-
-
-def _load_plugins(trt: ModuleType, compute_capability: str, stream: TextIO) -> str:
-    """Register the plugins; returns the library's version."""
-    from maskrt.plugins.libraries import PluginLibraryError
-    from maskrt.plugins.loader import load_plugins
-
-    try:
-        library = load_plugins(trt)
-    except PluginLibraryError as error:
-        raise EngineError(str(error)) from error
-    if not runs_on(library.architectures, compute_capability):
-        stream.write(
-            f"warning: {library.path} has no code for compute capability {compute_capability} (it has "
-            f"{library.architectures}). The engine is fine; give the device a library that has it: `make plugins`.\n"
+    if wanted.name == SOURCE_PRECISION:
+        raise ArgumentError(
+            f"{model.path} is {has}, but an engine of {wanted.name} is asked for. Build it from the file that "
+            "`maskrt export` wrote."
         )
-    return library.version
+    source = str(model.path) if has == SOURCE_PRECISION else "MODEL.onnx"
+    images = " --images PATH" if wanted.calibrated else ""
+    raise ArgumentError(
+        f"{model.path} is {has}, but an engine of {wanted.name} is asked for. Make a file of it first: "
+        f"`maskrt quantize {source} --precision {wanted.name}{images}`"
+        + (", and build from that." if has == SOURCE_PRECISION else f", from the model's {SOURCE_PRECISION} file.")
+    )
 
 
-def runs_on(architectures: str, compute_capability: str) -> bool:
-    """Whether code for CMake's CUDA architectures ("75-real 120-virtual") runs on a compute capability ("8.9").
+def check_options(builder: Builder, options: BuildOptions) -> None:
+    """That a builder takes all that was said.
 
-    Binary code runs on its major version from its minor version on, PTX ("virtual", or no suffix) on anything newer.
+    Raises:
+        ArgumentError: it does not; the message says why.
     """
-    wanted = int(compute_capability.replace(".", ""))
-    for entry in architectures.replace(";", " ").split():
-        number, _, kind = entry.partition("-")
-        if number.isdigit() and int(number) <= wanted and (kind != "real" or int(number) // 10 == wanted // 10):
-            return True
-    return False
+    for name in options.given:
+        if name in builder.refusals:
+            raise ArgumentError(f"{builder.title} {builder.refusals[name]}: drop --{name.replace('_', '-')}.")
+
+
+def _check_output(engine: Path, builder: Builder, onnx: Path) -> None:
+    check_writable(engine)
+    check_writable(manifest_path(engine))
+    if engine.exists() and engine.samefile(onnx):
+        raise ArgumentError(f"The engine would overwrite its ONNX file {engine}: choose another --output.")
+    if not engine.name.endswith(builder.suffix) or engine.name == builder.suffix:
+        raise ArgumentError(
+            f"The engine {engine} must have a name and end in {builder.suffix}, by which the runtime knows it: choose "
+            "another --output."
+        )
 
 
 def _find_existing(engine: Path, inputs: BuildInputs, stream: TextIO) -> Manifest | None:
@@ -202,52 +137,8 @@ def _find_existing(engine: Path, inputs: BuildInputs, stream: TextIO) -> Manifes
         manifest = read_manifest(engine)
         if manifest.build != inputs:
             return None
-        check_engine_file(engine, manifest)
+        check_engine_files(engine, manifest)
     except ModelError as error:
         stream.write(f"Building again: {error}\n")
         return None
     return manifest
-
-
-def _build(
-    trt: ModuleType,
-    flavor: Flavor,
-    model: OnnxModel,
-    inputs: BuildInputs,
-    engine: Path,
-    timing_cache: Path,
-    stream: TextIO,
-) -> BuildResult:
-    start = time.perf_counter()
-    title = f"Building for {inputs.target} (compute capability {inputs.compute_capability}, {inputs.precision})"
-    progress = BuildProgress(title, stream)
-    with interruptible(progress), polygraphy_log() as errors:
-        try:
-            parsed = parse_network(trt, flavor, model)
-            network = parsed[1]
-            io = tensors(trt, network, inputs.profile)
-            layers, plugins = layer_types(network), plugin_layers(trt, network)
-            data = serialize_network(trt, flavor, parsed, inputs, io[0], timing_cache, builder_monitor(trt, progress))
-        except polygraphy_exception() as error:
-            if progress.cancelled:
-                raise KeyboardInterrupt from None
-            # The first error is the cause; the parser repeats it in each layer of its own.
-            words = " ".join((errors[0] if errors else str(error)).split())
-            raise EngineError(f"{flavor.title} {trt.__version__} cannot build {model.path}: {words}") from error
-        except OSError as error:
-            raise EngineError(f"The timing cache {timing_cache} cannot be used: {error.strerror or error}.") from error
-        finally:
-            progress.close()
-    seconds = time.perf_counter() - start
-    manifest = Manifest(
-        engine_bytes=len(data),
-        engine_sha256=hashlib.sha256(data).hexdigest(),
-        build=inputs,
-        inputs=io[0],
-        outputs=io[1],
-        plugin_layers=dict(sorted(plugins.items())),
-        model=model.properties,
-    )
-    write_together({engine: data, manifest_path(engine): manifest.to_json().encode()})
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return BuildResult(engine, manifest, BuildReport(seconds, peak, layers, model.weights_bytes))

@@ -10,7 +10,8 @@ import numpy as np
 from maskrt.contract.metadata import ModelMetadata
 from maskrt.contract.tensors import Threshold, check_one_threshold, check_threshold, make_feed
 from maskrt.errors import ArgumentError, MaskrtError
-from maskrt.runtime.backends.base import Detections, open_backend
+from maskrt.runtime.backends.base import Detections
+from maskrt.runtime.backends.registry import open_backend
 from maskrt.runtime.cuda.arrays import is_device_array
 from maskrt.runtime.images.read import check_image, read_image
 from maskrt.runtime.postprocess import make_instances

@@ -87,23 +87,35 @@ def write_model(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def build_inputs() -> Callable[..., Any]:
-    """`build_inputs(tensorrt_version=...)` -> the `BuildInputs` of an engine; the keywords are its fields."""
-    from maskrt.contract.manifest import BuildInputs, Profile
+    """`build_inputs(builder_version=...)` -> the `BuildInputs` of a TensorRT engine.
 
+    The keywords are its fields, and those of its settings.
+    """
+    from maskrt.contract.manifest import BuildInputs
+    from maskrt.runtime.backends.tensorrt.manifest import Profile, TensorRtSettings
+
+    settings = TensorRtSettings(
+        compute_capability="8.9",
+        plugin_version="0.1.0",
+        workspace_mib=4096,
+        profile=Profile((1, 32, 32), (1, 64, 128), (8, 512, 512)),
+    )
     inputs = BuildInputs(
         maskrt_version="0.1.0",
         onnx_file="model.onnx",
         onnx_sha256="00",
         target="rtx4090",
-        compute_capability="8.9",
-        flavor="tensorrt",
-        tensorrt_version="10.13.3.9",
-        plugin_version="0.1.0",
+        builder="tensorrt",
+        builder_version="10.13.3.9",
         precision="fp32",
-        workspace_mib=4096,
-        profile=Profile((1, 32, 32), (1, 64, 128), (8, 512, 512)),
+        settings=settings.to_json(),
     )
-    return lambda **fields: dataclasses.replace(inputs, **fields)
+
+    def make(**fields: Any) -> BuildInputs:
+        told = {field.name: fields.pop(field.name) for field in dataclasses.fields(settings) if field.name in fields}
+        return dataclasses.replace(inputs, settings=dataclasses.replace(settings, **told).to_json(), **fields)
+
+    return make
 
 
 @pytest.fixture(scope="session")

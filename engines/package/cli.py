@@ -2,9 +2,9 @@
 
     maskrt package model.rtx4090.engine --onnx model.onnx --output rtx4090.tar.gz
 
-In the archive: the engine and its manifest, the plugin libraries, a wheel of the runtime, the requirements in pinned
-versions, checksums, and a README with the commands. An .onnx file alone makes a package for ONNX Runtime on the CPU.
-The same files give the same archive, byte for byte.
+In the archive: the engine and its manifest, the plugin libraries that it needs, a wheel of the runtime, the
+requirements in pinned versions, checksums, and a README with the commands. An .onnx file alone makes a package for ONNX
+Runtime on the CPU. The same files give the same archive, byte for byte.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskrt.command import run_verb
+from maskrt.engines.builders.registry import BUILDERS
 from maskrt.engines.files import write_together
 from maskrt.engines.package.contents import Contents, engine_contents, onnx_contents
 from maskrt.engines.package.readme import readme
-from maskrt.engines.package.requirements import requirements
 from maskrt.engines.package.wheel import runtime_wheel
 from maskrt.errors import ArgumentError
 from maskrt.files import check_writable
+from maskrt.options import add_output_option
 
 EXTRA = "maskrt[engines]"
 INTERRUPTED_NOTE = "no half-written package is left"
@@ -62,23 +63,24 @@ def make_package(
     """Write the package of an engine, or of an ONNX file alone.
 
     Args:
-        model: the .engine file, its manifest beside it, or an .onnx file that maskrt exported.
+        model: the engine, its manifest beside it, or an .onnx file that maskrt exported.
         output: the archive, .tar.gz; by default beside the model.
         onnx: the ONNX file that the engine was built from, to be packed as well: it runs where there is no GPU.
 
     Raises:
-        ArgumentError: a file has not the ending that says what it is: .engine, .onnx, .tar.gz.
+        ArgumentError: a file has not the ending that says what it is.
         ModelError: a file is missing, damaged, or does not belong to the others.
-        EngineError: the plugin library is missing or does not fit the engine, or the archive cannot be written.
+        EngineError: what the engine needs is missing or does not fit, or the archive cannot be written.
         DependencyError: maskrt is not installed.
     """
     model = Path(model)
-    if model.suffix not in (".engine", ".onnx"):
-        raise ArgumentError(f"{model}: expected a file that ends in .engine or .onnx.")
+    endings = (".onnx", *dict.fromkeys(builder.suffix for builder in BUILDERS.values()))
+    if not model.name.endswith(endings):
+        raise ArgumentError(f"{model}: expected a file that ends in {', '.join(endings[:-1])} or {endings[-1]}.")
     output = default_output(model) if output is None else Path(output)
     if not output.name.removesuffix(SUFFIX) or not output.name.endswith(SUFFIX):
         raise ArgumentError(f"The package {output} must have a name and end in {SUFFIX}.")
-    if model.suffix == ".engine":
+    if model.suffix != ".onnx":
         contents = engine_contents(model, None if onnx is None else Path(onnx))
     elif onnx is not None:
         raise ArgumentError(f"--onnx goes with an engine, but {model} is an ONNX file already.")
@@ -93,14 +95,13 @@ def make_package(
 
 def _files(contents: Contents) -> dict[str, bytes]:
     """Every file of the archive, by its path inside of its folder."""
-    wheel, wheel_content = runtime_wheel(contents.plugins)
-    build = contents.manifest.build if contents.manifest else None
+    wheel, wheel_content = runtime_wheel(contents.needs.plugins)
     files = {
         **contents.models,
-        **{f"plugins/{path}": content for path, content in contents.plugins.items()},
+        **{f"plugins/{path}": content for path, content in contents.needs.plugins.items()},
         wheel: wheel_content,
-        "requirements.txt": requirements(build, contents.cuda, with_onnx=contents.with_onnx).encode(),
-        "README.md": readme(list(contents.models), wheel, build, contents.cuda).encode(),
+        "requirements.txt": contents.requirements.encode(),
+        "README.md": readme(contents, wheel).encode(),
     }
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {path}\n" for path, content in sorted(files.items()))
     return {**files, CHECKSUMS: sums.encode()}
@@ -135,8 +136,8 @@ def describe(package: Package) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
-    parser.add_argument("model", type=Path, help="the .engine file, or an .onnx file")
-    parser.add_argument("--output", type=Path, metavar="FILE", help=f"archive, {SUFFIX} (default: beside the model)")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="the engine, or an .onnx file")
+    add_output_option(parser, None, f"archive, {SUFFIX} (default: beside the model)")
     parser.add_argument(
         "--onnx", type=Path, metavar="FILE", help="pack the engine's ONNX file as well, to run where there is no GPU"
     )

@@ -12,6 +12,7 @@ import numpy as np
 from maskrt.contract.manifest import sha256_of
 from maskrt.errors import ArgumentError
 from maskrt.runtime import Segmenter, read_image
+from maskrt.runtime.backends.registry import find_backend
 from maskrt.runtime.inference.progress import Progress
 
 
@@ -128,5 +129,4 @@ def predict_images(
 
 def backend_name(segmenter: Segmenter) -> str:
     """The inference engine and its device, for people."""
-    engine = "ONNX Runtime" if segmenter.path.suffix.lower() == ".onnx" else "TensorRT"
-    return f"{engine} ({segmenter.providers[0]})"
+    return f"{find_backend(segmenter.path).title} ({segmenter.providers[0]})"

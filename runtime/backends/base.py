@@ -1,14 +1,24 @@
-"""What the runtime asks of an inference engine, and which engine runs which file."""
+"""What the runtime asks of an inference engine."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from maskrt.contract.metadata import ModelMetadata
-from maskrt.contract.tensors import BOXES, DETECTION_OUTPUTS, LABELS, NUM_DETECTIONS, SCORES
-from maskrt.errors import ArgumentError, ModelError
+from maskrt.contract.tensors import (
+    BOXES,
+    DETECTION_OUTPUTS,
+    IMAGE_SIZES,
+    IMAGE_TYPES,
+    IMAGES,
+    INPUTS,
+    LABELS,
+    NUM_DETECTIONS,
+    SCORES,
+)
+
+_INT32, _FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
 
 
 class Detections(NamedTuple):
@@ -73,30 +83,17 @@ class Backend(Protocol):
         """
 
 
-def open_backend(path: Path, *, providers: Sequence[str] | None, threads: int | None) -> Backend:
-    """Load a model file with the inference engine that its suffix names.
+def output_names(metadata: ModelMetadata) -> list[str]:
+    """The names of a model's outputs, in the order of the graph."""
+    return [*DETECTION_OUTPUTS, *(output.name for output in metadata.outputs)]
 
-    Args:
-        path: a `.onnx` file for ONNX Runtime, or an `.engine` with its manifest for TensorRT.
-        providers, threads: for ONNX Runtime; TensorRT uses the current GPU, and no CPU threads.
 
-    Raises:
-        ModelError: no engine for this suffix, or the file cannot be loaded.
-        DependencyError: the engine's package is not installed.
-        ArgumentError: providers are given for a TensorRT engine.
-    """
-    suffix = path.suffix.lower()
-    if suffix == ".onnx":
-        from maskrt.runtime.backends.onnxruntime import OnnxRuntimeBackend
-
-        return OnnxRuntimeBackend(path, providers=providers, threads=threads)
-    if suffix == ".engine":
-        from maskrt.runtime.backends.tensorrt.backend import TensorRtBackend
-
-        if providers is not None:
-            raise ArgumentError(
-                f"providers choose among ONNX Runtime's devices, but {path} is a TensorRT engine, which runs on the "
-                "GPU that it was built for. Leave them out."
-            )
-        return TensorRtBackend(path)
-    raise ModelError(f"{path}: expected a model file that ends in .onnx or .engine, got {path.name!r}.")
+def is_maskrt_model(metadata: ModelMetadata, inputs: Mapping[str, np.dtype], outputs: Mapping[str, np.dtype]) -> bool:
+    """Whether a loaded model has the inputs and outputs that its metadata calls for, in types that a feed has."""
+    expected_inputs = {name: _INT32 if name == IMAGE_SIZES else _FLOAT32 for name in INPUTS}
+    expected_outputs = {
+        name: _INT32 if name in (NUM_DETECTIONS, LABELS) else _FLOAT32 for name in output_names(metadata)
+    }
+    if inputs.get(IMAGES) in IMAGE_TYPES.values():
+        expected_inputs[IMAGES] = inputs[IMAGES]
+    return dict(inputs) == expected_inputs and dict(outputs) == expected_outputs

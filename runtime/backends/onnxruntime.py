@@ -3,20 +3,18 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from maskrt.contract.metadata import parse_metadata
 from maskrt.contract.precision import PRECISIONS
 from maskrt.contract.seal import read_metadata_properties
-from maskrt.contract.tensors import DETECTION_OUTPUTS, IMAGES, INPUTS
+from maskrt.contract.tensors import IMAGES
 from maskrt.errors import ArgumentError, DependencyError, ModelError
-from maskrt.runtime.backends.base import Detections
+from maskrt.runtime.backends.base import Detections, is_maskrt_model, output_names
 
-_INPUT_DTYPES: dict[str, np.dtype] = {
-    "tensor(uint8)": np.dtype(np.uint8),
-    "tensor(float)": np.dtype(np.float32),
-}
+_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(int32)": np.int32}
 # Tried in this order when the caller does not choose.
 _PREFERRED_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
@@ -78,21 +76,21 @@ class OnnxRuntimeBackend:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=list(providers), enable_fallback=len(providers) > 1
             )
-            inputs = {value.name: value.type for value in self._session.get_inputs()}
-            outputs = [value.name for value in self._session.get_outputs()]
+            inputs = _types(self._session.get_inputs())
+            outputs = _types(self._session.get_outputs())
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise ModelError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot load {path}: {_first_line(error)}"
             ) from None
         self.providers = tuple(self._session.get_providers())
         _check_first_choice(providers, self.providers, path)
-        self._output_names = [*DETECTION_OUTPUTS, *(output.name for output in self.metadata.outputs)]
-        if set(inputs) != set(INPUTS) or outputs != self._output_names or inputs[IMAGES] not in _INPUT_DTYPES:
+        if not is_maskrt_model(self.metadata, inputs, outputs):
             raise ModelError(
-                f"{path} is damaged: its inputs {inputs} and outputs {outputs} are not those of a maskrt "
-                "model. Export it again with `maskrt export`."
+                f"{path} is damaged: its inputs ({', '.join(inputs)}) and outputs ({', '.join(outputs)}) are not those "
+                "of a maskrt model. Export it again with `maskrt export`."
             )
-        self.input_dtype = _INPUT_DTYPES[inputs[IMAGES]]
+        self._output_names = output_names(self.metadata)
+        self.input_dtype = inputs[IMAGES]
 
     def run(self, feed: Mapping[str, np.ndarray]) -> Detections:
         """Run one batch; see `base.Backend.run`."""
@@ -103,6 +101,11 @@ class OnnxRuntimeBackend:
                 f"ONNX Runtime failed on a batch of shape {list(feed[IMAGES].shape)}: {_first_line(error)}"
             ) from None
         return Detections.of(dict(zip(self._output_names, outputs, strict=True)))
+
+
+def _types(tensors: Sequence[Any]) -> dict[str, np.dtype]:
+    """The NumPy type of each input or output; object for one that no maskrt model has."""
+    return {tensor.name: np.dtype(_TYPES.get(tensor.type, np.object_)) for tensor in tensors}
 
 
 def _check_first_choice(wanted: Sequence[str], started: Sequence[str], path: Path) -> None:

@@ -27,6 +27,7 @@ VERBS = {
     "evaluate": _Verb("maskrt.evaluation.evaluate.cli", "COCO AP of model files and of the PyTorch model"),
     "bench": _Verb("maskrt.evaluation.bench.cli", "latency, throughput, memory beside PyTorch's"),
     "report": _Verb("maskrt.evaluation.report.cli", "all results on one page"),
+    "targets": _Verb("maskrt.engines.targets_cli", "what engines can be built for, and by whom here"),
     "package": _Verb("maskrt.engines.package.cli", "engine and runtime in one archive for the device"),
 }
 """Each the same word as the make target."""

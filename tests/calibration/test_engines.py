@@ -23,7 +23,7 @@ def files(shapes_onnx, int8_onnx, fp8_onnx, tmp_path_factory):
 
 def build(onnx, target, engine, plugins=None):
     environment = dict(os.environ) if plugins is None else {**os.environ, libraries.DIRECTORY_VARIABLE: str(plugins)}
-    options = ["--target", target, "--flavor", "tensorrt-rtx", "--output", str(engine)]
+    options = ["--target", target, "--builder", "tensorrt-rtx", "--output", str(engine)]
     command = [sys.executable, "-m", "maskrt.engines", str(onnx), *options]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 

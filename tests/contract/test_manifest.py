@@ -11,13 +11,11 @@ import pytest
 
 from maskrt.contract.manifest import (
     BuildInputs,
+    EngineFile,
     Manifest,
     Tensor,
-    check_engine_file,
-    check_gpu,
+    check_engine_files,
     check_onnx,
-    check_plugins,
-    check_tensorrt,
     manifest_path,
     read_manifest,
 )
@@ -33,15 +31,14 @@ REBUILD = "`maskrt engine model.onnx --target rtx4090`"
 def manifest(build_inputs: Callable[..., BuildInputs]) -> Manifest:
     """The manifest of an engine of five bytes, b"12345"."""
     return Manifest(
-        engine_bytes=5,
-        engine_sha256="5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5",
+        files={".engine": EngineFile(5, "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5")},
         build=build_inputs(
             onnx_sha256="15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",  # of b"123456789"
-            flavor="tensorrt-rtx",
-            tensorrt_version="1.7.1.116",
+            builder="tensorrt-rtx",
+            builder_version="1.7.1.116",
         ),
-        inputs=(Tensor("images", "uint8", (1, 32, 32, 3), (1, 256, 448, 3), (8, 448, 448, 3)),),
-        outputs=(Tensor("num_detections", "int32", (1,), (1,), (8,)),),
+        inputs=(Tensor("images", "uint8", (-1, -1, -1, 3)),),
+        outputs=(Tensor("num_detections", "int32", (-1,)),),
         plugin_layers={"BatchedNMS": 2, "MultilevelRoIAlign": 2},
         model=metadata_values(min_size=256, max_size=448, class_names=["__background__", "größe"]),
     )
@@ -85,30 +82,55 @@ def test_renaming_the_onnx_file_changes_no_input(manifest: Manifest) -> None:
 def test_everything_fits(engine: Path, manifest: Manifest, tmp_path: Path) -> None:
     onnx = tmp_path / "model.onnx"
     onnx.write_bytes(ONNX)
-    check_engine_file(engine, manifest)
+    check_engine_files(engine, manifest)
     check_onnx(engine, manifest, onnx)
-    check_gpu(engine, manifest, "8.9", "NVIDIA L4")
-    check_tensorrt(engine, manifest, "tensorrt-rtx", "1.7.1.116")
-    check_plugins(engine, manifest, "0.1.0")
 
 
 def test_truncated_engine(engine: Path, manifest: Manifest) -> None:
     engine.write_bytes(ENGINE[:3])
     with pytest.raises(ModelError, match=rf"model.engine is truncated: it has 3 bytes, but 5 were built.*{REBUILD}"):
-        check_engine_file(engine, manifest)
+        check_engine_files(engine, manifest)
 
 
 @pytest.mark.parametrize("content", [b"12346", b"123456"])
 def test_edited_engine(engine: Path, manifest: Manifest, content: bytes) -> None:
     engine.write_bytes(content)
     with pytest.raises(ModelError, match=rf"SHA-256 is .*…, but 5994471abb01… was built.*edited.*{REBUILD}"):
-        check_engine_file(engine, manifest)
+        check_engine_files(engine, manifest)
+
+
+def test_an_engine_of_two_files(manifest: Manifest, tmp_path: Path) -> None:
+    """They differ in the suffix; damage to either is noticed."""
+    engine, weights = tmp_path / "model.openvino.xml", tmp_path / "model.openvino.bin"
+    contents = {engine: b"<net/>", weights: bytes(1000)}
+    files = {path.suffix: EngineFile.of(content) for path, content in contents.items()}
+    manifest = dataclasses.replace(manifest, files=files)
+    for path, content in contents.items():
+        path.write_bytes(content)
+    manifest_path(engine).write_text(manifest.to_json(), encoding="utf-8")
+    assert read_manifest(engine) == manifest
+    assert manifest.paths(engine) == (engine, weights)
+    check_engine_files(engine, manifest)
+    weights.write_bytes(bytes(999))
+    with pytest.raises(ModelError, match=r"model\.openvino\.bin is truncated: it has 999 bytes, but 1,000 were built"):
+        check_engine_files(engine, manifest)
+    weights.write_bytes(bytes(999) + b"1")
+    with pytest.raises(ModelError, match=r"model\.openvino\.bin is not the file .*Copy it and model\.openvino\.xml"):
+        check_engine_files(engine, manifest)
+    weights.unlink()
+    with pytest.raises(ModelError, match=r"model\.openvino\.bin cannot be read: No such file"):
+        check_engine_files(engine, manifest)
+
+
+def test_the_shape_of_a_tensor_follows_from_the_canvas() -> None:
+    assert Tensor("images", "uint8", (-1, -1, -1, 3)).at((2, 64, 96)) == (2, 64, 96, 3)
+    assert Tensor("masks", "float32", (-1, 40, 28, 28)).at((2, 64, 96)) == (2, 40, 28, 28)
 
 
 def test_engine_that_vanished(engine: Path, manifest: Manifest) -> None:
     engine.unlink()
     with pytest.raises(ModelError, match=r"model.engine cannot be read: No such file"):
-        check_engine_file(engine, manifest)
+        check_engine_files(engine, manifest)
 
 
 def test_another_onnx_file(engine: Path, manifest: Manifest, tmp_path: Path) -> None:
@@ -120,24 +142,6 @@ def test_another_onnx_file(engine: Path, manifest: Manifest, tmp_path: Path) -> 
         check_onnx(engine, manifest, other)
     with pytest.raises(ModelError, match=r"missing.onnx cannot be read"):
         check_onnx(engine, manifest, tmp_path / "missing.onnx")
-
-
-def test_another_gpu(engine: Path, manifest: Manifest) -> None:
-    with pytest.raises(ModelError, match=r"rtx4090 .*8\.9.*, but this GPU is Tesla T4 .*7\.5.*--target local"):
-        check_gpu(engine, manifest, "7.5", "Tesla T4")
-
-
-@pytest.mark.parametrize(("flavor", "version"), [("tensorrt-rtx", "1.8.0.1"), ("tensorrt", "1.7.1.116")])
-def test_another_tensorrt(engine: Path, manifest: Manifest, flavor: str, version: str) -> None:
-    name = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}[flavor]
-    message = rf"built by TensorRT-RTX 1\.7\.1\.116, but {name} {version} is installed here.*{REBUILD}"
-    with pytest.raises(ModelError, match=message):
-        check_tensorrt(engine, manifest, flavor, version)
-
-
-def test_another_plugin_version(engine: Path, manifest: Manifest) -> None:
-    with pytest.raises(ModelError, match=rf"plugin library 0.1.0, but 0.2.0 is installed.*make plugins.*{REBUILD}"):
-        check_plugins(engine, manifest, "0.2.0")
 
 
 def test_no_engine_and_no_manifest(engine: Path, tmp_path: Path) -> None:
@@ -183,8 +187,11 @@ def test_manifest_of_an_older_maskrt(engine: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"build": {}}, {"inputs": 3}, {"model": None}, {"engine_bytes": "many"}, {"outputs": [{"name": "boxes"}]}]
-    + [{"engine_bytes": float("inf")}, {"plugin_layers": {"BatchedNMS": float("inf")}}],
+    [{"build": {}}, {"inputs": 3}, {"model": None}, {"outputs": [{"name": "boxes"}]}]
+    + [{"files": files} for files in ({}, 7, {".plan": {"size": 5, "sha256": "0"}}, {".engine": {"size": 5}})]
+    + [{"files": {".engine": {"size": size, "sha256": "0"}}} for size in ("many", float("inf"), None)]
+    + [{"files": {".engine": {"size": 5, "sha256": "0"}, "/../x.bin": {"size": 5, "sha256": "0"}}}]
+    + [{"plugin_layers": {"BatchedNMS": float("inf")}}],
 )
 def test_fields_that_are_not_a_manifests(engine: Path, changes: dict[str, Any]) -> None:
     rewrite(engine, **changes)
@@ -194,12 +201,12 @@ def test_fields_that_are_not_a_manifests(engine: Path, changes: dict[str, Any]) 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"tensorrt_version": None}, {"target": 7}, {"profile": {"min": [1, 32], "opt": [1, 32], "max": [1, 32]}}],
+    [{"builder_version": None}, {"target": 7}, {"settings": 3}, {"surprise": 1}],
 )
 def test_build_inputs_of_another_type(engine: Path, manifest: Manifest, changes: dict[str, Any]) -> None:
     rewrite(engine, build={**dataclasses.asdict(manifest.build), **changes})
     with pytest.raises(
-        ModelError, match=r"its fields are not those of a manifest \((tensorrt_version|target|\[1, 32\])"
+        ModelError, match=r"its fields are not those of a manifest \((builder_version|target|'int'|.*'surprise')"
     ):
         read_manifest(engine)
 

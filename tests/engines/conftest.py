@@ -16,7 +16,7 @@ import onnx
 import pytest
 
 import maskrt
-from maskrt.contract.manifest import Manifest, manifest_path
+from maskrt.contract.manifest import EngineFile, Manifest, manifest_path
 from maskrt.plugins import abi, libraries
 
 from ..support.model_metadata import properties
@@ -81,14 +81,13 @@ def write_engine(build_inputs: Callable[..., Any]) -> Callable[..., Path]:
             "maskrt_version": maskrt.__version__,
             "onnx_file": onnx_file.name,
             "onnx_sha256": hashlib.sha256(onnx_file.read_bytes()).hexdigest(),
-            "flavor": "tensorrt-rtx",
-            "tensorrt_version": "1.7.1.116",
+            "builder": "tensorrt-rtx",
+            "builder_version": "1.7.1.116",
             "plugin_version": maskrt.__version__,
             "precision": "fp16",
         }
         manifest = Manifest(
-            engine_bytes=len(content),
-            engine_sha256=hashlib.sha256(content).hexdigest(),
+            files={".engine": EngineFile.of(content)},
             build=build_inputs(**{**build, **changes}),
             inputs=(),
             outputs=(),

@@ -1,7 +1,6 @@
 """A small working model, an engine file and its manifest, and both with values that nobody would write."""
 
 import copy
-import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from maskrt.contract.manifest import BuildInputs, Manifest, Tensor, _checksum
+from maskrt.contract.manifest import BuildInputs, EngineFile, Manifest, Tensor, _checksum
 from maskrt.contract.seal import sealed
 
 from ..support.small_model import build_model
@@ -66,12 +65,10 @@ def _places(content: Any) -> Iterator[tuple[Any, Any]]:
 def engine_and_manifest(build: BuildInputs) -> tuple[bytes, Manifest]:
     """Bytes that stand in for an engine, which is not opened here, and the manifest that describes them."""
     engine = np.random.default_rng(3).bytes(5000)
-    shapes = build.profile.min, build.profile.opt, build.profile.max
-    inputs = (Tensor("images", "uint8", *((*shape, 3) for shape in shapes)),)
+    inputs = (Tensor("images", "uint8", (-1, -1, -1, 3)),)
     model = {entry.key.removeprefix("maskrt."): json.loads(entry.value) for entry in small_model().metadata_props}
-    outputs = (Tensor("num_detections", "int32", *(shape[:1] for shape in shapes)),)
-    digest = hashlib.sha256(engine).hexdigest()
-    return engine, Manifest(len(engine), digest, build, inputs, outputs, {"BatchedNMS": 2}, model)
+    outputs = (Tensor("num_detections", "int32", (-1,)),)
+    return engine, Manifest({".engine": EngineFile.of(engine)}, build, inputs, outputs, {"BatchedNMS": 2}, model)
 
 
 def outside_of_weights(content: bytes) -> list[tuple[int, int]]:

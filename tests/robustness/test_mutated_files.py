@@ -101,7 +101,7 @@ def test_models_with_odd_metadata(tmp_path: Path) -> None:
 def test_mutated_engines(tmp_path: Path, build_inputs: Callable[..., Any]) -> None:
     """Every damaged engine is refused, before anything has opened it."""
     tally, path = Tally(tmp_path), tmp_path / "mutated.engine"
-    engine, manifest = engine_and_manifest(build_inputs(flavor="tensorrt-rtx", tensorrt_version="1.7.1.116"))
+    engine, manifest = engine_and_manifest(build_inputs(builder="tensorrt-rtx", builder_version="1.7.1.116"))
     manifest_path(path).write_text(manifest.to_json())
     with Examiner() as examiner:
         path.write_bytes(engine)
@@ -120,7 +120,7 @@ def test_mutated_engines(tmp_path: Path, build_inputs: Callable[..., Any]) -> No
 def test_mutated_manifests(tmp_path: Path, build_inputs: Callable[..., Any]) -> None:
     """A damaged manifest is refused or says the same; one edited with care, checksum and all, is refused or used."""
     tally, path = Tally(tmp_path), tmp_path / "mutated.engine"
-    engine, manifest = engine_and_manifest(build_inputs(flavor="tensorrt-rtx", tensorrt_version="1.7.1.116"))
+    engine, manifest = engine_and_manifest(build_inputs(builder="tensorrt-rtx", builder_version="1.7.1.116"))
     path.write_bytes(engine)
     text = manifest.to_json().encode()
     mutate = Mutator(text, seed=[4], regions=[(0, len(text))])

@@ -18,8 +18,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from maskrt.contract.manifest import check_engine_file, read_manifest
+from maskrt.contract.manifest import check_engine_files, read_manifest
 from maskrt.runtime import MaskrtError, Segmenter, read_image
+from maskrt.runtime.backends.tensorrt.manifest import tensorrt_settings
 
 # Only keeps the test machine alive: what is too much memory is found well before.
 ADDRESS_SPACE = 16 << 30
@@ -48,8 +49,9 @@ def examine_model(path: Path) -> str:
 def examine_engine(path: Path) -> str:
     """The manifest of an engine whose bytes it describes."""
     manifest = read_manifest(path)
-    check_engine_file(path, manifest)
+    check_engine_files(path, manifest)
     manifest.metadata(str(path))
+    tensorrt_settings(path, manifest)
     return hashlib.sha256(manifest.to_json().encode()).hexdigest()
 
 

@@ -1,6 +1,5 @@
 """Fixtures of the runtime tests: fresh random numbers, a model small enough to build in a test, and a fake GPU."""
 
-import hashlib
 import importlib.util
 import json
 import sys
@@ -85,12 +84,12 @@ def install(machine: Any, fake_cuda: ModuleType, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def write_engine(machine: Any, build_inputs: Callable[..., Any], tmp_path: Path) -> Callable[..., Path]:
-    """`write_engine(onnx, tensorrt_version=...)` -> an engine file, with its manifest, that the fake TensorRT runs.
+    """`write_engine(onnx, builder_version=...)` -> an engine file, with its manifest, that the fake TensorRT runs.
 
     Its content is not an engine's; the fake machine knows which ONNX file it stands for. The keywords are those of
     `build_inputs`.
     """
-    from maskrt.contract.manifest import Manifest, manifest_path
+    from maskrt.contract.manifest import EngineFile, Manifest, manifest_path
     from maskrt.contract.seal import read_metadata_properties
 
     def write(onnx_file: Path, name: str = "model.engine", **build: Any) -> Path:
@@ -98,8 +97,7 @@ def write_engine(machine: Any, build_inputs: Callable[..., Any], tmp_path: Path)
         model = {key.removeprefix("maskrt."): json.loads(value) for key, value in properties.items()}
         content = f"engine of {onnx_file} {build}".encode()
         manifest = Manifest(
-            len(content),
-            hashlib.sha256(content).hexdigest(),
+            {".engine": EngineFile.of(content)},
             build_inputs(onnx_file=onnx_file.name, **build),
             (),
             (),

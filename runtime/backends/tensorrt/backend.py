@@ -14,6 +14,7 @@ from maskrt.contract.tensors import IMAGE_SIZES, IMAGES
 from maskrt.errors import ArgumentError, ModelError
 from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.backends.tensorrt.engine import Engine
+from maskrt.runtime.backends.tensorrt.manifest import tensorrt_settings
 from maskrt.runtime.backends.tensorrt.worker import Worker
 from maskrt.runtime.cuda.arrays import check_tensor, is_device_array, open_device_array
 from maskrt.runtime.cuda.device import CudaError, Gpu
@@ -27,6 +28,7 @@ class TensorRtBackend:
 
     Args:
         path: the engine file, with its manifest beside it.
+        threads: CPU threads at the most, which it needs none of.
 
     Raises:
         ModelError: the engine or its manifest is missing, damaged, or does not fit this machine.
@@ -35,11 +37,11 @@ class TensorRtBackend:
 
     resizes = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
         self._path = path
         manifest = read_manifest(path)
         self.metadata = manifest.metadata(str(path))
-        self._profile = manifest.build.profile
+        self._profile = tensorrt_settings(path, manifest).profile
         try:
             self._gpu = Gpu()
             self._engine = Engine(path, manifest, self._gpu)

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from maskrt.contract.manifest import FLAVOR_NAMES, Manifest, check_engine_file, check_gpu, check_plugins
+from maskrt.contract.manifest import Manifest, check_engine_files
+from maskrt.contract.metadata import ModelMetadata
+from maskrt.contract.tensors import INPUTS
 from maskrt.errors import ModelError
 from maskrt.plugins.libraries import PluginLibraryError
 from maskrt.plugins.loader import load_plugins, plugin_library
+from maskrt.runtime.backends.base import is_maskrt_model, output_names
+from maskrt.runtime.backends.tensorrt.manifest import FLAVOR_NAMES, check_gpu, check_plugins
 from maskrt.runtime.backends.tensorrt.modules import DISPATCH, import_tensorrt, lean_library
 from maskrt.runtime.cuda.device import Gpu
-
-_INPUTS = ("images", "image_sizes", "score_threshold", "nms_threshold")
-_OUTPUTS = ("num_detections", "boxes", "scores", "labels", "masks")
-_DTYPES = {"image_sizes": "int32", "num_detections": "int32", "labels": "int32"}  # the others are float32
 
 _REGISTRATION = threading.Lock()
 """Of a log and of plugins: TensorRT keeps one of each in a process."""
@@ -39,7 +39,7 @@ class Engine:
 
     Attributes:
         title: "TensorRT-RTX 1.7.1.116".
-        dtypes: of each input and output; "masks" is missing in a model without a mask branch.
+        dtypes: of each input and output, in the order of the graph.
 
     Raises:
         ModelError: something does not fit, or TensorRT cannot load the file.
@@ -50,17 +50,17 @@ class Engine:
         self.path = path
         check_gpu(path, manifest, gpu.compute_capability, gpu.name)
         self._trt = import_tensorrt(path, manifest)
-        self.title = f"{FLAVOR_NAMES[manifest.build.flavor]} {self._trt.__version__}"
+        self.title = f"{FLAVOR_NAMES[manifest.build.builder]} {self._trt.__version__}"
         with _REGISTRATION:
             self._log = _log_of(self._trt)
             runtime = self._make_runtime(manifest)
             self._register_plugins(manifest, runtime)
-        check_engine_file(path, manifest)
+        check_engine_files(path, manifest)
         self._log.take()
         self._engine = runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
             raise self.refusal("cannot load this engine")
-        self.dtypes = self._check_tensors()
+        self.dtypes = self._check_tensors(manifest.metadata(str(path)))
         self._lock = threading.Lock()
         self._context_config = self._make_context_config()
 
@@ -68,13 +68,13 @@ class Engine:
         runtime = self._trt.Runtime(self._log)
         if self._trt.__name__ != DISPATCH:
             return runtime
-        library = lean_library(manifest.build.tensorrt_version)
+        library = lean_library(manifest.build.builder_version)
         self._dispatch = runtime  # has to outlive the one that it loads
         runtime = runtime.load_runtime(library)
         if runtime is None:
             raise ModelError(
                 f"{self.path} cannot be loaded: TensorRT's dispatch runtime needs the lean runtime {library}, which it "
-                f'cannot open. Install it: `pip install "tensorrt-lean=={manifest.build.tensorrt_version}"`.'
+                f'cannot open. Install it: `pip install "tensorrt-lean=={manifest.build.builder_version}"`.'
             )
         return runtime
 
@@ -91,27 +91,23 @@ class Engine:
         except PluginLibraryError as error:
             raise ModelError(f"{self.path} cannot be loaded without its plugins: {error}") from None
 
-    def _check_tensors(self) -> dict[str, np.dtype]:
+    def _check_tensors(self, metadata: ModelMetadata) -> dict[str, np.dtype]:
         """The type of each tensor, after checking that these are the tensors of a maskrt model."""
         engine, trt = self._engine, self._trt
-        found = {}
+        inputs: dict[str, np.dtype] = {}
+        outputs: dict[str, np.dtype] = {}
         for index in range(engine.num_io_tensors):
             name = engine.get_tensor_name(index)
-            is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
-            found[name] = (is_input, np.dtype(trt.nptype(engine.get_tensor_dtype(name))))
-        expected = {name: (True, np.dtype(_DTYPES.get(name, "float32"))) for name in _INPUTS}
-        expected |= {name: (False, np.dtype(_DTYPES.get(name, "float32"))) for name in _OUTPUTS}
-        if "masks" not in found:
-            del expected["masks"]
-        if found.get("images") == (True, np.dtype(np.uint8)):
-            expected["images"] = found["images"]
-        if found != expected:
-            names = ", ".join(f"{name} ({dtype})" for name, (_, dtype) in sorted(found.items()))
+            tensors = inputs if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT else outputs
+            tensors[name] = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
+        found = {**inputs, **outputs}
+        if not is_maskrt_model(metadata, inputs, outputs):
+            names = ", ".join(f"{name} ({dtype})" for name, dtype in sorted(found.items()))
             raise ModelError(
                 f"{self.path} is not the engine of a maskrt model: its inputs and outputs are {names}. Build it again "
                 "with `maskrt engine`."
             )
-        return {name: dtype for name, (_, dtype) in expected.items()}
+        return {name: found[name] for name in (*INPUTS, *output_names(metadata))}
 
     def _make_context_config(self) -> Any:
         """What contexts are made with: they get their scratch memory from us, see `tensorrt_worker`.

@@ -13,8 +13,9 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-from maskrt.contract.manifest import FLAVOR_NAMES, BuildInputs, Manifest, check_tensorrt
+from maskrt.contract.manifest import BuildInputs, Manifest
 from maskrt.errors import DependencyError
+from maskrt.runtime.backends.tensorrt.manifest import FLAVOR_NAMES, check_tensorrt, tensorrt_settings
 
 LEAN, DISPATCH = "tensorrt_lean", "tensorrt_dispatch"
 _MODULES = {"tensorrt": ("tensorrt", LEAN, DISPATCH), "tensorrt-rtx": ("tensorrt_rtx",)}
@@ -29,10 +30,11 @@ def import_tensorrt(engine: Path, manifest: Manifest) -> ModuleType:
         ModelError: those that are there have other versions.
     """
     build = manifest.build
+    version_compatible = tensorrt_settings(engine, manifest).version_compatible
     other_version: str | None = None
     unloadable: Exception | None = None
-    for name in _MODULES[build.flavor]:
-        if name in (LEAN, DISPATCH) and not build.version_compatible:
+    for name in _MODULES[build.builder]:
+        if name in (LEAN, DISPATCH) and not version_compatible:
             continue
         try:
             trt = importlib.import_module(name)
@@ -42,23 +44,23 @@ def import_tensorrt(engine: Path, manifest: Manifest) -> ModuleType:
         except (ImportError, OSError, RuntimeError) as error:
             unloadable = unloadable or error
         else:
-            if trt.__version__ == build.tensorrt_version:
+            if trt.__version__ == build.builder_version:
                 return trt
             other_version = other_version or str(trt.__version__)
     if other_version is not None:
-        check_tensorrt(engine, manifest, build.flavor, other_version)
+        check_tensorrt(engine, manifest, build.builder, other_version)
     raise DependencyError(_missing(engine, build, unloadable))
 
 
 def _missing(engine: Path, build: BuildInputs, unloadable: Exception | None) -> str:
-    title = FLAVOR_NAMES[build.flavor]
-    where = " (on a Jetson, it comes with JetPack)" if build.flavor == "tensorrt" else ""
-    install = f'Install it: `pip install "{_DISTRIBUTIONS[build.flavor]}=={build.tensorrt_version}"`{where}.'
+    title = FLAVOR_NAMES[build.builder]
+    where = " (on a Jetson, it comes with JetPack)" if build.builder == "tensorrt" else ""
+    install = f'Install it: `pip install "{_DISTRIBUTIONS[build.builder]}=={build.builder_version}"`{where}.'
     if unloadable is not None:
-        return f"{engine} runs in {title} {build.tensorrt_version}, which cannot be loaded: {unloadable}. {install}"
-    if any(importlib.util.find_spec(name) is not None for name in _MODULES[build.flavor][1:]):
+        return f"{engine} runs in {title} {build.builder_version}, which cannot be loaded: {unloadable}. {install}"
+    if any(importlib.util.find_spec(name) is not None for name in _MODULES[build.builder][1:]):
         install += " The lean and dispatch runtimes, of which there is one here, run version-compatible engines only."
-    return f"{engine} runs in {title} {build.tensorrt_version}, which is not installed. {install}"
+    return f"{engine} runs in {title} {build.builder_version}, which is not installed. {install}"
 
 
 def lean_library(version: str) -> str:

@@ -19,7 +19,7 @@ import pytest
 from maskrt.contract.manifest import manifest_path
 from maskrt.engines import files
 from maskrt.engines.package import cli as package
-from maskrt.engines.package import contents as package_contents
+from maskrt.engines.package import tensorrt as package_tensorrt
 from maskrt.plugins import libraries
 
 PLUGINS = (libraries.PLUGINS, libraries.AUTOLOAD, libraries.RTX_SHIM)
@@ -107,9 +107,9 @@ def test_for_a_jetson(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fake_plugins(cuda=12060, architectures="87-real")
-    build = {"target": "local", "compute_capability": "8.7", "flavor": "tensorrt", "tensorrt_version": "10.3.0"}
+    build = {"target": "local", "compute_capability": "8.7", "builder": "tensorrt", "builder_version": "10.3.0"}
     engine = write_engine(tmp_path, skeleton_onnx, **build)
-    monkeypatch.setattr(package_contents.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(package_tensorrt.platform, "machine", lambda: "aarch64")
     folder = unpack(package.make_package(engine).path)
     requirements = (folder / "requirements.txt").read_text()
     assert "cuda-bindings==12." in requirements
@@ -155,7 +155,7 @@ def test_plugin_library_that_does_not_fit(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(package_contents.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(package_tensorrt.platform, "machine", lambda: "x86_64")
     fake_plugins(**facts)
     engine = write_engine(tmp_path, skeleton_onnx, **build)
     assert re.search(message, refused(capsys, engine))
@@ -168,7 +168,7 @@ def test_files_that_are_missing_or_do_not_belong(
     assert "there is no such file. `maskrt engine`" in refused(capsys, tmp_path / "none.engine")
     assert "there is no such file. `maskrt export`" in refused(capsys, tmp_path / "none.onnx")
     for other in (tmp_path / "model.pth", tmp_path, "."):
-        assert "expected a file that ends in .engine or .onnx" in refused(capsys, other)
+        assert "expected a file that ends in .onnx or .engine" in refused(capsys, other)
     assert "expected a file that ends in .onnx, by which" in refused(capsys, engine, "--onnx", engine)
     assert "is an ONNX file already" in refused(capsys, skeleton_onnx, "--onnx", skeleton_onnx)
     other = tmp_path / "other.onnx"

@@ -44,7 +44,7 @@ def both(engine_file: Path) -> Both:
 
 
 @pytest.mark.parametrize(
-    ("title", "flavor", "module", "version"),
+    ("title", "builder", "module", "version"),
     [("TensorRT", "tensorrt", "tensorrt", "10.13.3.9"), ("TensorRT-RTX", "tensorrt-rtx", "tensorrt_rtx", "1.7.1.116")],
 )
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_the_same_instances_as_from_the_onnx_file(
     write_engine: Callable[..., Path],
     install: Callable[..., Any],
     title: str,
-    flavor: str,
+    builder: str,
     module: str,
     version: str,
     input_type: int,
@@ -63,7 +63,7 @@ def test_the_same_instances_as_from_the_onnx_file(
 ) -> None:
     install(module, version)
     onnx = write_model(input_type=input_type, masks=masks)
-    engine = Segmenter(write_engine(onnx, flavor=flavor, tensorrt_version=version))
+    engine = Segmenter(write_engine(onnx, builder=builder, builder_version=version))
     reference = Segmenter(onnx, threads=1)
     assert engine.metadata == reference.metadata
     assert engine.input_dtype == reference.input_dtype
@@ -225,7 +225,7 @@ def test_shapes_that_cannot_be_inferred(both: Both, machine: Any) -> None:
 
 
 def test_providers_are_onnx_runtimes(engine_file: Path) -> None:
-    with pytest.raises(ArgumentError, match="providers choose among ONNX Runtime's devices"):
+    with pytest.raises(ArgumentError, match=r"providers is an option of ONNX Runtime, .*engine runs in TensorRT"):
         Segmenter(engine_file, providers=["CPUExecutionProvider"])
 
 

@@ -157,7 +157,7 @@ def test_the_dispatch_runtime_hands_on_to_the_lean_one(
 def rtx(write_model: WriteModel, write_engine: WriteEngine, install: Install) -> Path:
     """An engine of the tiny model for the fake TensorRT-RTX."""
     install("tensorrt_rtx", "1.7.1.116")
-    return write_engine(write_model(), flavor="tensorrt-rtx", tensorrt_version="1.7.1.116")
+    return write_engine(write_model(), builder="tensorrt-rtx", builder_version="1.7.1.116")
 
 
 def test_tensorrt_rtx_compiles_a_shape_once_for_all_threads(rtx: Path, machine: Any) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from maskrt.contract.manifest import _checksum, manifest_path, read_manifest
 from maskrt.runtime import DependencyError, ModelError
+from maskrt.runtime.backends.tensorrt.manifest import tensorrt_settings
 from maskrt.runtime.backends.tensorrt.modules import import_tensorrt, lean_library
 
 VERSION = "10.13.3.9"
@@ -23,7 +24,7 @@ VERSION = "10.13.3.9"
 def chosen(
     write_model: Callable[..., Path], write_engine: Callable[..., Path], install: Callable[..., Any]
 ) -> Callable[..., str]:
-    """`chosen({"tensorrt": "10.1"}, flavor=...)` -> the name of the package that is imported."""
+    """`chosen({"tensorrt": "10.1"}, builder=...)` -> the name of the package that is imported."""
 
     def choose(installed: dict[str, str], **build: Any) -> str:
         for name, version in installed.items():
@@ -52,10 +53,10 @@ def test_the_first_that_fits(
 
 def test_rtx_runs_the_engines_of_rtx_alone(chosen: Callable[..., str]) -> None:
     installed = {"tensorrt": VERSION, "tensorrt_rtx": "1.7.1.116"}
-    assert chosen(installed, flavor="tensorrt-rtx", tensorrt_version="1.7.1.116") == "tensorrt_rtx"
+    assert chosen(installed, builder="tensorrt-rtx", builder_version="1.7.1.116") == "tensorrt_rtx"
     assert chosen({}) == "tensorrt"
     with pytest.raises(ModelError, match=r"by TensorRT-RTX 1\.7\.1\.120, but TensorRT-RTX 1\.7\.1\.116 is installed"):
-        chosen({}, flavor="tensorrt-rtx", tensorrt_version="1.7.1.120")
+        chosen({}, builder="tensorrt-rtx", builder_version="1.7.1.120")
 
 
 @pytest.mark.parametrize("version", ["10.13.3.8", "11.0.0.1", "10.13"])
@@ -70,7 +71,7 @@ def test_none_is_installed(chosen: Callable[..., str]) -> None:
     with pytest.raises(
         DependencyError, match=r'not installed. Install it: `pip install "tensorrt-rtx-cu13==1.7.1.116"`\.$'
     ):
-        chosen({}, flavor="tensorrt-rtx", tensorrt_version="1.7.1.116")
+        chosen({}, builder="tensorrt-rtx", builder_version="1.7.1.116")
 
 
 @pytest.mark.parametrize("module", ["tensorrt_lean", "tensorrt_dispatch"])
@@ -104,8 +105,8 @@ def test_manifests_from_before_there_were_version_compatible_engines(
     write_model: Callable[..., Path], write_engine: Callable[..., Path]
 ) -> None:
     engine = write_engine(write_model(), version_compatible=True)
-    assert read_manifest(engine).build.version_compatible
+    assert tensorrt_settings(engine, read_manifest(engine)).version_compatible
     content = json.loads(manifest_path(engine).read_text(encoding="utf-8"))
-    del content["checksum"], content["build"]["version_compatible"]
+    del content["checksum"], content["build"]["settings"]["version_compatible"]
     manifest_path(engine).write_text(json.dumps({**content, "checksum": _checksum(content)}), encoding="utf-8")
-    assert not read_manifest(engine).build.version_compatible
+    assert not tensorrt_settings(engine, read_manifest(engine)).version_compatible

@@ -12,7 +12,8 @@ import pytest
 
 from maskrt.contract.tensors import make_feed
 from maskrt.runtime import ArgumentError, ModelError
-from maskrt.runtime.backends.base import Backend, Detections, open_backend
+from maskrt.runtime.backends.base import Backend, Detections
+from maskrt.runtime.backends.registry import open_backend
 from maskrt.runtime.backends.tensorrt.worker import MAX_SHAPES
 
 # The first copy is the canvas's, the second that of the other inputs.
@@ -26,13 +27,13 @@ LATER_RUN = ["to device", "launch graph", "synchronize", *RAN]
 @pytest.fixture
 def engine(engine_file: Path) -> Backend:
     """The tiny model in the fake TensorRT."""
-    return open_backend(engine_file, providers=None, threads=None)
+    return open_backend(engine_file)
 
 
 @pytest.fixture
 def reference(engine_file: Path) -> Backend:
     """The tiny model in ONNX Runtime."""
-    return open_backend(engine_file.with_suffix(".onnx"), providers=None, threads=1)
+    return open_backend(engine_file.with_suffix(".onnx"), threads=1)
 
 
 def run(backend: Backend, shape: tuple[int, ...], score: float = 0.5, images: Any = None) -> Detections:
@@ -195,7 +196,7 @@ def test_images_on_the_gpu_wait_for_their_stream(
 ) -> None:
     """What another library has queued on its stream is done before the engine reads the images."""
     install()
-    engine = open_backend(write_engine(brightness_model(write_model)), providers=None, threads=None)
+    engine = open_backend(write_engine(brightness_model(write_model)))
     for stream in (None, machine.new_stream()):
         images = on_gpu(machine, np.zeros((1, 64, 64, 3), np.uint8), stream)
         for grey in (200, 90, 210, 80):
@@ -271,7 +272,7 @@ def test_a_failed_run_in_between(
 ) -> None:
     """The context was bound to other images when the run failed; the next run binds it again."""
     install()
-    engine = open_backend(write_engine(brightness_model(write_model)), providers=None, threads=None)
+    engine = open_backend(write_engine(brightness_model(write_model)))
     mine, others = np.full((1, 64, 64, 3), 3, np.uint8), on_gpu(machine, np.full((1, 64, 64, 3), 4, np.uint8))
     run(engine, (1, 64, 64), images=mine)
     machine.failing["execute_async_v3"] = "out of luck"

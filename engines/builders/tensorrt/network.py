@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from maskrt.contract.manifest import Profile, Tensor
+from maskrt.contract.manifest import Tensor
+from maskrt.engines.builders.tensorrt import packages
+from maskrt.engines.builders.tensorrt.packages import Package, version_of
 from maskrt.engines.errors import EngineError
-from maskrt.engines.flavors import Flavor, version_of
 from maskrt.engines.onnx_model import OnnxModel, without_functions
 
 _FUNCTIONS_SINCE = (10, 7)
 """The first TensorRT whose parser prefers a plugin over a local function of the same name."""
 
 
-def parse_network(trt: ModuleType, flavor: Flavor, model: OnnxModel) -> tuple[Any, Any, Any]:
+def parse_network(trt: ModuleType, package: Package, model: OnnxModel) -> tuple[Any, Any, Any]:
     """Parse into a strongly typed network: (builder, network, parser), as Polygraphy passes them on.
 
     Raises:
@@ -27,7 +28,7 @@ def parse_network(trt: ModuleType, flavor: Flavor, model: OnnxModel) -> tuple[An
 
     # Networks are always strongly typed from TensorRT 11 on, which may drop the flag.
     strongly_typed = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
-    if flavor.name == "tensorrt" and version_of(trt) < _FUNCTIONS_SINCE:
+    if package is packages.TENSORRT and version_of(trt) < _FUNCTIONS_SINCE:
         load = NetworkFromOnnxBytes(without_functions(model.path), strongly_typed=strongly_typed)
     else:
         load = NetworkFromOnnxPath(str(model.path), strongly_typed=strongly_typed)
@@ -70,22 +71,12 @@ def _counts(counts: Mapping[str, int]) -> str:
     return " and ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
 
 
-def tensors(trt: ModuleType, network: Any, profile: Profile) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """The network's inputs and outputs, with their shapes at each point of the profile."""
+def tensors(trt: ModuleType, network: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The network's inputs and outputs."""
     inputs = [network.get_input(index) for index in range(network.num_inputs)]
     outputs = [network.get_output(index) for index in range(network.num_outputs)]
-    return (
-        tuple(_tensor(trt, tensor, profile) for tensor in inputs),
-        tuple(_tensor(trt, tensor, profile) for tensor in outputs),
-    )
+    return tuple(_tensor(trt, tensor) for tensor in inputs), tuple(_tensor(trt, tensor) for tensor in outputs)
 
 
-def _tensor(trt: ModuleType, tensor: Any, profile: Profile) -> Tensor:
-    shape = tuple(tensor.shape)
-
-    def at(canvas: tuple[int, int, int]) -> tuple[int, ...]:
-        # Only `images` has a dynamic height and width; elsewhere the first axis, the batch, is the only dynamic one.
-        known = canvas if tensor.name == "images" else canvas[:1]
-        return tuple(known[axis] if size == -1 else int(size) for axis, size in enumerate(shape))
-
-    return Tensor(tensor.name, trt.nptype(tensor.dtype).__name__, at(profile.min), at(profile.opt), at(profile.max))
+def _tensor(trt: ModuleType, tensor: Any) -> Tensor:
+    return Tensor(tensor.name, trt.nptype(tensor.dtype).__name__, tuple(int(size) for size in tensor.shape))

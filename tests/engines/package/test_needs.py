@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from maskrt.contract.manifest import Manifest
 from maskrt.engines import EngineError
-from maskrt.engines.package.requirements import CUDA, ONNX_RUNTIME, RUNTIME, requirements
+from maskrt.engines.package.contents import Contents
+from maskrt.engines.package.needs import ONNX_NEEDS, ONNX_RUNTIME, RUNTIME, Needs
+from maskrt.engines.package.tensorrt import CUDA, requirements
+from maskrt.runtime.backends.tensorrt.manifest import TensorRtSettings
 
 CONSTRAINTS = Path(__file__).resolve().parents[3] / "constraints.txt"
 
@@ -37,21 +41,29 @@ def test_every_package_has_one_version_for_each_python() -> None:
         ({}, 13000, "tensorrt-cu13==10.13.3.9"),
         ({}, 12080, "tensorrt-cu12==10.13.3.9"),
         ({"version_compatible": True}, 13000, "tensorrt-lean-cu13==10.13.3.9"),
-        ({"flavor": "tensorrt-rtx", "tensorrt_version": "1.7.1.116"}, 13000, "tensorrt-rtx-cu13==1.7.1.116"),
-        ({"compute_capability": "8.7", "tensorrt_version": "10.3.0"}, 12060, "# TensorRT 10.3.0 comes with JetPack."),
+        ({"builder": "tensorrt-rtx", "builder_version": "1.7.1.116"}, 13000, "tensorrt-rtx-cu13==1.7.1.116"),
+        ({"compute_capability": "8.7", "builder_version": "10.3.0"}, 12060, "# TensorRT 10.3.0 comes with JetPack."),
     ],
 )
 def test_tensorrt(build_inputs: Callable[..., Any], changes: dict, cuda: int, expected: str) -> None:
-    lines = requirements(build_inputs(**changes), cuda, with_onnx=False).splitlines()
+    lines = of_engine(build_inputs(**changes), cuda)
     assert lines[-1] == expected
     assert [line for line in lines if line.startswith("cuda-bindings")] == list(CUDA[cuda // 1000])
     assert not [line for line in lines if line.startswith("onnxruntime")]
 
 
-def test_onnx_alone() -> None:
-    assert requirements(None, 0, with_onnx=True).splitlines() == [*RUNTIME, *ONNX_RUNTIME]
+def of_engine(build: Any, cuda: int) -> tuple[str, ...]:
+    return requirements(Manifest({}, build, (), (), {}, {}), TensorRtSettings.of(build.settings), cuda)
+
+
+def test_the_whole_file() -> None:
+    assert Contents({}, ONNX_NEEDS).requirements.splitlines() == [*RUNTIME, *ONNX_RUNTIME]
+    engine = Needs(("tensorrt-cu13==10.13.3.9",), ())
+    assert Contents({}, engine).requirements.splitlines() == [*RUNTIME, "tensorrt-cu13==10.13.3.9"]
+    with_onnx = Contents({}, engine, onnx="model.onnx").requirements.splitlines()
+    assert with_onnx == [*RUNTIME, *ONNX_RUNTIME, "tensorrt-cu13==10.13.3.9"]
 
 
 def test_a_cuda_that_nobody_knows(build_inputs: Callable[..., Any]) -> None:
     with pytest.raises(EngineError, match=r"compiled with CUDA 14, .* for CUDA 12 and 13\. Run `make plugins`"):
-        requirements(build_inputs(), 14010, with_onnx=False)
+        of_engine(build_inputs(), 14010)

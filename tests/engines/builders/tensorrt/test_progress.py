@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from maskrt.engines import progress
-from maskrt.engines.progress import BuildProgress
+from maskrt.engines.builders.tensorrt import progress
+from maskrt.engines.builders.tensorrt.progress import BuildProgress
 
 
 class Terminal(io.StringIO):

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
-from maskrt.contract.manifest import Profile
 from maskrt.contract.metadata import ModelMetadata
-from maskrt.engines.profile import Canvas, format_canvas, make_profile, parse_canvas
-from maskrt.engines.targets import find_target
+from maskrt.engines.builders.tensorrt.profile import format_canvas, make_profile, parse_canvas
+from maskrt.engines.request import Canvas
+from maskrt.engines.targets import GpuTarget, find_target
 from maskrt.runtime import ArgumentError
+from maskrt.runtime.backends.tensorrt.manifest import Profile
 
-from ..support.model_metadata import make_metadata
+from ....support.model_metadata import make_metadata
 
 
 def metadata(min_size: int, max_size: int) -> ModelMetadata:
@@ -18,12 +19,20 @@ def metadata(min_size: int, max_size: int) -> ModelMetadata:
 
 
 COCO = metadata(800, 1333)
-RTX4090 = find_target("rtx4090", None)
+
+
+def gpu(name: str) -> GpuTarget:
+    target = find_target(name, None)
+    assert isinstance(target, GpuTarget)
+    return target
+
+
+RTX4090 = gpu("rtx4090")
 
 
 def test_default_takes_all_that_the_resize_policy_makes() -> None:
     assert make_profile(COCO, RTX4090) == Profile((1, 32, 32), (1, 800, 1344), (8, 1344, 1344))
-    assert make_profile(metadata(256, 448), find_target("jetson-orin", None)).max == (2, 448, 448)
+    assert make_profile(metadata(256, 448), gpu("jetson-orin")).max == (2, 448, 448)
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,17 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
-from maskrt.contract.manifest import BuildInputs, Tensor
-from maskrt.engines.flavors import TENSORRT, Flavor
-from maskrt.engines.progress import BuildProgress
+from maskrt.contract.manifest import Tensor
+from maskrt.engines.builders.tensorrt.packages import TENSORRT, Package
+from maskrt.engines.builders.tensorrt.progress import BuildProgress
+from maskrt.runtime.backends.tensorrt.manifest import TensorRtSettings
 
 
 def serialize_network(
     trt: ModuleType,
-    flavor: Flavor,
+    package: Package,
     parsed: tuple[Any, Any, Any],
-    inputs: BuildInputs,
+    settings: TensorRtSettings,
     tensors: tuple[Tensor, ...],
     timing_cache: Path,
     monitor: Any,
@@ -29,10 +30,10 @@ def serialize_network(
 
     Args:
         trt: the TensorRT module.
-        flavor: which of the two it is.
+        package: which of the two it is.
         parsed: builder, network and parser.
-        inputs: what the engine is built from.
-        tensors: the network's inputs, with their shapes.
+        settings: what it is told.
+        tensors: the network's inputs.
         timing_cache: TensorRT's; read where it exists, and written.
         monitor: a `trt.IProgressMonitor`.
 
@@ -44,13 +45,14 @@ def serialize_network(
 
     profile = Profile()
     for tensor in tensors:
-        profile.add(tensor.name, tensor.min, tensor.opt, tensor.max)
+        canvases = settings.profile
+        profile.add(tensor.name, *(tensor.at(canvas) for canvas in (canvases.min, canvases.opt, canvases.max)))
     options: dict[str, Any] = {
         "profiles": [profile],
-        "memory_pool_limits": {trt.MemoryPoolType.WORKSPACE: inputs.workspace_mib << 20},
+        "memory_pool_limits": {trt.MemoryPoolType.WORKSPACE: settings.workspace_mib << 20},
         "progress_monitor": monitor,
     }
-    if flavor is TENSORRT:
+    if package is TENSORRT:
         from polygraphy.backend.trt import CreateConfig
 
         cache = str(timing_cache)
@@ -59,16 +61,16 @@ def serialize_network(
     else:
         from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
 
-        major, minor = map(int, inputs.compute_capability.split("."))
+        major, minor = map(int, settings.compute_capability.split("."))
         create_config = CreateConfigRTX(**options, compute_capabilities=[(major, minor)])
         save_timing_cache = None
 
     def configure(builder: Any, network: Any) -> Any:
         config = create_config(builder, network)
         config.clear_flag(trt.BuilderFlag.TF32)
-        if flavor is not TENSORRT:  # the runtime brings the memory, which a CUDA graph needs
+        if package is not TENSORRT:  # the runtime brings the memory, which a CUDA graph needs
             config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
-        if inputs.version_compatible:  # for the lean runtime, which is not to be packed into the engine
+        if settings.version_compatible:  # for the lean runtime, which is not to be packed into the engine
             config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
             config.set_flag(trt.BuilderFlag.EXCLUDE_LEAN_RUNTIME)
         return config

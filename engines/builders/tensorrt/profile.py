@@ -1,20 +1,16 @@
-"""The canvases that an engine takes: parsing, defaults, and whether the model can take them.
-
-A canvas shape is (batch, height, width); the channels come last and are always three.
-"""
+"""The canvases that an engine takes: parsing, defaults, and whether the model can take them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-from maskrt.contract.manifest import Profile
 from maskrt.contract.metadata import ModelMetadata
 from maskrt.contract.tensors import LIMITS
-from maskrt.engines.targets import Target
+from maskrt.engines.request import Canvas
+from maskrt.engines.targets import GpuTarget
 from maskrt.errors import ArgumentError
-
-Canvas = tuple[int, int, int]
+from maskrt.runtime.backends.tensorrt.manifest import Profile
 
 _AXES = ("batch", "height", "width")
 
@@ -39,7 +35,7 @@ def format_canvas(canvas: Canvas) -> str:
 
 def make_profile(
     metadata: ModelMetadata,
-    target: Target,
+    target: GpuTarget,
     minimum: Canvas | None = None,
     optimum: Canvas | None = None,
     maximum: Canvas | None = None,

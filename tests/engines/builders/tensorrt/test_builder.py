@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from maskrt.contract.manifest import Manifest, Profile, check_engine_file, check_onnx, manifest_path, read_manifest
-from maskrt.engines.build import default_output, runs_on
+from maskrt.contract.manifest import Manifest, check_engine_files, check_onnx, manifest_path, read_manifest
+from maskrt.engines.build import default_output
+from maskrt.engines.builders.tensorrt.builder import TENSORRT_RTX, runs_on
 from maskrt.plugins import libraries
+from maskrt.runtime.backends.tensorrt.manifest import Profile, TensorRtSettings, tensorrt_settings
 
 pytest.importorskip("tensorrt_rtx")
 
@@ -52,7 +54,15 @@ def profile_options(profile: Profile) -> list[str]:
 
 
 def tensor_shapes(manifest: Manifest) -> dict[str, tuple[Any, ...]]:
-    return {tensor.name: (tensor.dtype, tensor.min, tensor.max) for tensor in (*manifest.inputs, *manifest.outputs)}
+    profile = settings_of(manifest).profile
+    return {
+        tensor.name: (tensor.dtype, tensor.at(profile.min), tensor.at(profile.max))
+        for tensor in (*manifest.inputs, *manifest.outputs)
+    }
+
+
+def settings_of(manifest: Manifest) -> TensorRtSettings:
+    return tensorrt_settings(Path("model.engine"), manifest)
 
 
 @pytest.mark.slow
@@ -60,18 +70,18 @@ def tensor_shapes(manifest: Manifest) -> dict[str, tuple[Any, ...]]:
 def test_the_demo_model_becomes_an_engine(shapes_engine: Callable[[str], Path], shapes_onnx: Path, target: str) -> None:
     engine = shapes_engine(target)
     manifest = read_manifest(engine)
-    check_engine_file(engine, manifest)
+    check_engine_files(engine, manifest)
     check_onnx(engine, manifest, shapes_onnx)
     assert manifest.plugin_layers == PLUGIN_LAYERS
-    assert manifest.build.compute_capability == CAPABILITIES[target]
-    assert (manifest.build.flavor, manifest.build.precision) == ("tensorrt-rtx", "fp32")
-    assert manifest.build.profile == SHAPES_PROFILE
-    assert manifest.engine_bytes > 30_000_000  # the weights are in it
+    assert settings_of(manifest).compute_capability == CAPABILITIES[target]
+    assert (manifest.build.builder, manifest.build.precision) == ("tensorrt-rtx", "fp32")
+    assert settings_of(manifest).profile == SHAPES_PROFILE
+    assert manifest.files[".engine"].size > 30_000_000  # the weights are in it
     assert tensor_shapes(manifest) == {
         "images": ("uint8", (1, 256, 256, 3), (4, 448, 448, 3)),
         "image_sizes": ("int32", (1, 2), (4, 2)),
-        "score_threshold": ("float32", (1, 1), (8, 1)),
-        "nms_threshold": ("float32", (1, 1), (8, 1)),
+        "score_threshold": ("float32", (1, 1), (4, 1)),
+        "nms_threshold": ("float32", (1, 1), (4, 1)),
         "num_detections": ("int32", (1,), (4,)),
         "boxes": ("float32", (1, 40, 4), (4, 40, 4)),
         "scores": ("float32", (1, 40), (4, 40)),
@@ -92,7 +102,8 @@ def test_the_summary(shapes_engine: Callable[[str], Path]) -> None:
     text = (engine.parent / "rtx4090.txt").read_text()
     size = engine.stat().st_size / 1e6
     assert f"{engine}: {size:.1f} MB" in text
-    assert re.search(r"for +rtx4090 \(compute capability 8\.9\), fp32, TensorRT-RTX 1\.", text)
+    assert re.search(r"for +rtx4090, fp32, TensorRT-RTX 1\.", text)
+    assert re.search(r"gpu +compute capability 8\.9", text)
     assert "min 1x256x256, opt 1x256x448, max 4x448x448" in text
     assert re.search(r"layers +\d+ in the network: \d+ \w+", text)
     assert "2 BatchedNMS, 2 MultilevelRoIAlign" in text
@@ -128,12 +139,12 @@ def test_a_second_call_finds_the_engine(
     other = maskrt_engine(*options, "--workspace", 512, *profile_options(SHAPES_PROFILE))
     assert other.returncode == 0, other.stderr
     assert "up to date" not in other.stdout
-    assert read_manifest(engine).build.workspace_mib == 512
+    assert settings_of(read_manifest(engine)).workspace_mib == 512
 
 
 def without_engine(manifest: str) -> dict[str, Any]:
     content = json.loads(manifest)
-    return {key: value for key, value in content.items() if key not in ("engine_sha256", "engine_bytes", "checksum")}
+    return {key: value for key, value in content.items() if key not in ("files", "checksum")}
 
 
 @pytest.mark.slow
@@ -160,7 +171,8 @@ def test_an_interrupt_leaves_nothing(plugin_directory: Path, shapes_onnx: Path, 
 # Says when the builder is at work, from its first phase.
 INTERRUPTED = """
 import sys
-from maskrt.engines import build, cli, progress
+from maskrt.engines import cli
+from maskrt.engines.builders.tensorrt import builder, progress
 class Told(progress.BuildProgress):
     told = False
     def phase_start(self, *arguments):
@@ -168,7 +180,7 @@ class Told(progress.BuildProgress):
             Told.told = True
             print("building", flush=True)
         super().phase_start(*arguments)
-build.BuildProgress = Told
+builder.BuildProgress = Told
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -206,7 +218,7 @@ def test_the_path_of_full_tensorrt(plugin_directory: Path, shapes_onnx: Path, tm
     """TensorRT-RTX's module stands in for `tensorrt` 10.5: local functions dropped, Polygraphy's other configuration,
     timing cache. What only the real one shows is its parser and its kernels."""
     engine = tmp_path / "a.engine"
-    options = ["--target=l4", "--flavor=tensorrt", "--version-compatible", f"--output={engine}"]
+    options = ["--target=l4", "--builder=tensorrt", "--version-compatible", f"--output={engine}"]
     result = subprocess.run(
         [sys.executable, "-c", STAND_IN, str(shapes_onnx), *options],
         env={**os.environ, libraries.DIRECTORY_VARIABLE: str(plugin_directory)},
@@ -217,9 +229,9 @@ def test_the_path_of_full_tensorrt(plugin_directory: Path, shapes_onnx: Path, tm
     )
     assert result.returncode == 0, result.stderr
     manifest = read_manifest(engine)
-    check_engine_file(engine, manifest)
-    assert (manifest.build.flavor, manifest.build.tensorrt_version) == ("tensorrt", "10.5.0.18")
-    assert manifest.build.version_compatible
+    check_engine_files(engine, manifest)
+    assert (manifest.build.builder, manifest.build.builder_version) == ("tensorrt", "10.5.0.18")
+    assert settings_of(manifest).version_compatible
     assert manifest.plugin_layers == PLUGIN_LAYERS
     assert (tmp_path / "tensorrt-10.5.0.18-8.9.timing").is_file()
 
@@ -246,11 +258,11 @@ def test_resnet50_at_full_size(
         result = maskrt_engine(onnx, "--target", target, *profile_options(profile))
         assert result.returncode == 0, result.stderr
         print(result.stdout)
-        engine = default_output(onnx, target)
+        engine = default_output(onnx, target, TENSORRT_RTX)
         manifest = read_manifest(engine)
-        check_engine_file(engine, manifest)
+        check_engine_files(engine, manifest)
         assert manifest.plugin_layers == PLUGIN_LAYERS
-        assert (manifest.build.compute_capability, manifest.build.profile) == (capability, profile)
+        assert (settings_of(manifest).compute_capability, settings_of(manifest).profile) == (capability, profile)
         assert tensor_shapes(manifest)["images"] == ("float32", (1, 320, 320, 3), (8, 1344, 1344, 3))
         assert tensor_shapes(manifest)["masks"] == ("float32", (1, 100, 28, 28), (8, 100, 28, 28))
         engine.unlink()

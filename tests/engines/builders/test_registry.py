@@ -1,15 +1,13 @@
-"""Which TensorRT builds for a target, and what is said where none can."""
+"""Which builder builds for a target, and what is said where none can."""
 
-import importlib.util
-import subprocess
-import sys
 from collections.abc import Callable
-from types import ModuleType
 
 import pytest
 
-from maskrt.engines import flavors
-from maskrt.engines.flavors import TENSORRT, TENSORRT_RTX, choose_flavor, import_tensorrt
+from maskrt.engines.builders import registry
+from maskrt.engines.builders.base import Builder
+from maskrt.engines.builders.registry import BUILDERS, choose_builder
+from maskrt.engines.builders.tensorrt.builder import TENSORRT, TENSORRT_RTX
 from maskrt.engines.gpu import Gpu
 from maskrt.engines.targets import find_target
 from maskrt.runtime import ArgumentError, DependencyError
@@ -20,10 +18,10 @@ HOPPER = Gpu("NVIDIA H100", "9.0")
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """`installed("tensorrt")` makes these of the two packages appear to be installed, and no other."""
+    """`installed("tensorrt")` makes these of the builders' packages appear to be installed, and no other."""
 
     def install(*modules: str) -> None:
-        monkeypatch.setattr(flavors.importlib.util, "find_spec", lambda name: object() if name in modules else None)
+        monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: object() if name in modules else None)
 
     return install
 
@@ -46,10 +44,10 @@ def test_choice(
     requested: str,
     gpu: Gpu | None,
     modules: tuple[str, ...],
-    expected: flavors.Flavor,
+    expected: Builder,
 ) -> None:
     installed(*modules)
-    assert choose_flavor(find_target(target, gpu), "fp32", requested, gpu) is expected
+    assert choose_builder(find_target(target, gpu), "fp32", requested, gpu) is expected
 
 
 @pytest.mark.parametrize(
@@ -57,9 +55,9 @@ def test_choice(
     [
         ("jetson-xavier", "fp32", "auto", None, ArgumentError, "JetPack, 5, has TensorRT 8.5.*ONNX Runtime"),
         ("jetson-orin", "fp32", "auto", None, ArgumentError, "the target GPU itself.*this machine is: none.*Copy"),
-        ("h100", "fp32", "tensorrt-rtx", None, ArgumentError, "does not support h100 .*9.0.*: --flavor tensorrt"),
+        ("h100", "fp32", "tensorrt-rtx", None, ArgumentError, "does not support h100 .*9.0.*: --builder tensorrt"),
         ("h100", "fp32", "auto", ADA, ArgumentError, r"this machine is: NVIDIA GeForce RTX 4070 \(.* 8.9\)"),
-        ("rtx4090", "fp32", "tensorrt", None, ArgumentError, "on the target GPU itself.*with --flavor tensorrt-rtx"),
+        ("rtx4090", "fp32", "tensorrt", None, ArgumentError, "on the target GPU itself.*with --builder tensorrt-rtx"),
         (
             "t4",
             "fp32",
@@ -82,7 +80,7 @@ def test_what_cannot_be_built(
 ) -> None:
     installed("tensorrt", "tensorrt_rtx")
     with pytest.raises(error, match=message):
-        choose_flavor(find_target(target, gpu), precision, requested, gpu)
+        choose_builder(find_target(target, gpu), precision, requested, gpu)
 
 
 @pytest.mark.parametrize(
@@ -98,34 +96,24 @@ def test_not_installed(
 ) -> None:
     installed()
     with pytest.raises(DependencyError, match=message):
-        choose_flavor(find_target(target, gpu), "fp32", requested, gpu)
+        choose_builder(find_target(target, gpu), "fp32", requested, gpu)
 
 
-@pytest.mark.parametrize(("flavor", "version"), [(TENSORRT, "8.6.1"), (TENSORRT, "9.3.0"), (TENSORRT_RTX, "1.2.0.54")])
-def test_too_old(monkeypatch: pytest.MonkeyPatch, flavor: flavors.Flavor, version: str) -> None:
-    old = ModuleType(flavor.module)
-    old.__version__ = version  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, flavor.module, old)
-    with pytest.raises(
-        DependencyError, match=rf"{version} is too old: the plugins need {flavor.oldest[0]}\..*pip install"
-    ):
-        import_tensorrt(flavor)
+def test_names_are_unique_and_suffixes_the_runtimes() -> None:
+    from maskrt.runtime.backends.registry import BACKENDS
+
+    for name, builder in BUILDERS.items():
+        assert builder.name == name
+        assert builder.suffix in BACKENDS
 
 
-def test_import_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tensorrt", None)
-    with pytest.raises(DependencyError, match=r"TensorRT is not installed|TensorRT cannot be loaded"):
-        import_tensorrt(TENSORRT)
+def test_a_builder_that_does_not_exist() -> None:
+    with pytest.raises(ArgumentError, match=r"no builder 'tensorflow': expected auto or one of tensorrt, tensorrt-rtx"):
+        choose_builder(find_target("l4", None), "fp32", "tensorflow", None)
 
 
-def test_one_process_has_one_tensorrt() -> None:
-    if importlib.util.find_spec("tensorrt_rtx") is None:
-        pytest.skip("tensorrt_rtx is not installed")
-    code = (
-        "import polygraphy.config\n"
-        "from maskrt.engines.flavors import TENSORRT_RTX, import_tensorrt\n"
-        "try: import_tensorrt(TENSORRT_RTX)\n"
-        "except Exception as error: print(type(error).__name__, error)\n"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.startswith("ArgumentError Polygraphy was imported in this process for the other TensorRT")
+def test_a_gpu_that_is_too_old_for_tensorrt(installed: Callable[..., None]) -> None:
+    installed("tensorrt", "tensorrt_rtx")
+    volta = Gpu("Tesla V100", "7.0")
+    with pytest.raises(ArgumentError, match=r"for local \(Tesla V100, .* 7\.0\): none of the builders .*ONNX Runtime"):
+        choose_builder(find_target("local", volta), "fp32", "auto", volta)
