@@ -48,7 +48,10 @@ AVERAGED_KEYS = (
 )
 """Where they put averages of the weights over the training (EMA, SWA)."""
 
-_NOT_WEIGHTS = re.compile("optim|sched|scaler|message_hub|loss|criterion|discriminator|callback|rng|buffer|amp", re.I)
+_NOT_WEIGHTS = re.compile(
+    r"optim|sched|scaler|message_hub|loss|criterion|discriminator|callback|buffer|(?:^|_)(?:amp|rng)(?:_|$)",
+    re.IGNORECASE,
+)
 _OTHER_MODELS = (
     ("ultralytics.", "a YOLO model of Ultralytics"),
     ("models.yolo", "a YOLOv5 model of Ultralytics"),
