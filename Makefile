@@ -31,7 +31,7 @@ DATASET ?= $(SCENES)
 REPORT    := $(OUT)/report
 PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
-TARGETS := help install demo export quantize engine engines package infer compare evaluate bench report plugins \
+TARGETS := help install demo export quantize targets engine engines package infer compare evaluate bench report plugins \
 	gpu-check train-shapes test test-all test-long lint clean
 VARIABLES := PYTHON VENV OUT ONNX $(SOURCE) PRECISION CALIBRATION TARGET FILES IMAGES DATASET LIMIT PROCESSES \
 	$(addsuffix _OPTIONS,EXPORT QUANTIZE ENGINE PACKAGE INFER COMPARE EVALUATE BENCH REPORT TRAIN PYTEST)
@@ -172,6 +172,9 @@ $(TRAINING): | $(READY)
 
 $(SCENES): | $(READY)
 	$(RUN) -m maskrt.shapes.dataset --split test --limit 200 --output $(@D)
+
+targets: $(READY)  ## what engines can be built for, and by whom here
+	$(MASKRT) targets
 
 engine: $(call onnx_files,engine) $(call engines,engine)  ## ONNX of PRECISION → engine for TARGET, with its manifest
 
