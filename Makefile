@@ -173,7 +173,7 @@ $(TRAINING): | $(READY)
 $(SCENES): | $(READY)
 	$(RUN) -m maskrt.shapes.dataset --split test --limit 200 --output $(@D)
 
-targets: $(READY)  ## what engines can be built for, and by whom here
+targets: $(READY)  ## what engines can be built for, in which precisions, and by whom here
 	$(MASKRT) targets
 
 engine: $(call onnx_files,engine) $(call engines,engine)  ## ONNX of PRECISION → engine for TARGET, with its manifest
@@ -204,7 +204,7 @@ evaluate: $(READY) $(call model_files,evaluate) $(DATASET_HERE)  ## COCO AP of F
 		$(if $(call given,IMAGES),--images $(IMAGES)) $(call option,--limit,LIMIT) --output $(OUT)/evaluate \
 		$(EVALUATE_OPTIONS)
 
-bench: $(READY) $(call model_files,bench) $(IMAGES_HERE)  ## latency, throughput, memory beside torchvision
+bench: $(READY) $(call model_files,bench) $(IMAGES_HERE)  ## latency, throughput, memory beside PyTorch
 	$(MASKRT) bench $(call model_files,bench) --against pytorch --source $(MODEL) $(SOURCE_OPTIONS) --operations \
 		--images $(IMAGES) $(call option,--limit,LIMIT) --output $(OUT)/bench.json $(BENCH_OPTIONS)
 
