@@ -10,12 +10,11 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import onnx
 import torch
 from torch import nn
-from torchvision.models.detection import FasterRCNN
 
 from maskrt import __version__
 from maskrt.contract.metadata import ModelMetadata, Output
@@ -23,12 +22,16 @@ from maskrt.contract.precision import SOURCE_PRECISION
 from maskrt.contract.seal import sealed
 from maskrt.contract.tensors import DETECTION_OUTPUTS, DOMAIN, IMAGE_TYPES, INPUTS, LIMITS, MASKS
 from maskrt.errors import ArgumentError
-from maskrt.export import functions
 from maskrt.export.class_names import BACKGROUND, fit_class_names
 from maskrt.export.errors import UnsupportedModelError, first_line
 from maskrt.export.families.base import family_of
 from maskrt.export.fold import fold_batch_norms
-from maskrt.export.rcnn.graph import SIZE_DIVISOR, InferenceGraph
+from maskrt.export.ops import OPSET
+from maskrt.export.ops.nms import batched_nms_function
+from maskrt.export.ops.roi_align import multilevel_roi_align_function
+from maskrt.export.rcnn.graph import InferenceGraph
+from maskrt.export.rcnn.modules import RcnnModules
+from maskrt.export.rcnn.pooling import GraphPooling
 from maskrt.export.rcnn.spec import ModelSpec
 from maskrt.files import write_in_one_step
 
@@ -70,8 +73,9 @@ def export_onnx(
     spec = family.spec(copied)
     names = _class_names(model, spec, class_names)
     with torch.no_grad():
-        graph = _inference_graph(copied)
-        proto = _to_onnx(graph, getattr(torch, input_type))
+        _fold(copied, spec, family.modules(copied))
+        graph = InferenceGraph(spec, family.modules(copied), copied).eval()
+        proto = _to_onnx(graph, spec, getattr(torch, input_type))
     _finish(proto, graph, _metadata(spec, names, weights, proto))
     onnx.checker.check_model(proto, full_check=True)
     target = Path(path)
@@ -99,22 +103,19 @@ def weights_hash(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _inference_graph(model: FasterRCNN) -> InferenceGraph:
-    height, width = _SAMPLE_SIZE
-    features: Any = None
+def _fold(model: nn.Module, spec: ModelSpec, modules: RcnnModules) -> None:
+    """Fold batch normalisation into convolutions, in place."""
 
     def run() -> None:
-        nonlocal features
-        features = model.backbone(torch.zeros(1, 3, height, width))
-        rois = torch.tensor([[0.0, 0.0, 100.0, 100.0]])
-        heads = model.roi_heads
-        pooled = heads.box_roi_pool(features, [rois], [(height, width)])
-        heads.box_head(pooled)
-        if heads.has_mask():
-            heads.mask_head(heads.mask_roi_pool(features, [rois], [(height, width)]))
+        features = modules.backbone(torch.zeros(1, 3, *_SAMPLE_SIZE))
+        rois = torch.tensor([[[0.0, 0.0, 100.0, 100.0]]])
+        for of_boxes, box_module in zip(spec.box_heads, modules.box_heads, strict=True):
+            box_module(GraphPooling.of(of_boxes.pooling)(features, rois))
+        for mask_module in modules.mask_heads:
+            assert spec.mask_head is not None
+            mask_module(GraphPooling.of(spec.mask_head.pooling)(features, rois))
 
     fold_batch_norms(model, run)
-    return InferenceGraph(model, features, height).eval()
 
 
 @contextlib.contextmanager
@@ -131,7 +132,7 @@ def _quietly() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _to_onnx(graph: InferenceGraph, images_dtype: torch.dtype) -> onnx.ModelProto:
+def _to_onnx(graph: InferenceGraph, spec: ModelSpec, images_dtype: torch.dtype) -> onnx.ModelProto:
     height, width = _SAMPLE_SIZE
     inputs = (
         torch.zeros(2, height, width, 3, dtype=images_dtype),
@@ -140,12 +141,12 @@ def _to_onnx(graph: InferenceGraph, images_dtype: torch.dtype) -> onnx.ModelProt
         torch.full((2, 1), 0.5),
     )
     batch = torch.export.Dim("batch", min=1, max=LIMITS[0])
+    divisor = spec.pipeline.size_divisor
     canvas = {
-        axis: SIZE_DIVISOR * torch.export.Dim(name, min=1, max=LIMITS[axis] // SIZE_DIVISOR)
-        for axis, name in ((1, "rows"), (2, "columns"))
+        axis: divisor * torch.export.Dim(name, min=1, max=LIMITS[axis] // divisor)
         for axis, name in ((1, "rows"), (2, "columns"))
     }
-    outputs = [*DETECTION_OUTPUTS, *([MASKS] if graph.has_masks else [])]
+    outputs = [*DETECTION_OUTPUTS, *([] if spec.mask_head is None else [MASKS])]
     try:
         with _quietly():
             program = torch.onnx.export(
@@ -153,7 +154,7 @@ def _to_onnx(graph: InferenceGraph, images_dtype: torch.dtype) -> onnx.ModelProt
                 inputs,
                 dynamo=True,
                 verbose=False,
-                opset_version=functions.OPSET,
+                opset_version=OPSET,
                 input_names=list(INPUTS),
                 output_names=outputs,
                 dynamic_shapes=({0: batch, **canvas}, {0: batch}, {0: batch}, {0: batch}),
@@ -201,8 +202,8 @@ def _finish(proto: onnx.ModelProto, graph: InferenceGraph, metadata: ModelMetada
         initializer.doc_string = ""
         del initializer.metadata_props[:]
     del proto.functions[:]
-    proto.functions.append(functions.batched_nms())
-    proto.functions.append(functions.multilevel_roi_align(graph.pooled_levels))
+    proto.functions.append(batched_nms_function())
+    proto.functions.append(multilevel_roi_align_function(graph.pooled_levels))
     imported = {entry.domain: entry for entry in proto.opset_import}
     for domain in set(imported) - {"", DOMAIN}:
         proto.opset_import.remove(imported[domain])

@@ -14,16 +14,16 @@ from torchvision.ops import FrozenBatchNorm2d
 class ModuleRecorder:
     """While active, keeps what some modules give, each time that they run.
 
-    The exporter folds batch normalisation into the convolution before it. So where a normalisation reads a convolution
-    that runs once, its output takes the place of the convolution's, the rule of `maskrt.export.fold`.
+    The exporter folds batch normalisation into the convolution before it. So where a normalisation reads a convolution,
+    its output takes the place of the convolution's, as `maskrt.export.fold` has it.
     """
 
     def __init__(self, model: nn.Module, paths: Collection[str]) -> None:
         self._modules = [(path, module) for path, module in model.named_modules() if path in paths]
         self._norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d | FrozenBatchNorm2d)]
         self._outputs: dict[str, list[np.ndarray]] = defaultdict(list)
-        self._latest: dict[int, tuple[Tensor, str]] = {}  # the tensor is kept, so that its id stays its own
-        self._normalized: dict[str, np.ndarray] = {}
+        # By the tensor's id; the tensor is kept, so that its id stays its own.
+        self._calls: dict[int, tuple[Tensor, str, int]] = {}
         self._handles: list[Any] = []
 
     def __enter__(self) -> ModuleRecorder:
@@ -38,21 +38,19 @@ class ModuleRecorder:
 
     def outputs(self) -> Mapping[str, Sequence[np.ndarray]]:
         """By the path of the module, float32, one array for each time that it ran."""
-        return {
-            path: [self._normalized.get(path, values[0])] if len(values) == 1 else values
-            for path, values in self._outputs.items()
-        }
+        return self._outputs
 
     def _keeper(self, path: str) -> Any:
         def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            self._calls[id(output)] = output, path, len(self._outputs[path])
             self._outputs[path].append(_copy(output))  # what follows may work in place
-            self._latest[id(output)] = output, path
 
         return keep
 
     def _after_norm(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if id(inputs[0]) in self._latest:
-            self._normalized[self._latest[id(inputs[0])][1]] = _copy(output)
+        if id(inputs[0]) in self._calls:
+            _, path, call = self._calls[id(inputs[0])]
+            self._outputs[path][call] = _copy(output)
 
 
 def _copy(tensor: Tensor) -> np.ndarray:

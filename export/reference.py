@@ -83,8 +83,8 @@ class Trace:
         poolings: each RoIAlign in the order in which they ran: that of the box head, on the proposals, and that of the
             mask head, on the detected boxes.
         outputs: of the modules that were asked for, by path, one array for each time that the module ran. Where batch
-            normalisation reads a convolution that runs once, and is folded into it when exported, its output stands in
-            the place of the convolution's.
+            normalisation reads a convolution, and is folded into it when exported, its output stands in the place of
+            the convolution's.
     """
 
     poolings: Sequence[PooledRois]

@@ -1,30 +1,44 @@
-"""Where one pyramid level ends and the next begins, exactly as torchvision's LevelMapper decides it."""
+"""Where one pyramid level ends and the next begins, exactly as a framework decides it."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from torchvision.ops.poolers import LevelMapper
+from torch import Tensor
+
+from maskrt.export.rcnn.spec import LevelRule
 
 
-def level_thresholds(mapper: LevelMapper) -> list[float]:
-    """RoI sizes at which torchvision moves to the next pyramid level.
+def choose_level(rule: LevelRule, sizes: Tensor, levels: int) -> Tensor:
+    """The level of RoIs by the frameworks' own expression.
+
+    Args:
+        rule: of the framework.
+        sizes: `[N]` float32, roots of areas, pixels.
+        levels: how many there are.
+
+    Returns:
+        `[N]` int64, 0 for the finest.
+    """
+    octave = rule.canonical_level + torch.log2(sizes / rule.canonical_size + rule.inner_epsilon) + rule.outer_epsilon
+    return torch.floor(octave).clamp(rule.first_level, rule.first_level + levels - 1).to(torch.int64) - rule.first_level
+
+
+def level_thresholds(rule: LevelRule, levels: int) -> list[float]:
+    """Compute the RoI sizes at which a framework moves to the next pyramid level.
 
     An RoI belongs to the level whose index is the number of thresholds `t` with `sqrt(area) >= t`, in float32. This
-    equals `LevelMapper` (FPN paper, eq. 1: `floor(k0 + log2(sqrt(area) / s0) + 1e-6)`) bit for bit, but needs no
-    logarithm, whose last bit differs between processors. The thresholds come from bisecting LevelMapper's own float32
-    expression over the bit patterns of float32. A level that no RoI reaches has the threshold infinity.
+    equals `choose_level` bit for bit, but needs no logarithm, whose last bit differs between processors. The thresholds
+    come from bisecting that expression over the bit patterns of float32. A level that no RoI reaches has the threshold
+    infinity.
     """
 
     def index(bits: int) -> int:
-        # LevelMapper takes the square root of the area itself, so it is evaluated on the root directly.
-        root = torch.from_numpy(np.array([bits], np.int32).view(np.float32).copy())
-        level = torch.floor(mapper.lvl0 + torch.log2(root / mapper.s0) + torch.tensor(mapper.eps, dtype=root.dtype))
-        return int(torch.clamp(level, min=mapper.k_min, max=mapper.k_max)) - mapper.k_min
+        return int(choose_level(rule, torch.from_numpy(np.array([bits], np.int32).view(np.float32)), levels))
 
     infinity = int(np.float32(np.inf).view(np.int32))
     thresholds = []
-    for level in range(1, mapper.k_max - mapper.k_min + 1):
+    for level in range(1, levels):
         below, at = 0, infinity  # index(below) < level <= index(at)
         while at - below > 1:
             middle = (below + at) // 2

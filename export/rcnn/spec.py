@@ -21,7 +21,7 @@ class Normalization:
     """
 
     colors: Literal["RGB", "BGR"]
-    divisor: float
+    divisor: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 

@@ -20,6 +20,8 @@ from maskrt.export.rcnn.levels import level_thresholds
 from maskrt.plugins import host
 from maskrt.plugins.attributes import RoiAlignAttributes
 
+from ..support.level_rules import levels_of, rule_of
+
 TRANSFORMATIONS = {False: "output_half_pixel", True: "half_pixel"}
 ZERO, HALF = np.array([[0.0]], np.float32), np.array([[0.5]], np.float32)  # thresholds of one image
 
@@ -133,7 +135,7 @@ def test_max_of_nan_is_nan() -> None:
 def test_levels_equal_level_mapper() -> None:
     """Bit for bit, at every power of two that torchvision's logarithm crosses and on random boxes."""
     mapper = LevelMapper(2, 5)
-    thresholds = level_thresholds(mapper)
+    thresholds = level_thresholds(rule_of(mapper), levels_of(mapper))
     generator = torch.Generator().manual_seed(0)
     side = torch.exp(torch.rand(200_000, 2, generator=generator) * 8)
     rois = torch.cat([torch.zeros_like(side), side], 1)
@@ -156,7 +158,7 @@ def test_multilevel_equals_multi_scale_roi_align(sampling_ratio: int) -> None:
     pooler = MultiScaleRoIAlign(list(features), 7, sampling_ratio)
     expected = pooler(features, list(rois), [(512, 768)] * 2)
     assert pooler.scales is not None and pooler.map_levels is not None
-    thresholds = level_thresholds(pooler.map_levels)
+    thresholds = level_thresholds(rule_of(pooler.map_levels), levels_of(pooler.map_levels))
     attributes = RoiAlignAttributes(
         7, 7, sampling_ratio, tuple(pooler.scales), tuple(thresholds), TRANSFORMATIONS[False]
     )

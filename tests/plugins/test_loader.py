@@ -171,7 +171,7 @@ def test_tensorrt_rtx_registry_and_attributes(plugin_directory: Path) -> None:
 
 SHAPES = """
 from onnx import TensorProto, helper
-from maskrt.export import functions
+from maskrt.export.ops.nms import batched_nms_function
 
 loader.load_plugins(trt)
 logger = trt.Logger(trt.Logger.ERROR)
@@ -185,7 +185,7 @@ def output_shapes(*shapes):
     inputs = [helper.make_tensor_value_info(*given) for given in zip(names, types, shapes)]
     outputs = [helper.make_tensor_value_info(name, TensorProto.INT32, None) for name in node.output]
     model = helper.make_model(
-        helper.make_graph([node], "nms", inputs, outputs), functions=[functions.batched_nms()], ir_version=10,
+        helper.make_graph([node], "nms", inputs, outputs), functions=[batched_nms_function()], ir_version=10,
         opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("maskrt", 1)])
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     if not trt.OnnxParser(network, logger).parse(model.SerializeToString()):
@@ -220,7 +220,8 @@ def test_tensorrt_rtx_refuses_inputs_of_nms_that_do_not_fit_its_boxes(plugin_dir
 ENGINE = """
 import onnx
 from onnx import TensorProto, helper
-from maskrt.export import functions
+from maskrt.export.ops.nms import batched_nms_function
+from maskrt.export.ops.roi_align import multilevel_roi_align_function
 
 half = sys.argv[2] == "half"
 kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
@@ -253,7 +254,7 @@ graph = helper.make_graph(
     [conv(0), conv(1), conv(2)],
 )
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("maskrt", 1)],
-                          functions=[functions.batched_nms(), functions.multilevel_roi_align(2)], ir_version=10)
+                          functions=[batched_nms_function(), multilevel_roi_align_function(2)], ir_version=10)
 
 logger = trt.Logger(trt.Logger.WARNING)
 loader.load_plugins(trt)

@@ -53,7 +53,7 @@ def model_spec(model: FasterRCNN) -> ModelSpec:
     with_masks = bool(heads.has_mask())
     return ModelSpec(
         family="torchvision.MaskRCNN" if with_masks else "torchvision.FasterRCNN",
-        normalization=Normalization("RGB", 255.0, _three(transform.image_mean), _three(transform.image_std)),
+        normalization=Normalization("RGB", 255, _three(transform.image_mean), _three(transform.image_std)),
         pipeline=Pipeline(
             resize=Resize("floor", "bilinear", int(transform.min_size[-1]), int(transform.max_size)),
             size_divisor=int(transform.size_divisible),

@@ -1,42 +1,17 @@
-"""The function bodies in ONNX Runtime against the eager operators, which are torchvision's."""
+"""The function in ONNX Runtime against the eager operator, and that against torchvision's."""
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper
 from torchvision.ops import batched_nms as torchvision_batched_nms
 
-from maskrt.contract.tensors import DOMAIN
-from maskrt.export import functions, ops
-
-PLUGIN = {"plugin_version": "1", "plugin_namespace": ""}
-
-
-def _session(node: onnx.NodeProto, inputs: list, outputs: list, function: onnx.FunctionProto):
-    opsets = [helper.make_opsetid("", functions.OPSET), helper.make_opsetid(DOMAIN, 1)]
-    model = helper.make_model(
-        helper.make_graph([node], "test", inputs, outputs),
-        opset_imports=opsets,
-        functions=[function],
-        ir_version=10,
-    )
-    onnx.checker.check_model(model, full_check=True)
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+from maskrt.export.ops.nms import batched_nms, batched_nms_function
 
 
 @pytest.fixture(scope="module")
-def nms_session():
+def nms_session(run_operator):
     value = helper.make_tensor_value_info
-    node = helper.make_node(
-        "BatchedNMS",
-        ["boxes", "scores", "groups", "iou", "score"],
-        ["num", "indices"],
-        domain=DOMAIN,
-        max_output=30,
-        **PLUGIN,
-    )
     inputs = [
         value("boxes", TensorProto.FLOAT, ["B", "N", 4]),
         value("scores", TensorProto.FLOAT, ["B", "N"]),
@@ -45,7 +20,7 @@ def nms_session():
         value("score", TensorProto.FLOAT, ["B", 1]),
     ]
     outputs = [value("num", TensorProto.INT32, ["B"]), value("indices", TensorProto.INT32, ["B", 30])]
-    return _session(node, inputs, outputs, functions.batched_nms())
+    return run_operator(batched_nms_function(), inputs, outputs, max_output=30)
 
 
 def _random_boxes(rng: np.random.Generator, batch: int, count: int) -> np.ndarray:
@@ -67,7 +42,7 @@ def test_nms_equals_the_eager_operator_and_torchvision(nms_session, ties):
         num, indices = nms_session.run(
             None, {"boxes": boxes, "scores": scores, "groups": groups, "iou": iou, "score": score}
         )
-        expected = ops.batched_nms(*map(torch.from_numpy, (boxes, scores, groups, iou, score)), 30)
+        expected = batched_nms(*map(torch.from_numpy, (boxes, scores, groups, iou, score)), 30)
         np.testing.assert_array_equal(num, expected[0])
         np.testing.assert_array_equal(indices, expected[1])
         for image in range(batch):
@@ -107,49 +82,3 @@ def test_nms_without_a_candidate_gives_nothing(nms_session):
     num, indices = nms_session.run(None, {**feed, "iou": np.float32([[0.5]] * 2), "score": np.float32([[0.0]] * 2)})
     assert num.tolist() == [0, 0]
     assert (indices == -1).all()
-
-
-@pytest.mark.parametrize("levels", [1, 2, 4])
-@pytest.mark.parametrize("aligned", [False, True])
-@pytest.mark.parametrize("sampling_ratio", [0, 2])
-def test_roi_align_equals_the_eager_operator(levels, aligned, sampling_ratio):
-    scales, thresholds = [0.25, 0.125, 0.0625, 0.03125][:levels], [112.0, 224.0, 448.0][: levels - 1]
-    several_levels = {"level_thresholds": thresholds} if thresholds else {}
-    node = helper.make_node(
-        "MultilevelRoIAlign",
-        ["rois", *(f"feature_{i}" for i in range(levels))],
-        ["output"],
-        domain=DOMAIN,
-        output_height=7,
-        output_width=5,
-        sampling_ratio=sampling_ratio,
-        coordinate_transformation_mode="half_pixel" if aligned else "output_half_pixel",
-        mode="avg",
-        scales=scales,
-        **several_levels,
-        **PLUGIN,
-    )
-    value = helper.make_tensor_value_info
-    inputs = [value("rois", TensorProto.FLOAT, ["B", "R", 4])]
-    inputs += [value(f"feature_{i}", TensorProto.FLOAT, ["B", 3, f"h{i}", f"w{i}"]) for i in range(levels)]
-    outputs = [value("output", TensorProto.FLOAT, ["BR", 3, 7, 5])]
-    session = _session(node, inputs, outputs, functions.multilevel_roi_align(levels))
-    rng = np.random.default_rng()
-    for batch, count in ((1, 1), (2, 17), (3, 40)):
-        features = [rng.standard_normal((batch, 3, int(512 * s), int(640 * s))).astype(np.float32) for s in scales]
-        corner = rng.uniform(0, 500, (batch, count, 2))
-        size = np.exp(rng.uniform(-1, 6.2, (batch, count, 2)))
-        rois = np.concatenate([corner, np.minimum(corner + size, 640)], axis=2).astype(np.float32)
-        rois[0, 0] = 0  # what pads a short list of proposals
-        (output,) = session.run(None, {"rois": rois, **{f"feature_{i}": f for i, f in enumerate(features)}})
-        expected = ops.multilevel_roi_align(
-            torch.from_numpy(rois),
-            [torch.from_numpy(f) for f in features],
-            7,
-            5,
-            sampling_ratio,
-            aligned,
-            scales,
-            thresholds,
-        )
-        np.testing.assert_allclose(output, expected, atol=2e-5)

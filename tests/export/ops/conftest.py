@@ -1,0 +1,44 @@
+"""Running one custom operator in ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper
+
+from maskrt.contract.tensors import DOMAIN
+from maskrt.export.ops import OPSET, PLUGIN_ATTRIBUTES
+
+
+@pytest.fixture(scope="session")
+def run_operator() -> Callable[..., onnxruntime.InferenceSession]:
+    """`run_operator(function, inputs, outputs, **attributes)` -> a session of a file with one node that calls it."""
+
+    def session(
+        function: onnx.FunctionProto,
+        inputs: Sequence[onnx.ValueInfoProto],
+        outputs: Sequence[onnx.ValueInfoProto],
+        **attributes: Any,
+    ) -> onnxruntime.InferenceSession:
+        node = helper.make_node(
+            function.name,
+            [value.name for value in inputs],
+            [value.name for value in outputs],
+            domain=DOMAIN,
+            **attributes,
+            **PLUGIN_ATTRIBUTES,
+        )
+        model = helper.make_model(
+            helper.make_graph([node], "test", inputs, outputs),
+            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)],
+            functions=[function],
+            ir_version=10,
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    return session
