@@ -193,7 +193,7 @@ IMAGES_HERE  := $(if $(call given,IMAGES),,$(SCENES))
 DATASET_HERE := $(if $(call given,DATASET),,$(SCENES))
 
 infer: $(READY) $(call run_files,infer) $(IMAGES_HERE)  ## ONNX, or TARGET's engine, on IMAGES: overlays, JSON
-	$(MASKRT) infer $(call run_files,infer) $(IMAGES) --output $(OUT)/infer $(INFER_OPTIONS)
+	$(MASKRT) infer $(call run_files,infer) --images $(IMAGES) --output $(OUT)/infer $(INFER_OPTIONS)
 
 compare: $(READY) $(call model_files,compare) $(IMAGES_HERE)  ## FILES against PyTorch, with a verdict for each
 	$(MASKRT) compare $(call model_files,compare) --source $(MODEL) $(SOURCE_OPTIONS) --images $(IMAGES) \

@@ -169,10 +169,10 @@ def test_an_engine_is_of_fp32_by_default(make):
 
 def test_infer_runs_the_file_of_the_precision_or_the_engine_of_the_target(make):
     assert make.commands("infer", "IMAGES=a.jpg b.jpg", "PRECISION=int8")[-1] == (
-        ".venv/bin/maskrt infer out/model.int8.onnx a.jpg b.jpg --output out/infer"
+        ".venv/bin/maskrt infer out/model.int8.onnx --images a.jpg b.jpg --output out/infer"
     )
     assert make.commands("infer", "IMAGES=rtsp://host/a", "TARGET=t4", "PRECISION=fp16")[-1] == (
-        ".venv/bin/maskrt infer out/model.fp16.t4.engine rtsp://host/a --output out/infer"
+        ".venv/bin/maskrt infer out/model.fp16.t4.engine --images rtsp://host/a --output out/infer"
     )
 
 
@@ -251,11 +251,11 @@ def test_a_file_that_was_given_is_never_made_but_by_export(make):
     assert "There is no mine.onnx: `make export MODEL=… ONNX=mine.onnx` writes it" in result.stderr
     make.make("mine.onnx")
     assert make.commands("infer", "ONNX=mine.onnx", "IMAGES=x") == [
-        ".venv/bin/maskrt infer mine.onnx x --output out/infer"
+        ".venv/bin/maskrt infer mine.onnx --images x --output out/infer"
     ]
     export, infer = make.commands("export", "infer", "ONNX=mine.onnx", "MODEL=a:b", "IMAGES=x")
     assert export == ".venv/bin/maskrt export a:b --output mine.onnx"
-    assert infer == ".venv/bin/maskrt infer mine.onnx x --output out/infer"
+    assert infer == ".venv/bin/maskrt infer mine.onnx --images x --output out/infer"
 
 
 def test_the_note_says_what_a_file_was_made_with(make):

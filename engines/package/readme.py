@@ -26,7 +26,7 @@ def readme(contents: Contents, wheel: str) -> str:
         f"    python3 -m venv{system_packages} env && . env/bin/activate",
         "    pip install -r requirements.txt",
         f"    pip install ./{wheel}",
-        f"    maskrt infer {shlex.quote(model)} photos/ --output out",
+        f"    maskrt infer {shlex.quote(model)} --images photos/ --output out",
     ]
     notes = []
     if contents.needs.plugins:
@@ -34,7 +34,6 @@ def readme(contents: Contents, wheel: str) -> str:
             "`plugins/` is for trtexec, Triton and programs of your own; maskrt has the same libraries in its wheel."
         )
     if contents.onnx is not None:
-        notes.append(
-            f"`maskrt infer {shlex.quote(contents.onnx)} photos/` gives the same instances in ONNX Runtime, on any CPU."
-        )
+        command = f"maskrt infer {shlex.quote(contents.onnx)} --images photos/"
+        notes.append(f"`{command}` gives the same instances in ONNX Runtime, on any CPU.")
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"

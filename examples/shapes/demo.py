@@ -59,7 +59,8 @@ def show(output: Path, limit: int) -> None:
     print("2. Segmenting held-out scenes and photographs")
     scenes = list(held_out_images(limit))
     write_pictures(output / "images", scenes)
-    code = infer.main([str(onnx_path), str(output / "images"), "--output", str(output), "--score-threshold", "0.5"])
+    pictures = ("--images", str(output / "images"))
+    code = infer.main([str(onnx_path), *pictures, "--output", str(output), "--score-threshold", "0.5"])
     if code:
         raise MaskrtError(f"Segmenting failed with the exit code {code}.")
 

@@ -1,8 +1,18 @@
-"""From command-line arguments to the image files they mean."""
+"""What pictures come from: image files, videos, streams and cameras; and from arguments to these."""
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from maskrt.errors import ImageError
+from maskrt.runtime.inference.progress import count
+from maskrt.runtime.streaming.stages import Job
+from maskrt.runtime.video.reader import VideoReader, is_stream, is_video, newest
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 
@@ -72,3 +82,199 @@ def unique_stems(stems: Sequence[str]) -> list[str]:
         taken.add(unique.lower())
         result.append(unique)
     return result
+
+
+class Inputs(NamedTuple):
+    """What arguments mean: image files, videos (files, streams and cameras), a sentence for each that means nothing."""
+
+    images: list[Path]
+    videos: list[str]
+    problems: list[str]
+
+
+def find_inputs(arguments: Sequence[str]) -> Inputs:
+    """Expand files, folders and globs as `find_images` does, and tell images from videos."""
+    files, problems = find_images([argument for argument in arguments if not is_stream(argument)])
+    videos = [file for file in files if is_video(file)]
+    streams = [argument for argument in arguments if is_stream(argument)]
+    return Inputs([file for file in files if file not in set(videos)], [*map(str, videos), *streams], problems)
+
+
+@dataclass(eq=False)
+class PictureJob(Job):
+    """A picture on its way from a source to the writers.
+
+    Attributes:
+        number: in its source, from 0.
+        prepared: what each writer made of it.
+    """
+
+    number: int = 0
+    prepared: dict[Any, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Tally:
+    """What came of a run so far.
+
+    Attributes:
+        taken: pictures that the writers were given.
+        done: those of them that the model has seen, and that could be written.
+        instances: in these.
+        failed: pictures or inputs that came to nothing.
+        last: number of the last picture that came out of the pipeline; -1: none.
+        seconds: since the beginning.
+        interrupted: by the user.
+    """
+
+    taken: int = 0
+    done: int = 0
+    instances: int = 0
+    failed: int = 0
+    last: int = -1
+    seconds: float = 0.0
+    interrupted: bool = False
+
+
+class Source(Protocol):
+    """Where pictures come from.
+
+    Attributes:
+        unit: what to call several of them.
+        total: how many there are; None if nobody knows.
+        pictures_per_line: where the progress goes to a file or pipe.
+        is_sequence: whether they belong together, as frames of a video do: results hold also those that failed, and
+            what cannot be written ends the run. Otherwise one that fails harms no other.
+        decode: makes an image of what a job holds; None: `Segmenter.read`.
+    """
+
+    unit: str
+    total: int | None
+    pictures_per_line: int
+    is_sequence: bool
+    decode: Callable[[Any], np.ndarray] | None
+
+    def jobs(self) -> Generator[PictureJob]:
+        """The pictures.
+
+        Raises:
+            MaskrtError: there are no more, but there should be.
+        """
+
+    def name(self, job: PictureJob) -> str:
+        """What to call a picture in messages."""
+
+    def describe_failure(self, job: PictureJob, error: Exception) -> str:
+        """Which picture failed, and why."""
+
+    def losses(self) -> int:
+        """How many pictures have never become jobs."""
+
+    def summary(self, tally: Tally) -> list[str]:
+        """What came of the run, for people."""
+
+
+class ImageFiles:
+    """Image files; see `Source`.
+
+    Args:
+        files: of images.
+        failed: how many inputs have come to nothing before.
+
+    Attributes:
+        stems: of the result files of each.
+    """
+
+    unit = "images"
+    pictures_per_line = 1
+    is_sequence = False
+    decode: Callable[[Any], np.ndarray] | None = None
+
+    def __init__(self, files: Sequence[Path], failed: int = 0) -> None:
+        self._files = files
+        self._failed = failed
+        self.total: int | None = len(files)
+        self.stems = unique_stems([file.stem for file in files])
+
+    def jobs(self) -> Generator[PictureJob]:
+        """Each file as a job."""
+        for number, file in enumerate(self._files):
+            yield PictureJob(file, number=number)
+
+    def name(self, job: PictureJob) -> str:
+        """The path."""
+        return str(job.source)
+
+    def describe_failure(self, job: PictureJob, error: Exception) -> str:
+        """The path, which an ImageError names itself, and the error."""
+        return str(error) if isinstance(error, ImageError) else f"{job.source}: {error}"
+
+    def losses(self) -> int:
+        """The inputs without an image."""
+        return self._failed
+
+    def summary(self, tally: Tally) -> list[str]:
+        """The numbers of images and instances."""
+        lines = []
+        if tally.interrupted:
+            missed = len(self._files) - tally.done - tally.failed
+            lines.append(f"Interrupted: {count(missed, 'image')} not reached.")
+        failed = self._failed + tally.failed
+        lines.append(f"{count(tally.done, 'image')}, {count(tally.instances, 'instance')}, {failed} failed.")
+        return lines
+
+
+class Video:
+    """A video, stream or camera; see `Source`.
+
+    Args:
+        reader: of the frames.
+        stem: of the result files.
+    """
+
+    unit = "frames"
+    pictures_per_line = 100
+    is_sequence = True
+
+    def __init__(self, reader: VideoReader, stem: str) -> None:
+        self.reader = reader
+        self.stem = stem
+        self.total = reader.number
+        self.decode: Callable[[Any], np.ndarray] | None = reader.to_rgb
+
+    def jobs(self) -> Generator[PictureJob]:
+        """Each frame as a job; of a source that does not wait, the newest.
+
+        Raises:
+            VideoError: a file that is cut off, a stream or camera that has stopped.
+        """
+        pictures = self.reader.pictures()
+        with closing(newest(pictures) if self.reader.is_live else pictures) as frames:
+            for picture in frames:
+                yield PictureJob(picture, number=picture.number)
+
+    def name(self, job: PictureJob) -> str:
+        """The name of the video and the number of the frame."""
+        return f"{self.reader.name}, frame {job.number}"
+
+    def describe_failure(self, job: PictureJob, error: Exception) -> str:
+        """The frame and the error."""
+        return f"{self.name(job)}: {error}"
+
+    def losses(self) -> int:
+        """The damaged frames."""
+        return self.reader.skipped
+
+    def summary(self, tally: Tally) -> list[str]:
+        """The numbers of frames and instances, and the speed."""
+        parts = [count(tally.taken, "frame"), count(tally.instances, "instance")]
+        if self.reader.skipped:
+            parts.append(f"{count(self.reader.skipped, 'damaged frame')} skipped")
+        passed_over = tally.last + 1 - tally.taken
+        if self.reader.is_live and passed_over > 0:
+            parts.append(f"{passed_over} passed over to keep up")
+        if tally.failed:
+            parts.append(f"{tally.failed} failed")
+        state = "interrupted after " if tally.interrupted else ""
+        rate = tally.taken / max(tally.seconds, 1e-9)
+        return [f"{self.reader.name}: {state}{', '.join(parts)}; {rate:.1f} frames/s."]

@@ -113,11 +113,18 @@ def source_options(options: argparse.Namespace) -> SourceOptions | None:
     return None
 
 
+def add_images_option(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, what: str, required: bool = False
+) -> None:
+    """Add `--images PATH...`."""
+    parser.add_argument("--images", nargs="+", required=required, metavar="PATH", help=what)
+
+
 def add_image_options(
     parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, what: str, limit: int | None = None
 ) -> None:
     """Add `--images PATH...` and `--limit N`; `limit` is how many are taken by default, None: all."""
-    parser.add_argument("--images", nargs="+", metavar="PATH", help=what)
+    add_images_option(parser, what=what)
     default = "all" if limit is None else limit
     parser.add_argument(
         "--limit", type=positive, default=limit, metavar="N", help=f"take N images at most (default: {default})"
@@ -148,7 +155,7 @@ def add_output_option(parser: argparse.ArgumentParser, default: Path | None, wha
     parser.add_argument("-o", "--output", type=Path, default=default, metavar="PATH", help=f"{what}{shown}")
 
 
-def add_model_files(parser: argparse.ArgumentParser, *, nargs: str, what: str = "model file: .onnx or .engine") -> None:
+def add_model_files(parser: argparse.ArgumentParser, *, nargs: str | int, what: str = "model file: .onnx or .engine") -> None:
     """Add the model files that a verb works on, as `models`."""
     parser.add_argument("models", nargs=nargs, type=Path, metavar="MODEL", help=what)
 

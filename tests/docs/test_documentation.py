@@ -210,10 +210,11 @@ def test_marked_python_that_asks_for_what_does_not_exist(
 
 
 def test_marked_block_that_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "cd x  # there\nA=1 maskrt infer m.onnx \\\n  a.jpg --output o | tee log; make infer IMAGES=x && ls -l\n"
+    infer = "A=1 maskrt infer m.onnx \\\n  --images a.jpg --output o"
+    text = f"cd x  # there\n{infer} | tee log; make infer IMAGES=x && ls -l\n"
     assert list(simple_commands(text)) == [
         ["cd", "x"],
-        ["maskrt", "infer", "m.onnx", "a.jpg", "--output", "o"],
+        ["maskrt", "infer", "m.onnx", "--images", "a.jpg", "--output", "o"],
         ["tee", "log"],
         ["make", "infer", "IMAGES=x"],
         ["ls", "-l"],

@@ -114,7 +114,7 @@ def test_onnx_file_gives_the_results_of_the_repository(
     assert Path(found.stdout.strip()).is_relative_to(tmp_path / "env"), found.stderr
 
     cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(1).integers(0, 255, (120, 200, 3), np.uint8))
-    options = (tmp_path / "a.png", "--threads", "1", "--score-threshold", "0.001")
+    options = ("--images", tmp_path / "a.png", "--threads", "1", "--score-threshold", "0.001")
     result = run(folder, binaries / "maskrt", "infer", shapes_onnx.name, *options, "--output", tmp_path / "there")
     assert result.returncode == 0, result.stderr
     assert infer.main([str(shapes_onnx), *map(str, options), "--output", str(tmp_path / "here")]) == 0
@@ -144,7 +144,7 @@ def test_engine_gives_the_results_of_the_onnx_file(
     labels = []
     for model in (engine.name, shapes_onnx.name):
         output = tmp_path / "results" / model
-        result = run(folder, binaries / "maskrt", "infer", model, tmp_path / "a.png", "--output", output)
+        result = run(folder, binaries / "maskrt", "infer", model, "--images", tmp_path / "a.png", "--output", output)
         assert result.returncode == 0, result.stderr
         labels.append(sorted(record["category_id"] for record in json.loads((output / "results.json").read_text())))
     assert labels[0] == labels[1]

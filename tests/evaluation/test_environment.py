@@ -65,8 +65,8 @@ def test_commit_is_the_checkouts_own(tmp_path: Path):
             ["/usr/bin/python3", "-m", "maskrt.evaluation.bench.cli", "a b.onnx"],
             "python -m maskrt.evaluation.bench.cli 'a b.onnx'",
         ),
-        (["/venv/bin/python", "/venv/bin/maskrt", "infer", "x.jpg"], "maskrt infer x.jpg"),
-        (["/venv/bin/python", "runtime/infer.py", "x.jpg"], "python runtime/infer.py x.jpg"),
+        (["/venv/bin/python", "/venv/bin/maskrt", "infer", "--images", "x.jpg"], "maskrt infer --images x.jpg"),
+        (["/venv/bin/python", "runtime/infer.py", "--images", "x.jpg"], "python runtime/infer.py --images x.jpg"),
     ],
 )
 def test_command_names_no_place_of_this_machine(arguments: list[str], expected: str):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from maskrt.contract.seal import sealed
+from maskrt.contract.tensors import IMAGE_SIZES
 from maskrt.runtime import MaskrtError, Segmenter, read_image
 from maskrt.runtime.backends.base import Detections
 from maskrt.shapes.scenes import generate_scene
@@ -120,10 +121,10 @@ def test_an_error_in_one_thread_is_its_own(
     backend: Any = segmenter._backend
     run, bad_size = backend.run, segmenter.preprocess([images[0]]).image_sizes.tolist()
 
-    def fail_on_one_size(canvas: np.ndarray, image_sizes: np.ndarray, *thresholds: np.ndarray) -> Detections:
-        if image_sizes.tolist() == bad_size:
+    def fail_on_one_size(feed: dict[str, np.ndarray]) -> Detections:
+        if feed[IMAGE_SIZES].tolist() == bad_size:
             raise MaskrtError("the engine failed.")
-        return run(canvas, image_sizes, *thresholds)
+        return run(feed)
 
     monkeypatch.setattr(backend, "run", fail_on_one_size)
     found: dict[int, Records | str] = {}
@@ -197,7 +198,8 @@ def test_infer_that_is_killed_leaves_whole_files_and_can_be_run_again(tmp_path: 
     scene = generate_scene(0, "test").image
     for number in range(40):
         cv2.imwrite(str(pictures / f"{number:02}.jpg"), scene)
-    command = [sys.executable, "-m", "maskrt.runtime.infer", str(model), str(pictures), "--output", str(output)]
+    arguments = [str(model), "--images", str(pictures), "--output", str(output)]
+    command = [sys.executable, "-m", "maskrt.runtime.infer", *arguments]
 
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + SECONDS

@@ -139,7 +139,7 @@ def infer(
     from maskrt.runtime.infer import main
 
     def run(*arguments: object, model: Path | None = None, output: str = "out") -> Inference:
-        given = [model or write_model(), *arguments, "--output", tmp_path / output, "--threads", 1]
+        given = [model or write_model(), "--images", *arguments, "--output", tmp_path / output, "--threads", 1]
         code = main([str(argument) for argument in given])
         return Inference(code, *capsys.readouterr(), tmp_path / output)
 

@@ -54,7 +54,7 @@ def test_runs_with_onnx_runtime_beside_them(write_model: Callable[..., Path], tm
     result = run_with_only(
         {"maskrt", "numpy", "cv2", "onnxruntime"},
         "from maskrt.runtime.infer import main; sys.exit(main())",
-        *(str(write_model()), str(tmp_path / "a.jpg"), "--output", str(tmp_path / "out")),
+        *(str(write_model()), "--images", str(tmp_path / "a.jpg"), "--output", str(tmp_path / "out")),
     )
     assert result.returncode == 0, result.stderr
     assert len(json.loads((tmp_path / "out" / "results.json").read_text())) == 2
@@ -64,7 +64,7 @@ def test_without_onnx_runtime_the_message_names_the_cure(write_model: Callable[.
     result = run_with_only(
         {"maskrt", "numpy", "cv2"},
         "from maskrt.runtime.infer import main; sys.exit(main())",
-        *(str(write_model()), str(ROOT / "README.md")),
+        *(str(write_model()), "--images", str(ROOT / "README.md")),
     )
     assert result.returncode == 2
     assert "pip install maskrt[cpu]" in result.stderr
@@ -115,7 +115,7 @@ def test_in_a_fresh_virtual_environment(write_model: Callable[..., Path], tmp_pa
     assert installed.returncode == 0, installed.stderr
     cv2.imwrite(str(tmp_path / "a.jpg"), np.full((60, 80, 3), 90, np.uint8))
     output = tmp_path / "out"
-    result = run("maskrt", "infer", str(write_model()), str(tmp_path / "a.jpg"), "--output", str(output))
+    result = run("maskrt", "infer", str(write_model()), "--images", str(tmp_path / "a.jpg"), "--output", str(output))
     assert result.returncode == 0, result.stderr
     assert len(json.loads((output / "results.json").read_text())) == 2
     assert run("python", "-c", "import torch").returncode != 0

@@ -18,7 +18,8 @@ from pycocotools import mask as coco_mask
 
 from maskrt.runtime import Instances, ModelError, Segmenter, draw_instances, read_image, segmenter
 from maskrt.runtime.infer import main
-from maskrt.runtime.inference import images as infer_images
+from maskrt.runtime.inference import run as infer_run
+from maskrt.runtime.inference.writers import overlay
 from maskrt.runtime.streaming.pipeline import PipelineError
 from maskrt.runtime.tiling.predict import predict_tiled
 from maskrt.runtime.transforms.canvas import Batch
@@ -142,7 +143,7 @@ def test_nothing_can_be_done(
     monkeypatch.chdir(tmp_path)
     write_model()
     given = [argument.replace("MODEL", "model.onnx").replace("PHOTO", str(photos / "a.jpg")) for argument in arguments]
-    assert main(given) == 2
+    assert main([given[0], "--images", *given[1:]]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith(("maskrt infer: ", "*.nothing: no file"))
     assert message in captured.err
@@ -162,7 +163,7 @@ def test_nothing_can_be_done(
 )
 def test_bad_options(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
-        main(["model.onnx", "a.jpg", *option])
+        main(["model.onnx", "--images", "a.jpg", *option])
     assert exit_info.value.code == 2
     assert option[0] in capsys.readouterr().err
 
@@ -270,7 +271,7 @@ def test_a_stage_that_dies_takes_one_image_with_it(
             raise SystemExit(0)
         return draw_instances(image, instances)
 
-    monkeypatch.setattr(infer_images, "draw_instances", dying_draw)
+    monkeypatch.setattr(overlay, "draw_instances", dying_draw)
     code, out, err, output = infer(*good_photos)
     assert code == 1
     assert names_in(output) == ["a.jpg", "z.png"]
@@ -283,7 +284,7 @@ def test_a_pipeline_that_cannot_go_on(infer: Infer, good_photos: list[Path], mon
         raise PipelineError("The thread of the infer stage was ended: SystemExit")
         yield
 
-    monkeypatch.setattr(infer_images, "run_pipeline", broken)
+    monkeypatch.setattr(infer_run, "run_pipeline", broken)
     code, _, err, output = infer(*good_photos)
     assert code == 1
     assert "maskrt infer: The thread of the infer stage was ended: SystemExit" in err
@@ -324,7 +325,7 @@ def test_ctrl_c_in_a_real_process(write_model: WriteModel, photos: Path, tmp_pat
     for i in range(3000):
         os.link(photos / "more" / "a.jpg", many / f"{i}.jpg")
     output = tmp_path / "out"
-    arguments = [str(write_model()), str(many), "--output", str(output), "--threads", "1"]
+    arguments = [str(write_model()), "--images", str(many), "--output", str(output), "--threads", "1"]
     with subprocess.Popen(
         [sys.executable, *command, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -64,7 +64,7 @@ def test_what_is_in_it(engine: Path, skeleton_onnx: Path, tmp_path: Path, unpack
     assert "tensorrt-rtx-cu13==1.7.1.116\n" in found["requirements.txt"].read_text()
     readme = found["README.md"].read_text()
     assert f"pip install ./{wheel.name}\n" in readme
-    assert f"    maskrt infer {engine.name} photos/" in readme
+    assert f"    maskrt infer {engine.name} --images photos/" in readme
     assert "For rtx4090 (compute capability 8.9), fp16." in readme
     assert len(readme.splitlines()) <= 15
 
@@ -232,7 +232,7 @@ def test_names_that_a_shell_would_split_are_quoted(
     assert package.main([str(model)]) == 0
     assert "tar xf 'my model.tar.gz', then" in capsys.readouterr().out
     readme = (unpack(tmp_path / "my model.tar.gz") / "README.md").read_text()
-    assert "    maskrt infer 'my model.onnx' photos/" in readme
+    assert "    maskrt infer 'my model.onnx' --images photos/" in readme
 
 
 def test_tar_of_any_names_and_sizes() -> None:

@@ -9,8 +9,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from maskrt.contract.pipeline import Paste
-from maskrt.runtime import Instances
-from maskrt.runtime.inference.writers.coco import CocoResults
+from maskrt.runtime import Instances, MaskrtError
+from maskrt.runtime.inference.sources import PictureJob
+from maskrt.runtime.inference.writers.coco import CocoJson
 from maskrt.runtime.structures.masks import GridMasks
 
 NAMES = ("__background__", "disk", "größe")
@@ -30,13 +31,22 @@ def some_instances(rng: np.random.Generator, with_masks: bool = True) -> Instanc
     )
 
 
+def write(folder: Path, images: dict[int, Instances]) -> tuple[Path, Path]:
+    """The paths of both files, with the instances of images by their number in the source."""
+    writer = CocoJson(folder, NAMES)
+    for number, instances in images.items():
+        job = PictureJob(Path(f"photos/{number}.jpg"), instances=instances, number=number)
+        writer.write(job, writer.prepare(job))
+    (line,) = writer.close()
+    paths = folder / "instances.json", folder / "results.json"
+    assert line == f"COCO JSON: {paths[0]} (data set), {paths[1]} (results list)"
+    return paths
+
+
 @pytest.mark.parametrize("kind", ["segm", "bbox"])
 def test_pycocotools_reads_both_files(rng: np.random.Generator, tmp_path: Path, kind: str) -> None:
     """The data set evaluated against the results list: the same instances, so AP 1."""
-    results = CocoResults(NAMES)
-    for image_id in (1, 2, 5):
-        results.add(image_id, f"photos/{image_id}.jpg", some_instances(rng, with_masks=kind == "segm"))
-    data_set, results_list = results.write(tmp_path)
+    data_set, results_list = write(tmp_path, {i: some_instances(rng, with_masks=kind == "segm") for i in (0, 1, 4)})
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(data_set))
         evaluation = COCOeval(truth, truth.loadRes(str(results_list)), kind)
@@ -44,21 +54,24 @@ def test_pycocotools_reads_both_files(rng: np.random.Generator, tmp_path: Path, 
         evaluation.accumulate()
         evaluation.summarize()
     assert evaluation.stats[0] == pytest.approx(1.0)
-    assert truth.loadImgs(5)[0] == {"id": 5, "file_name": "photos/5.jpg", "width": 310, "height": 300}
+    assert truth.loadImgs(5)[0] == {"id": 5, "file_name": "photos/4.jpg", "width": 310, "height": 300}
     assert [category["name"] for category in truth.loadCats([1, 2])] == ["disk", "größe"]
     assert len(truth.getAnnIds()) == 15
 
 
 def test_areas_are_those_of_the_masks(rng: np.random.Generator, tmp_path: Path) -> None:
-    results = CocoResults(NAMES)
     instances = some_instances(rng)
-    results.add(1, "a.jpg", instances)
-    path, _ = results.write(tmp_path)
+    path, _ = write(tmp_path, {0: instances})
     annotations = json.loads(path.read_text())["annotations"]
     assert [one["area"] for one in annotations] == instances.masks().sum(axis=(1, 2)).tolist()
 
 
 def test_nothing_found_is_valid_too(tmp_path: Path) -> None:
-    data_set, results_list = CocoResults(NAMES).write(tmp_path)
+    data_set, results_list = write(tmp_path, {})
     assert json.loads(data_set.read_text())["annotations"] == []
     assert json.loads(results_list.read_text()) == []
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(MaskrtError, match=r"instances\.json cannot be written: "):
+        CocoJson(tmp_path / "nowhere", NAMES).close()

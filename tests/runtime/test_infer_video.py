@@ -18,7 +18,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from maskrt.errors import ModelError
-from maskrt.runtime.inference import video as infer_video
+from maskrt.runtime.inference.writers import video as video_writer
 from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.video.reader import Picture, VideoReader
 
@@ -239,14 +239,14 @@ def test_lines_that_cannot_be_written(infer: Infer, make_clip: MakeClip, tmp_pat
 def test_a_stage_that_dies_ends_the_video_with_a_sentence(
     infer: Infer, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw, calls = infer_video.draw_caption, itertools.count()
+    draw, calls = video_writer.draw_caption, itertools.count()
 
     def die_on_the_fifth(image: np.ndarray, text: str) -> None:
         if next(calls) == 4:
             raise SystemExit(0)
         draw(image, text)
 
-    monkeypatch.setattr(infer_video, "draw_caption", die_on_the_fifth)
+    monkeypatch.setattr(video_writer, "draw_caption", die_on_the_fifth)
     code, _, err, output = infer(make_clip(times=range(9)))
     assert code == 1
     assert "maskrt infer: The draw stage failed: SystemExit 0" in err
@@ -285,7 +285,7 @@ def test_the_rate_on_the_picture_is_the_measured_one(
     clock = itertools.count()
     monkeypatch.setattr("maskrt.runtime.streaming.stopwatch.FrameRate.tick", lambda self: next(clock) + 0.5)
     captions = []
-    monkeypatch.setattr(infer_video, "draw_caption", lambda image, text: captions.append(text))
+    monkeypatch.setattr(video_writer, "draw_caption", lambda image, text: captions.append(text))
     assert infer(make_clip(times=range(4))).code == 0
     assert captions == ["0.5 frames/s", "1.5 frames/s", "2.5 frames/s", "3.5 frames/s"]
 
@@ -313,7 +313,7 @@ def test_interrupt_keeps_what_is_finished(infer: Infer, make_clip: MakeClip, mon
 def test_ctrl_c_in_a_real_process(write_model: WriteModel, make_clip: MakeClip, tmp_path: Path) -> None:
     clip = make_clip("clip.ts", times=range(200), size=(32, 32))
     clip.write_bytes(clip.read_bytes() * 20)  # one recording behind the other
-    arguments = [str(write_model()), str(clip), "--output", str(tmp_path / "out"), "--threads", "1"]
+    arguments = [str(write_model()), "--images", str(clip), "--output", str(tmp_path / "out"), "--threads", "1"]
     with subprocess.Popen(
         [sys.executable, "-m", "maskrt.runtime.infer", *arguments],
         stderr=subprocess.PIPE,

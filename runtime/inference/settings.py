@@ -1,0 +1,29 @@
+"""What the user of `maskrt infer` chose, as values."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from maskrt.options import Thresholds
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is done, whatever its source.
+
+    Attributes:
+        output: folder of the results, which exists.
+        thresholds: of the model.
+        batch_size: pictures per run of the model; with tiles: tiles per run.
+        tile: (height, width) of the tiles that pictures are cut into; None: they are taken whole.
+        overlays: whether pictures and videos are drawn.
+        timings: whether the summary shows where the time went.
+        threads: of the CPU, for what decodes and encodes video; None: one per core.
+    """
+
+    output: Path
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    batch_size: int = 1
+    tile: tuple[int, int] | None = None
+    overlays: bool = True
+    timings: bool = False
+    threads: int | None = None

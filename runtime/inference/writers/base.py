@@ -1,0 +1,52 @@
+"""What an output writer is: takes the results of a run, in a form of its own."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from maskrt.runtime.inference.settings import Settings
+from maskrt.runtime.inference.sources import PictureJob, Source
+
+
+class Writer(Protocol):
+    """Takes the results of a run.
+
+    Attributes:
+        stage: what `prepare` does, in a word, for the table of timings.
+    """
+
+    stage: str
+
+    def prepare(self, job: PictureJob) -> Any:
+        """What is to be written of a picture: the slow part, in a thread of its own, beside the other stages.
+
+        Raises:
+            MaskrtError: there is nothing to be written of it.
+        """
+
+    def write(self, job: PictureJob, prepared: Any) -> None:
+        """Write it; picture by picture in their order, each by all writers before the next, also on an interrupt.
+
+        Args:
+            job: of a sequence also those that have an error; otherwise none.
+            prepared: by this writer; None for a job with an error.
+
+        Raises:
+            MaskrtError: it cannot be written. No writer behind this one gets the job; of a sequence, nor any other.
+        """
+
+    def close(self) -> list[str]:
+        """Finish: what was given to `write` until now is to be used; called once, whatever happened.
+
+        Returns:
+            Where the results are, a line each.
+
+        Raises:
+            MaskrtError: they cannot be written.
+        """
+
+
+Opener = Callable[[Source, Settings, tuple[str, ...]], Writer | None]
+"""Makes a writer for the results of a source, by the settings and class names; None where it has nothing to do there.
+
+Raises MaskrtError where it cannot begin.
+"""
