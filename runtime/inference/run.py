@@ -44,7 +44,7 @@ class Run:
         opened = (opener(source, settings, segmenter.class_names) for opener in WRITERS.values())
         self._writers = [writer for writer in opened if writer is not None]
         self._results: list[str] = []
-        self._is_lost = False
+        self._is_lost = self._is_over = False
         stages = BatchStages(
             segmenter,
             score_threshold=settings.thresholds.score,
@@ -120,6 +120,8 @@ class Run:
 
     def _write(self, jobs: list[PictureJob]) -> list[PictureJob]:
         """Run to the end also when the run is interrupted: all writers have the same pictures."""
+        if self._is_over:  # and the pipeline has not been stopped yet
+            return jobs
         with self._stopwatch.stage("write"):
             for job in jobs:
                 for writer in self._writers:
@@ -133,10 +135,14 @@ class Run:
         return jobs
 
     def _write_one(self, writer: Writer, job: PictureJob) -> None:
-        if self._source.is_sequence:
-            writer.write(job, job.prepared.get(writer))
-        else:
+        if not self._source.is_sequence:
             for_each([job], lambda job: writer.write(job, job.prepared[writer]))
+            return
+        try:
+            writer.write(job, job.prepared.get(writer))
+        except BaseException:
+            self._is_over = True
+            raise
 
     def _close(self) -> None:
         """Let all writers finish, also where one fails."""
