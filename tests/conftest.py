@@ -162,7 +162,7 @@ def drawn_model(photographs: dict[str, np.ndarray]) -> Callable[..., Any]:
     import torch
     from torchvision.models import detection
 
-    from maskrt.evaluation.drawn_weights import draw_weights
+    from maskrt.tools.drawn_weights import draw_weights
 
     def make(name: str, **options: object) -> object:
         model = getattr(detection, name)(weights=None, weights_backbone=None, **options)

@@ -8,8 +8,8 @@ import torch
 from torchvision.models import detection
 from torchvision.models.detection import MaskRCNN
 
-from maskrt.evaluation.drawn_weights import draw_weights
 from maskrt.shapes.backgrounds import photograph
+from maskrt.tools.drawn_weights import draw_weights
 
 _SIZE = (800, 1333)
 

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
+from maskrt.contract.pipeline import Paste
 from maskrt.evaluation.bench.paste import make_instances
 from maskrt.evaluation.bench.timing import Ratio, ratio, seconds_in_turns
 from maskrt.options import positive
@@ -24,6 +25,7 @@ from maskrt.runtime.transforms.filters.bilinear import resize_float32, resize_ui
 IMAGE_SIZES = {"1080p": (1080, 1920), "4K": (2160, 3840)}
 _RESIZED = (749, 1333)  # of both, where the shorter side is to be 800 and the longer at most 1333
 _CALLS = 100
+_PASTE = Paste("integer_box", 0.5)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             floats = np.empty((2, *_RESIZED, 3), dtype=np.float32)
             resize = [lambda out=out, image=image: resize_float32(image, _RESIZED, out) for out in floats]
             print(f"{name}, resize to float32, two threads          {compare_two(resize, pool, options.repeats)}")
-            encode = [make_instances(100, size, rng).rle for _ in range(2)]
+            encode = [make_instances(100, size, rng, _PASTE).rle for _ in range(2)]
             print(f"{name}, paste and encode 100 masks, two threads {compare_two(encode, pool, options.repeats)}")
     return 0
 

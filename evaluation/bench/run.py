@@ -16,10 +16,11 @@ from maskrt.evaluation.bench.sides import Side, limit_opencv_threads, open_segme
 from maskrt.evaluation.bench.table import operations_table, pipeline_table
 from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.results.bench import Benchmark, Failure, OperationRecord, PipelineRecord, Settings
+from maskrt.export.families.base import families
 from maskrt.options import SourceOptions, names_of
 
 OPERATION_REPEATS = 7
-"""At most: torchvision pastes 100 masks at 4K in seconds."""
+"""At most: frameworks paste 100 masks at 4K in seconds."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ def openers_of(
     openers: list[Callable[[], Side]] = []
     if source is not None:
         try:
-            from maskrt.evaluation.bench.torchvision import open_torchvision
+            from maskrt.evaluation.bench.source import open_source
         except ImportError as error:
             raise DependencyError(
                 f"Comparing with PyTorch needs {error.name}: `pip install maskrt[evaluate]`."
             ) from None
-        openers += [partial(open_torchvision, source, each, threads) for each in compiled]
+        openers += [partial(open_source, source, each, threads) for each in compiled]
     openers += [
         partial(open_segmenter, path, name, threads) for path, name in zip(models, names_of(models), strict=True)
     ]
@@ -155,9 +156,12 @@ def _measure_operations(threads: int | None, repeats: int) -> list[OperationReco
 
         from maskrt.evaluation.bench.paste import measure_paste
         from maskrt.evaluation.bench.preprocess import measure_preprocess
+
+        frameworks = [family.operations() for family in families()]
     except ImportError as error:
         raise DependencyError(f"--operations needs {error.name}: `pip install maskrt[evaluate]`.") from None
     limit_opencv_threads(threads)
     if threads is not None:
         torch.set_num_threads(threads)
-    return [*measure_preprocess(repeats), *measure_paste(repeats)]
+    measures = (measure_preprocess, measure_paste)
+    return [record for framework in frameworks for measure in measures for record in measure(framework, repeats)]

@@ -1,4 +1,4 @@
-"""What the benchmark times: a model file in the runtime, or torchvision's own inference, cut into the same stages."""
+"""What the benchmark times: a model file in the runtime, or a source model by itself, cut into the same stages."""
 
 from __future__ import annotations
 

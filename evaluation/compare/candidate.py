@@ -62,7 +62,7 @@ class Candidate:
             score_threshold,
             scale=float(batch.image_sizes[0, 0] / batch.original_sizes[0][0]),
         )
-        pasting = pasting_iou(instances[instances.scores >= score_threshold])
+        pasting = pasting_iou(instances[instances.scores >= score_threshold], reference.reference)
         return ImageDifferences(reference.name, tensors, detections, pasting), records
 
 

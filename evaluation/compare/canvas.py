@@ -13,7 +13,7 @@ IMAGES = "images"
 """The name of this place among those where a difference can begin."""
 
 GREY_LEVELS = {"uint8": 1.1, "float32": 0.01}
-"""How much the resized image may differ from torchvision's, by type of the file's input; see
+"""How much the resized image may differ from the source model's, by type of the file's input; see
 `maskrt.runtime.transforms.bilinear`."""
 
 

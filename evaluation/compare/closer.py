@@ -8,14 +8,14 @@ from maskrt.evaluation.compare.candidate import Candidate
 from maskrt.evaluation.compare.points import PROPOSALS
 from maskrt.evaluation.compare.tensors import ExposedFile
 from maskrt.evaluation.results.compare import TensorDifference
-from maskrt.evaluation.source_model import SourceModel
+from maskrt.export.reference import Reference
 
 
 def find_beginning(
     candidate: Candidate,
     tensors: dict[str, TensorDifference],
     seen: TensorDifference,
-    source: SourceModel,
+    reference: Reference,
     image: np.ndarray,
 ) -> TensorDifference | None:
     """Where does the difference begin that is seen at a point? Compares the layers in front of it, on one image.
@@ -27,7 +27,7 @@ def find_beginning(
         candidate: an ONNX file.
         tensors: the differences at the chosen points, by name.
         seen: the first of them in the network that misses the budget.
-        source: the source model.
+        reference: the source model.
         image: the one of `seen`, [H, W, 3] uint8 RGB.
 
     Returns:
@@ -45,5 +45,5 @@ def find_beginning(
         threads=candidate.threads,
     )
     batch = candidate.segmenter.preprocess([image])
-    differences = file.compare(file.reference(source.model, batch), batch, seen.image, noise_alone=True)
+    differences = file.compare(file.reference(reference, batch), batch, seen.image, noise_alone=True)
     return next((d for d in differences if d.name != PROPOSALS and not limits.keeps(d)), None)

@@ -29,6 +29,9 @@ PROPOSALS: Rows = "proposals"
 FORCED: dict[Rows, str] = {"proposals": "forced_proposals", "boxes": "forced_boxes"}
 """The inputs of the copy: RoIs of the box head `[1,R,4]` and of the mask head `[1,K,4]`, float32, canvas pixels."""
 
+POOLINGS: dict[Rows, str] = {"proposals": "RoIAlign of the box head", "boxes": "RoIAlign of the mask head"}
+"""Names of the RoIAligns, which are no modules of every framework's, in the order in which they run."""
+
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm"})
 _BETWEEN_LAYERS = frozenset(
     {"Relu", "Clip", "HardSigmoid", "HardSwish", "LeakyRelu", "Add", "Mul", "MaxPool", "AveragePool", "Resize"}
@@ -43,7 +46,7 @@ class Point:
 
     Attributes:
         name: for people: the module, with `[call]` where the module runs more than once.
-        module: path of the module of the source model whose output it is.
+        module: path of the module of the source model whose output it is; of a RoIAlign its name in `POOLINGS`.
         call: which of the module's calls within one inference, from 0.
         tensor: name in the ONNX graph.
         rows: what its rows belong to, RoIs of the box or of the mask head; None for a feature map.
@@ -97,7 +100,7 @@ def find_points(graph: onnx.GraphProto) -> Points:
     for node in graph.node:
         if node in pools:
             rows = "proposals" if node is pools[0] else "boxes"
-            module = "roi_heads.box_roi_pool" if rows == "proposals" else "roi_heads.mask_roi_pool"
+            module = POOLINGS[rows]
             found.append(Point(module, module, 0, node.output[0], rows, chosen=True))
         elif node.op_type in _LAYERS:
             module = _module_of(node, producers)

@@ -35,8 +35,9 @@ from maskrt.evaluation.results.compare import (
     TensorRecord,
     WorstImage,
 )
-from maskrt.evaluation.source_model import SourceModel
 from maskrt.export.exporter import weights_hash
+from maskrt.export.families.base import SourceModel
+from maskrt.export.reference import Reference
 from maskrt.options import names_of
 from maskrt.runtime import read_image
 from maskrt.runtime.inference.progress import Progress
@@ -76,7 +77,7 @@ def compare(request: Request, stream: TextIO = sys.stderr) -> Comparison:
     """
     if request.threads is not None:
         torch.set_num_threads(request.threads)
-    source = request.source
+    source, reference = request.source, request.source.reference()
     candidates, not_compared = _open_candidates(request)
     _warn_of_other_weights(candidates, source, stream)
     images = list(request.images)
@@ -88,15 +89,15 @@ def compare(request: Request, stream: TextIO = sys.stderr) -> Comparison:
     progress = Progress(len(images), stream)
     try:
         for image in images:
-            reference = SourceImage(source, read_image(image), str(image.relative_to(folder)))
+            of_source = SourceImage(source, reference, read_image(image), str(image.relative_to(folder)))
             names = source.names_beside(candidates[0].segmenter.class_names)
-            instances = {PYTORCH: _instances(reference.records, names)}
+            instances = {PYTORCH: _instances(of_source.records, names)}
             for candidate in candidates:
-                differences, found = candidate.compare(reference, request.score_threshold)
+                differences, found = candidate.compare(of_source, request.score_threshold)
                 seen[candidate.name].add(differences)
                 instances[candidate.name] = _instances(found, candidate.segmenter.class_names)
-            height, width = reference.pixels.shape[:2]
-            records.append(ImageRecord(reference.name, height, width, instances))
+            height, width = of_source.pixels.shape[:2]
+            records.append(ImageRecord(of_source.name, height, width, instances))
             progress.step(f"{image}: {len(instances[PYTORCH])} instances")
     finally:
         progress.close()
@@ -104,7 +105,9 @@ def compare(request: Request, stream: TextIO = sys.stderr) -> Comparison:
         environment=describe_environment(),
         reference=ReferenceRecord(PYTORCH, source.source),
         score_threshold=request.score_threshold,
-        candidates=tuple(_record(candidate, seen[candidate.name], source, folder) for candidate in candidates),
+        candidates=tuple(
+            _record(candidate, seen[candidate.name], source, reference, folder) for candidate in candidates
+        ),
         not_compared=tuple(not_compared),
         images=tuple(records),
         image_folder=str(folder),
@@ -142,13 +145,15 @@ def _warn_of_other_weights(candidates: Sequence[Candidate], source: SourceModel,
             )
 
 
-def _record(candidate: Candidate, seen: FileDifferences, source: SourceModel, folder: Path) -> CandidateRecord:
+def _record(
+    candidate: Candidate, seen: FileDifferences, source: SourceModel, reference: Reference, folder: Path
+) -> CandidateRecord:
     """The verdict on a file, and what it rests on."""
     limits, segmenter = candidate.limits, candidate.segmenter
     missed = first_in_network(seen.tensors.values(), limits)
     begin = None
     if missed is not None:
-        begin = find_beginning(candidate, seen.tensors, missed, source, read_image(folder / missed.image))
+        begin = find_beginning(candidate, seen.tensors, missed, reference, read_image(folder / missed.image))
     names = source.names_beside(segmenter.class_names), segmenter.class_names
     reasons = judge(seen, limits, names, begin)
     worst = seen.worst

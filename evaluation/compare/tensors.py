@@ -17,7 +17,6 @@ import onnxruntime
 from polygraphy.backend.onnxrt import OnnxrtRunner
 from polygraphy.comparator import Comparator, IterationResult, RunResults, SimpleCompareFunc, SnrCompareFunc
 from polygraphy.logger import G_LOGGER
-from torchvision.models.detection import FasterRCNN
 
 from maskrt.contract.metadata import ModelMetadata
 from maskrt.contract.precision import PRECISIONS
@@ -26,6 +25,7 @@ from maskrt.evaluation.compare.points import FORCED, PROPOSALS, Rows, expose, fi
 from maskrt.evaluation.compare.reference import TorchRunner
 from maskrt.evaluation.metrics.match import Detections, match_detections
 from maskrt.evaluation.results.compare import TensorDifference
+from maskrt.export.reference import Reference
 from maskrt.runtime.transforms.canvas import Batch
 
 MAX_SNR = 200.0
@@ -83,9 +83,9 @@ class ExposedFile:
         self._runner = OnnxrtRunner(session, name=path.name)
         self._thresholds = metadata.score_threshold, metadata.nms_threshold
 
-    def reference(self, model: FasterRCNN, batch: Batch) -> RunResults:
+    def reference(self, reference: Reference, batch: Batch) -> RunResults:
         """The source model's tensors at the same points, on a canvas with one image."""
-        runner = TorchRunner(model, self.points, batch.canvas.dtype)
+        runner = TorchRunner(reference, self.points, batch.canvas.dtype)
         with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
             return Comparator.run([runner], data_loader=[_feed(batch)])
 

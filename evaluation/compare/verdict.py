@@ -60,7 +60,7 @@ def judge(
         places[CLASS_NAMES] = different
     if seen.pasting_iou is not None and seen.pasting_iou < _PASTING_IOU:
         places[PASTED_MASKS] = (
-            f"pasted masks: IoU {seen.pasting_iou:.4f} with what torchvision pastes into the image from the same boxes "
+            f"pasted masks: IoU {seen.pasting_iou:.4f} with what PyTorch pastes into the image from the same boxes "
             f"and mask probabilities (at least {_PASTING_IOU})"
         )
     if misses := list(_detection_misses(seen.detections, limits.budget)):
@@ -89,9 +89,9 @@ def _network_misses(
 
 def _images_reason(difference: TensorDifference, grey_levels: float) -> str:
     if difference.max_abs is None:
-        return "images: the canvas has another size than torchvision's: min_size or max_size differ"
+        return "images: the canvas has another size than PyTorch's: min_size or max_size differ"
     return (
-        f"images: after resizing, up to {difference.max_abs:.3g} grey levels from torchvision's, of which "
+        f"images: after resizing, up to {difference.max_abs:.3g} grey levels from PyTorch's, of which "
         f"{grey_levels:g} are rounding (worst on {difference.image})"
     )
 

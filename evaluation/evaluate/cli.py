@@ -106,7 +106,7 @@ def _predictors(
     predictors: dict[str, Predictor] = {}
     if source is not None:
         from maskrt.evaluation.evaluate.source import SourcePredictor
-        from maskrt.evaluation.source_model import load_source
+        from maskrt.export.families.base import load_source
 
         predictors[PYTORCH] = SourcePredictor(load_source(source), given, threads)
     for file in files:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torchvision.models.detection import FasterRCNN
 
+from maskrt.contract.precision import SOURCE_PRECISION
 from maskrt.errors import ArgumentError
-from maskrt.evaluation.source_model import SourceModel
-from maskrt.evaluation.torch_results import torch_results
+from maskrt.evaluation.results import PYTORCH
 from maskrt.export.exporter import weights_hash
+from maskrt.export.families.base import SourceModel
+from maskrt.export.reference import best_device
 from maskrt.options import Thresholds
 
 
@@ -22,7 +22,7 @@ class SourcePredictor:
     """The PyTorch model, on the GPU where torch has one; see `maskrt.evaluation.metrics.predict.Predictor`.
 
     Args:
-        source: the model; it is copied.
+        source: the model; it is left as it is.
         thresholds: those that are None are the model's.
         threads: CPU threads, of this process from now on; None: one per core.
 
@@ -35,25 +35,26 @@ class SourcePredictor:
             raise ArgumentError(f"{source.source} does not name its classes; give --class-names.")
         if threads is not None:
             torch.set_num_threads(threads)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model: FasterRCNN = copy.deepcopy(source.model).to(device)
-        heads = self._model.roi_heads
-        heads.score_thresh = heads.score_thresh if thresholds.score is None else thresholds.score
-        heads.nms_thresh = heads.nms_thresh if thresholds.nms is None else thresholds.nms
+        self._reference = source.reference(device=best_device())
+        own = source.spec.detection
+        self._thresholds = thresholds
         self.class_names = source.class_names
-        self.precision = "fp32"
-        self.backend = f"PyTorch ({device.type})"
-        description = f"{weights_hash(source.model)}{source.model}{_settings(source.model)}"
+        self.precision = SOURCE_PRECISION
+        self.backend = f"{PYTORCH} ({self._reference.device.type})"
+        description = f"{weights_hash(source.model)}{source.model}{source.spec}{_settings(source.model)}"
         self.sha256 = hashlib.sha256(description.encode()).hexdigest()
-        self.thresholds = heads.score_thresh, heads.nms_thresh
+        self.thresholds = (
+            own.score_threshold if thresholds.score is None else thresholds.score,
+            own.nms_threshold if thresholds.nms is None else thresholds.nms,
+        )
 
     def predict(self, image: np.ndarray) -> list[dict[str, Any]]:
         """COCO records of an image [H, W, 3] uint8 RGB; `category_id` is the label, `image_id` is 0."""
-        return torch_results(self._model, image, 0)
+        return self._reference.records(image, self._thresholds)
 
 
 def _settings(model: nn.Module) -> list[tuple[str, str, Any]]:
-    """Detections per image, sizes of anchors and the like, by module: neither its weights nor its text show them."""
+    """What a module of the user's keeps for itself: neither weights nor text nor spec show it."""
     of_all_modules = vars(nn.Module())
     return [
         (name, key, value)

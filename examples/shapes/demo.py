@@ -13,8 +13,8 @@ import numpy as np
 from maskrt.command import run_verb
 from maskrt.errors import ArgumentError, MaskrtError
 from maskrt.evaluation.metrics.coco import average_precision
-from maskrt.evaluation.torch_results import torch_results
 from maskrt.export.exporter import export_onnx
+from maskrt.export.families.base import describe_model
 from maskrt.export.verify import verify_onnx
 from maskrt.options import add_output_option, positive
 from maskrt.runtime import Segmenter, infer
@@ -51,10 +51,10 @@ def show(output: Path, limit: int) -> None:
         OSError: a file cannot be written.
     """
     output.mkdir(parents=True, exist_ok=True)
-    model, onnx_path = shapes_model(), output / "model.onnx"
+    source, onnx_path = describe_model(shapes_model()), output / "model.onnx"
     print("1. Exporting the demo model and comparing it with PyTorch")
-    export_onnx(model, onnx_path, input_type="float32")  # so that the figures can be compared to the last digit
-    print(f"   {verify_onnx(model, onnx_path)}")
+    export_onnx(source.model, onnx_path, input_type="float32")  # so that the figures can be compared to the last digit
+    print(f"   {verify_onnx(source.model, onnx_path)}")
 
     print("2. Segmenting held-out scenes and photographs")
     scenes = list(held_out_images(limit))
@@ -65,9 +65,9 @@ def show(output: Path, limit: int) -> None:
         raise MaskrtError(f"Segmenting failed with the exit code {code}.")
 
     print(f"3. Scoring {limit} held-out scenes")
-    truth, segmenter = ground_truth(limit), Segmenter(onnx_path)
+    truth, segmenter, reference = ground_truth(limit), Segmenter(onnx_path), source.reference()
     sides = {
-        "PyTorch": lambda image, image_id: torch_results(model, image, image_id),
+        "PyTorch": lambda image, image_id: reference.records(image, image_id=image_id),
         "maskrt": lambda image, image_id: segmenter.predict(image).to_coco(image_id),
     }
     print("              box AP   mask AP   ms/image")

@@ -12,7 +12,7 @@ import numpy as np
 
 from maskrt.command import run_verb
 from maskrt.evaluation.metrics.coco import ApStatistics, average_precision
-from maskrt.evaluation.torch_results import torch_results
+from maskrt.export.families.base import describe_model
 from maskrt.options import positive
 from maskrt.shapes.dataset import HELD_OUT_SCENES, ground_truth
 from maskrt.shapes.model import shapes_model
@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the demo model's AP in PyTorch; return the exit code."""
-    model = shapes_model()
-    found = score(lambda image, image_id: torch_results(model, image, image_id), options.limit)
+    reference = describe_model(shapes_model()).reference()
+    found = score(lambda image, image_id: reference.records(image, image_id=image_id), options.limit)
     for kind, statistics in found.items():
         values = asdict(statistics).items()
         shown = (f"{name} {'none' if value is None else format(value, '.4f')}" for name, value in values)

@@ -1,7 +1,7 @@
 """Where source models come from: a family for each framework, and what the verbs make of the options that name a model.
 
-A family answers five questions about its models; everything known of a framework is in its folder. This module imports
-no PyTorch until a model is loaded.
+A family answers the same few questions about its models; everything known of a framework is in its folder. This module
+imports no PyTorch until a model is loaded.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from maskrt.export.errors import SourceError, UnsupportedModelError
 from maskrt.options import SourceOptions
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
+    from maskrt.contract.pipeline import Pipeline
     from maskrt.export.rcnn.modules import RcnnModules
     from maskrt.export.rcnn.spec import ModelSpec
     from maskrt.export.reference import Reference
@@ -35,6 +37,24 @@ class LoadedModel:
 
     model: nn.Module
     class_names: Sequence[str] | None
+
+
+class Operations(Protocol):
+    """What a framework does around the network, in its own code, and without a model: the runtime does it in its place.
+
+    Attributes:
+        name: of the framework.
+        pipeline: the settings of its own models.
+    """
+
+    name: str
+    pipeline: Pipeline
+
+    def preprocess(self, picture: np.ndarray) -> object:
+        """Make of a picture `[H, W, 3]` uint8 RGB what the network takes."""
+
+    def paste(self, probabilities: Tensor, boxes: Tensor, picture_size: tuple[int, int]) -> Iterator[np.ndarray]:
+        """Paste masks one at a time; see `maskrt.export.reference.Reference.paste`."""
 
 
 class Family(Protocol):
@@ -82,6 +102,9 @@ class Family(Protocol):
             compiled: False: eager, FP32. True: all layers with weights through `torch.compile`, and convolutions and
                 matrix products in FP16 (autocast).
         """
+
+    def operations(self) -> Operations:
+        """Give what this framework does around the network."""
 
 
 _FAMILIES = ("maskrt.export.families.torchvision.family",)

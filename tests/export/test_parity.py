@@ -10,8 +10,8 @@ import torch
 
 from maskrt.contract.tensors import MASKS, make_feed
 from maskrt.evaluation.metrics.match import Detections, match_detections
-from maskrt.evaluation.torch_results import torch_results
 from maskrt.export import export_onnx
+from maskrt.export.families.base import describe_model
 from maskrt.runtime import Instances, Segmenter
 from maskrt.shapes.scenes import generate_scene
 from maskrt.shapes.score import score
@@ -67,7 +67,8 @@ def test_demo_model_on_50_held_out_scenes(shapes_model, shapes_segmenter):
 
 def test_uint8_input_costs_less_than_two_thousandths_of_ap(shapes_model, shapes_onnx):
     segmenter, count = Segmenter(shapes_onnx), 60
-    theirs = score(lambda image, image_id: torch_results(shapes_model, image, image_id), count)
+    reference = describe_model(shapes_model).reference()
+    theirs = score(lambda image, image_id: reference.records(image, image_id=image_id), count)
     ours = score(lambda image, image_id: segmenter.predict(image).to_coco(image_id), count)
     for kind in ("bbox", "segm"):
         assert abs(ours[kind].AP - theirs[kind].AP) <= 0.002

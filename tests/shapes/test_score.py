@@ -1,7 +1,7 @@
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from maskrt.evaluation.torch_results import torch_results
+from maskrt.export.families.base import describe_model
 from maskrt.shapes.scenes import generate_scene
 from maskrt.shapes.score import score
 
@@ -32,6 +32,7 @@ def test_perfect_results_score_one_and_wrong_labels_nearly_nothing():
 
 def test_the_demo_model_is_good_enough_to_show_small_losses(shapes_model):
     """On 30 scenes; the figure for all 200 is in the README."""
-    values = score(lambda image, image_id: torch_results(shapes_model, image, image_id), 30)
+    reference = describe_model(shapes_model).reference()
+    values = score(lambda image, image_id: reference.records(image, image_id=image_id), 30)
     assert values["segm"].AP >= 0.60
     assert values["bbox"].AP >= 0.60

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from maskrt.export.families.base import LoadedModel
+from maskrt.export.families.base import LoadedModel, Operations
 from maskrt.export.rcnn.modules import RcnnModules
 from maskrt.export.rcnn.reference import RcnnReference
 from maskrt.export.rcnn.spec import ModelSpec
@@ -46,6 +46,9 @@ class TinyFamily:
         self, model: nn.Module, spec: ModelSpec, *, device: str | torch.device = "cpu", compiled: bool = False
     ) -> Reference:
         return RcnnReference(model, spec, self.modules, torch.device(device), compiled=compiled)
+
+    def operations(self) -> Operations:
+        raise NotImplementedError("it has no code of its own")
 
 
 FAMILY = TinyFamily()

@@ -9,6 +9,7 @@ from torch import nn
 from torchvision.models.detection import FasterRCNN
 
 from maskrt.export.families.base import LoadedModel
+from maskrt.export.families.torchvision.operations import TorchvisionOperations
 from maskrt.export.families.torchvision.reference import TorchvisionReference
 from maskrt.export.families.torchvision.sources import BUILDERS, load_model
 from maskrt.export.families.torchvision.spec import model_spec
@@ -47,6 +48,9 @@ class _Torchvision:
         self, model: nn.Module, spec: ModelSpec, *, device: str | torch.device = "cpu", compiled: bool = False
     ) -> Reference:
         return TorchvisionReference(cast(FasterRCNN, model), spec, torch.device(device), compiled=compiled)
+
+    def operations(self) -> TorchvisionOperations:
+        return TorchvisionOperations()
 
 
 FAMILY = _Torchvision()

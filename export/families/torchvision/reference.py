@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.roi_heads import paste_masks_in_image
 
+from maskrt.export.families.torchvision.operations import PASTE, paste_masks, to_tensor
 from maskrt.export.rcnn.spec import ModelSpec
 from maskrt.export.recorder import ModuleRecorder
 from maskrt.export.reference import (
@@ -46,8 +46,7 @@ class TorchvisionReference(Reference):
 
     @torch.inference_mode()
     def preprocess(self, pictures: Sequence[np.ndarray]) -> Canvas:
-        tensors = [torch.from_numpy(picture).to(self.device).permute(2, 0, 1).float() / 255 for picture in pictures]
-        images, _ = self._model.transform(tensors)
+        images, _ = self._model.transform([to_tensor(picture, self.device) for picture in pictures])
         return Canvas(images.tensors, images.image_sizes, [picture.shape[:2] for picture in pictures])
 
     @torch.inference_mode()
@@ -76,22 +75,18 @@ class TorchvisionReference(Reference):
                 result["masks"] = found.mask_probabilities[:, None]
             results.append(result)
         results = self._model.transform.postprocess(results, list(canvas.image_sizes), list(canvas.picture_sizes))
-        threshold = self.spec.pipeline.paste.threshold
         return [
             PictureDetections(
                 result["boxes"],
                 found.scores,
                 found.labels,
-                result["masks"][:, 0] > threshold if "masks" in result else None,
+                result["masks"][:, 0] > PASTE.threshold if "masks" in result else None,
             )
             for result, found in zip(results, detections, strict=True)
         ]
 
-    @torch.inference_mode()
     def paste(self, probabilities: Tensor, boxes: Tensor, picture_size: tuple[int, int]) -> Iterator[np.ndarray]:
-        for mask, box in zip(probabilities, boxes, strict=True):
-            pasted = paste_masks_in_image(mask[None, None], box[None], picture_size)[0, 0]
-            yield (pasted > self.spec.pipeline.paste.threshold).cpu().numpy()
+        return paste_masks(probabilities, boxes, picture_size)
 
     @torch.inference_mode()
     def trace(self, levels: np.ndarray, image_size: tuple[int, int], modules: Collection[str]) -> Trace:

@@ -11,8 +11,9 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection import _utils as detection_utils
 from torchvision.ops import MultiScaleRoIAlign
 
-from maskrt.contract.pipeline import Boxes, Paste, Pipeline, Resize
+from maskrt.contract.pipeline import Pipeline, Resize
 from maskrt.export.errors import UnsupportedModelError, first_line
+from maskrt.export.families.torchvision.operations import BOXES, PASTE
 from maskrt.export.families.torchvision.support import check_features, check_supported
 from maskrt.export.rcnn.spec import (
     RPN,
@@ -37,9 +38,6 @@ _LEVEL_EPSILON = 1e-6
 _SMALLEST_DETECTION = 1e-2
 """Side in pixels; `RoIHeads.postprocess_detections`."""
 
-_MASK_THRESHOLD = 0.5
-"""torchvision gives probabilities; this is what its documentation cuts them at."""
-
 
 def model_spec(model: FasterRCNN) -> ModelSpec:
     """The spec of a model in evaluation mode, FP32.
@@ -57,8 +55,8 @@ def model_spec(model: FasterRCNN) -> ModelSpec:
         pipeline=Pipeline(
             resize=Resize("floor", "bilinear", int(transform.min_size[-1]), int(transform.max_size)),
             size_divisor=int(transform.size_divisible),
-            boxes=Boxes(clip=False, drop_empty=False),
-            paste=Paste("integer_box", _MASK_THRESHOLD),
+            boxes=BOXES,
+            paste=PASTE,
         ),
         rpn=RPN(
             features=tuple(features),

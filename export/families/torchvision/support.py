@@ -14,6 +14,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
 from maskrt.export.errors import UnsupportedModelError
+from maskrt.export.families.torchvision.operations import SIZE_DIVISOR
 
 
 def check_supported(model: FasterRCNN) -> None:
@@ -47,9 +48,9 @@ def check_supported(model: FasterRCNN) -> None:
         raise UnsupportedModelError("cannot export a keypoint head: expected a Mask R-CNN or a Faster R-CNN")
     if model.transform.fixed_size is not None:
         raise UnsupportedModelError("cannot export a transform with fixed_size: expected min_size and max_size")
-    if model.transform.size_divisible != 32:
+    if model.transform.size_divisible != SIZE_DIVISOR:
         raise UnsupportedModelError(
-            f"cannot export a transform with size_divisible={model.transform.size_divisible}: expected 32"
+            f"cannot export a transform with size_divisible={model.transform.size_divisible}: expected {SIZE_DIVISOR}"
         )
 
 

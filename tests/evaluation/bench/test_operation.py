@@ -6,6 +6,7 @@ import pytest
 from maskrt.evaluation.bench import paste as bench_paste
 from maskrt.evaluation.bench import preprocess as bench_preprocess
 from maskrt.evaluation.bench.operation import compare_operation
+from maskrt.export.families.torchvision.operations import TorchvisionOperations
 
 
 def test_record_of_an_operation():
@@ -20,7 +21,7 @@ def test_record_of_an_operation():
 
 def test_preprocessing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bench_preprocess, "_IMAGE_SIZES", ((48, 64),))
-    rounded, exact = bench_preprocess.measure_preprocess(repeats=1)
+    rounded, exact = bench_preprocess.measure_preprocess(TorchvisionOperations(), repeats=1)
     assert rounded.operation == "preprocess to 800x1333, uint8"
     assert exact.operation == "preprocess to 800x1333, float32"
     assert rounded.image_size == exact.image_size == (48, 64)
@@ -28,8 +29,11 @@ def test_preprocessing(monkeypatch: pytest.MonkeyPatch):
 
 def test_both_sides_of_pasting_give_the_same_strings(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bench_paste, "_IMAGE_SIZES", ((120, 160),))
-    (record,) = bench_paste.measure_paste(repeats=1)
+    torchvision = TorchvisionOperations()
+    (record,) = bench_paste.measure_paste(torchvision, repeats=1)
     assert record.operation == "paste and encode 100 masks"
+    assert record.reference == "torchvision + pycocotools"
     assert record.differing <= 1  # a float32 on the edge of 0.5
-    instances = bench_paste.make_instances(5, (60, 80), np.random.default_rng())
-    assert bench_paste.paste_and_encode(instances)[0] != bench_paste.paste_and_encode(instances[1:])[0]
+    instances = bench_paste.make_instances(5, (60, 80), np.random.default_rng(), torchvision.pipeline.paste)
+    first, second = (bench_paste.paste_and_encode(torchvision, each)[0] for each in (instances, instances[1:]))
+    assert first != second

@@ -28,7 +28,7 @@ from maskrt.evaluation.compare.run import Request, compare
 from maskrt.evaluation.compare.table import table
 from maskrt.evaluation.results.compare import CandidateRecord, Comparison
 from maskrt.evaluation.results.files import read_result, write_result
-from maskrt.evaluation.source_model import SourceModel
+from maskrt.export.families.base import SourceModel, describe_model
 from maskrt.runtime import ArgumentError, Instances, Segmenter
 from maskrt.runtime.structures.masks import GridMasks
 from maskrt.shapes.scenes import generate_scene
@@ -39,7 +39,7 @@ SOURCE = ("--source", DEMO)
 
 @pytest.fixture(scope="module")
 def source(shapes_model: Any) -> SourceModel:
-    return SourceModel(DEMO, shapes_model, tuple(shapes_model.class_names))
+    return describe_model(shapes_model, source=DEMO)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_whole_files_pass(source: SourceModel, shapes_float32_onnx: Path, images
     names = [tensor.name for tensor in candidate.tensors]
     assert names[:2] == ["images", "backbone.fpn.layer_blocks.3.0"]
     assert names[-1] == "roi_heads.mask_predictor.mask_fcn_logits"
-    assert names.index("rpn.head.bbox_pred[4]") < names.index("proposals") < names.index("roi_heads.box_roi_pool")
+    assert names.index("rpn.head.bbox_pred[4]") < names.index("proposals") < names.index("RoIAlign of the box head")
     assert min(tensor.snr_db for tensor in candidate.tensors) > 100
     found = candidate.detections
     assert found.matched == found.reference >= 15
@@ -131,12 +131,12 @@ def test_fault_roi_align_aligned(source: SourceModel, plant: Any, images: list[P
             _scale(model, f"backbone.body.layer2.1.{part}", factor)
 
     candidate = _failing(source, plant(flip), images[:1])
-    assert candidate.first_difference == "roi_heads.box_roi_pool"
-    assert "roi_heads.box_roi_pool (ONNX tensor _symbolic): signal to noise" in candidate.reasons[0]
+    assert candidate.first_difference == "RoIAlign of the box head"
+    assert "RoIAlign of the box head (ONNX tensor _symbolic): signal to noise" in candidate.reasons[0]
     within = {tensor.name: tensor.within_budget for tensor in candidate.tensors}
     assert within["proposals"]
     assert within["rpn.head.cls_logits[0]"]
-    assert not within["roi_heads.mask_roi_pool"]
+    assert not within["RoIAlign of the mask head"]
 
 
 @pytest.mark.parametrize(
@@ -220,13 +220,13 @@ def test_another_model(source: SourceModel, shapes_onnx: Path, images: list[Path
     heads.score_thresh, heads.detections_per_img = 0.0, 100
     model.rpn._post_nms_top_n = {"training": 1000, "testing": 1000}
     stream = io.StringIO()
-    candidate = _failing(SourceModel("other", model.eval(), None), shapes_onnx, images[:1], stream)
+    candidate = _failing(describe_model(model.eval(), source="other"), shapes_onnx, images[:1], stream)
     assert f"{shapes_onnx.name} was exported from other weights than those of other" in stream.getvalue()
     assert candidate.first_difference == "proposals"
     assert "class names: the source model has 29 classes, the file 8" in candidate.reasons
     assert "cls_score (ONNX tensor linear_2): of another shape than in the source model" in candidate.reasons[1]
     within = {tensor.name: tensor.within_budget for tensor in candidate.tensors}
-    assert within["roi_heads.box_roi_pool"]
+    assert within["RoIAlign of the box head"]
 
 
 def test_a_layer_that_the_model_lacks(source: SourceModel, plant: Any, images: list[Path]) -> None:

@@ -13,10 +13,10 @@ def test_points_of_the_demo_model(shapes_onnx):
     assert chosen == [
         *(f"backbone.fpn.layer_blocks.{level}.0" for level in (3, 2, 1, 0)),
         *(f"rpn.head.{head}[{level}]" for level in range(5) for head in ("cls_logits", "bbox_pred")),
-        "roi_heads.box_roi_pool",
+        "RoIAlign of the box head",
         "roi_heads.box_predictor.cls_score",
         "roi_heads.box_predictor.bbox_pred",
-        "roi_heads.mask_roi_pool",
+        "RoIAlign of the mask head",
         "roi_heads.mask_predictor.mask_fcn_logits",
     ]
     rows = {point.name: point.rows for point in points.network}
@@ -29,14 +29,14 @@ def test_points_of_the_demo_model(shapes_onnx):
 def test_what_a_point_depends_on(shapes_onnx):
     """Not on the RPN, where RoIs are given; not on finer levels, where the pyramid goes from coarse to fine."""
     points = {point.name: point for point in find_points(onnx.load(shapes_onnx).graph).network}
-    pooled = points["roi_heads.box_roi_pool"].upstream
-    assert {"backbone.body.conv1", "backbone.fpn.layer_blocks.0.0", "roi_heads.box_roi_pool"} <= pooled
+    pooled = points["RoIAlign of the box head"].upstream
+    assert {"backbone.body.conv1", "backbone.fpn.layer_blocks.0.0", "RoIAlign of the box head"} <= pooled
     assert not any(name.startswith("rpn.") for name in pooled)
     coarse = points["backbone.fpn.layer_blocks.2.0"].upstream
     assert "backbone.body.layer4.0.conv2" in coarse
     assert "backbone.fpn.inner_blocks.0.0" not in coarse
     assert "backbone.fpn.layer_blocks.3.0" not in coarse
-    assert points["roi_heads.mask_head.0.0"].upstream == points["roi_heads.mask_roi_pool"].upstream | {
+    assert points["roi_heads.mask_head.0.0"].upstream == points["RoIAlign of the mask head"].upstream | {
         "roi_heads.mask_head.0.0"
     }
 

@@ -10,6 +10,7 @@ import pytest
 from maskrt.contract.seal import SEAL, sealed
 from maskrt.evaluation.compare.tensors import MAX_SNR, ExposedFile, worst_of
 from maskrt.evaluation.results.compare import TensorDifference
+from maskrt.export.families.base import describe_model
 from maskrt.runtime import Segmenter
 from maskrt.shapes.scenes import generate_scene
 
@@ -66,7 +67,7 @@ def test_statistics_by_hand(shapes_model, shapes_onnx: Path):
     names = {"backbone.fpn.layer_blocks.2.0", "roi_heads.mask_predictor.mask_fcn_logits"}
     file = ExposedFile(shapes_onnx, segmenter.metadata, names=names, threads=1)
     batch = segmenter.preprocess([generate_scene(3, "test").image])
-    reference = file.reference(shapes_model, batch)
+    reference = file.reference(describe_model(shapes_model).reference(), batch)
     features, proposals, masks = file.compare(reference, batch, "3.png", noise_alone=True)
     assert (features.name, proposals.name, masks.name) == (file.points[0].name, "proposals", file.points[1].name)
     assert min(features.snr_db, masks.snr_db) > 100

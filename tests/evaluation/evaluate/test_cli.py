@@ -29,7 +29,7 @@ from maskrt.evaluation.metrics.dataset import CocoDataset, read_ground_truth
 from maskrt.evaluation.metrics.predict import FilePredictor, ImageResult, predict_images
 from maskrt.evaluation.results.evaluate import Evaluation, ModelRecord
 from maskrt.evaluation.results.files import read_result
-from maskrt.evaluation.source_model import SourceModel
+from maskrt.export.families.base import describe_model
 from maskrt.options import Thresholds
 from maskrt.runtime import ArgumentError, read_image
 from maskrt.shapes.dataset import write_dataset
@@ -333,11 +333,10 @@ def test_images_of_another_size(scenes: Path, tmp_path: Path) -> None:
 
 
 def test_settings_of_a_pytorch_model_are_part_of_it(shapes_model: Any) -> None:
-    names = tuple(shapes_model.class_names)
     other = copy.deepcopy(shapes_model)
 
     def sha256(model: Any) -> str:
-        return SourcePredictor(SourceModel("a", model, names), Thresholds()).sha256
+        return SourcePredictor(describe_model(model), Thresholds()).sha256
 
     assert sha256(shapes_model) == (before := sha256(other))
     other.roi_heads.detections_per_img -= 1
