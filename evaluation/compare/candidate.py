@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,32 +38,36 @@ class Candidate:
     limits: Limits
     threads: int | None
 
-    def compare(self, reference: SourceImage, score_threshold: float) -> tuple[ImageDifferences, Records]:
+    def compare(
+        self, source: SourceImage, names: Sequence[str], score_threshold: float
+    ) -> tuple[ImageDifferences, Records]:
         """Compare the file with the source model on one image.
 
         Args:
-            reference: the source model on the image.
+            source: the source model on the image.
+            names: of the source model's labels.
             score_threshold: detections of at least this score must be found again.
 
         Returns:
             The differences, and the file's detections.
         """
-        batch = self.segmenter.preprocess([reference.pixels])
+        batch = self.segmenter.preprocess([source.pixels])
         (instances,) = self.segmenter.postprocess(self.segmenter.infer(batch), batch)
-        tensors = [canvas_difference(reference.levels, batch.canvas, reference.name)]
+        tensors = [canvas_difference(source.levels, batch.canvas, source.name)]
         if self.exposed is not None:
-            tensors += self.exposed.compare(reference.tensors(self.exposed, batch), batch, reference.name)
-        records, names = instances.to_coco(0), self.segmenter.class_names
+            trace = source.trace(batch, self.exposed.modules)
+            tensors += self.exposed.compare(trace, batch, source.name)
+        records = instances.to_coco(0)
         detections = compare_detections(
-            reference.records,
+            source.records,
             records,
-            reference.source.names_beside(names),
             names,
+            self.segmenter.class_names,
             score_threshold,
             scale=float(batch.image_sizes[0, 0] / batch.original_sizes[0][0]),
         )
-        pasting = pasting_iou(instances[instances.scores >= score_threshold], reference.reference)
-        return ImageDifferences(reference.name, tensors, detections, pasting), records
+        pasting = pasting_iou(instances[instances.scores >= score_threshold], source.reference)
+        return ImageDifferences(source.name, tensors, detections, pasting), records
 
 
 def open_candidate(path: Path, name: str, budgets: Mapping[str, Budget], threads: int | None) -> Candidate:

@@ -21,7 +21,6 @@ from pathlib import Path
 from maskrt.command import run_verb
 from maskrt.errors import ArgumentError
 from maskrt.evaluation.compare.budget import read_budgets
-from maskrt.export.families.base import load_source
 from maskrt.options import (
     add_image_options,
     add_model_files,
@@ -79,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
     from maskrt.evaluation.compare.run import Request, compare
     from maskrt.evaluation.compare.table import table
     from maskrt.evaluation.results.files import write_result
+    from maskrt.export.families.base import load_source
 
     files = list(dict.fromkeys(options.models))
     request = Request(load_source(source), files, images, budgets, options.score_threshold, options.threads)

@@ -6,6 +6,7 @@ import numpy as np
 
 from maskrt.evaluation.compare.candidate import Candidate
 from maskrt.evaluation.compare.points import PROPOSALS
+from maskrt.evaluation.compare.source_image import trace_canvas
 from maskrt.evaluation.compare.tensors import ExposedFile
 from maskrt.evaluation.results.compare import TensorDifference
 from maskrt.export.reference import Reference
@@ -27,7 +28,7 @@ def find_beginning(
         candidate: an ONNX file.
         tensors: the differences at the chosen points, by name.
         seen: the first of them in the network that misses the budget.
-        reference: the source model.
+        reference: the source model's own inference.
         image: the one of `seen`, [H, W, 3] uint8 RGB.
 
     Returns:
@@ -45,5 +46,5 @@ def find_beginning(
         threads=candidate.threads,
     )
     batch = candidate.segmenter.preprocess([image])
-    differences = file.compare(file.reference(reference, batch), batch, seen.image, noise_alone=True)
+    differences = file.compare(trace_canvas(reference, batch, file.modules), batch, seen.image, noise_alone=True)
     return next((d for d in differences if d.name != PROPOSALS and not limits.keeps(d)), None)

@@ -11,15 +11,16 @@ from maskrt.runtime import Instances
 
 
 def pasting_iou(instances: Instances, reference: Reference) -> float | None:
-    """IoU of the pixels of all masks as maskrt pastes them with those that the source model's framework pastes from the
-    same boxes and mask probabilities. None without masks."""
+    """IoU of the pixels of all masks as maskrt pastes them with those that the framework pastes from the same boxes and
+    mask probabilities. None without masks."""
     if instances.mask_probabilities is None or not len(instances):
         return None
     intersection = union = 0
-    probabilities, boxes = torch.from_numpy(instances.mask_probabilities), torch.from_numpy(instances.boxes)
-    theirs = reference.paste(probabilities, boxes, instances.image_size)
-    for pasted, rle in zip(theirs, instances.rle(), strict=True):
-        pair = [coco_mask.encode(np.asfortranarray(pasted, dtype=np.uint8)), rle]
+    pasted = reference.paste(
+        torch.from_numpy(instances.mask_probabilities), torch.from_numpy(instances.boxes), instances.image_size
+    )
+    for theirs, ours in zip(pasted, instances.rle(), strict=True):
+        pair = [coco_mask.encode(np.asfortranarray(theirs, dtype=np.uint8)), ours]
         intersection += int(coco_mask.area(coco_mask.merge(pair, intersect=True)))
         union += int(coco_mask.area(coco_mask.merge(pair)))
     return intersection / union if union else 1.0

@@ -77,27 +77,29 @@ def compare(request: Request, stream: TextIO = sys.stderr) -> Comparison:
     """
     if request.threads is not None:
         torch.set_num_threads(request.threads)
-    source, reference = request.source, request.source.reference()
+    source = request.source
     candidates, not_compared = _open_candidates(request)
     _warn_of_other_weights(candidates, source, stream)
     images = list(request.images)
     if len({image.is_absolute() for image in images}) > 1:
         images = [image.absolute() for image in images]  # a common folder has to be of one kind
     folder = Path(os.path.commonpath([image.parent for image in images]))
+    reference = source.reference()
     seen = {candidate.name: FileDifferences() for candidate in candidates}
     records = []
     progress = Progress(len(images), stream)
     try:
         for image in images:
-            of_source = SourceImage(source, reference, read_image(image), str(image.relative_to(folder)))
+            side = SourceImage(reference, read_image(image), str(image.relative_to(folder)))
             names = source.names_beside(candidates[0].segmenter.class_names)
-            instances = {PYTORCH: _instances(of_source.records, names)}
+            instances = {PYTORCH: _instances(side.records, names)}
             for candidate in candidates:
-                differences, found = candidate.compare(of_source, request.score_threshold)
+                own_names = candidate.segmenter.class_names
+                differences, found = candidate.compare(side, source.names_beside(own_names), request.score_threshold)
                 seen[candidate.name].add(differences)
-                instances[candidate.name] = _instances(found, candidate.segmenter.class_names)
-            height, width = of_source.pixels.shape[:2]
-            records.append(ImageRecord(of_source.name, height, width, instances))
+                instances[candidate.name] = _instances(found, own_names)
+            height, width = side.pixels.shape[:2]
+            records.append(ImageRecord(side.name, height, width, instances))
             progress.step(f"{image}: {len(instances[PYTORCH])} instances")
     finally:
         progress.close()

@@ -7,25 +7,24 @@ one limit means the same everywhere. Largest and mean differences are kept for t
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
-from polygraphy.backend.onnxrt import OnnxrtRunner
-from polygraphy.comparator import Comparator, IterationResult, RunResults, SimpleCompareFunc, SnrCompareFunc
+from polygraphy.comparator import IterationResult, SimpleCompareFunc, SnrCompareFunc
 from polygraphy.logger import G_LOGGER
 
 from maskrt.contract.metadata import ModelMetadata
 from maskrt.contract.precision import PRECISIONS
-from maskrt.contract.tensors import IMAGE_SIZES, IMAGES, make_feed
-from maskrt.evaluation.compare.points import FORCED, PROPOSALS, Rows, expose, find_points
-from maskrt.evaluation.compare.reference import TorchRunner
+from maskrt.contract.tensors import make_feed
+from maskrt.errors import ArgumentError
+from maskrt.evaluation.compare.points import PROPOSALS, Point, expose, find_points, forced_rois
 from maskrt.evaluation.metrics.match import Detections, match_detections
 from maskrt.evaluation.results.compare import TensorDifference
-from maskrt.export.reference import Reference
+from maskrt.export.reference import Trace
 from maskrt.runtime.transforms.canvas import Batch
 
 MAX_SNR = 200.0
@@ -58,6 +57,10 @@ class ExposedFile:
         names: of the points; None: the chosen ones.
         threads: CPU threads; None: one per core.
 
+    Attributes:
+        points: those that are compared.
+        modules: paths of the source model's modules whose outputs are.
+
     Raises:
         ModelError: the file is not one that maskrt exported.
     """
@@ -68,7 +71,8 @@ class ExposedFile:
         proto = onnx.load(path)
         points = find_points(proto.graph)
         self.points = [p for p in points.network if (p.chosen if names is None else p.name in names)]
-        self._proposals, self._capacity = points.proposals, points.capacity
+        self.modules = frozenset(point.module for point in self.points if point.module is not None)
+        self._proposals, self._capacities = points.proposals, points.capacities
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -79,41 +83,40 @@ class ExposedFile:
             # As the runtime does (`runtime.onnx_backend`), which says why: otherwise other tensors would be compared.
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         exposed = expose(proto, [*(point.tensor for point in self.points), self._proposals])
-        session = onnxruntime.InferenceSession(exposed.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        self._runner = OnnxrtRunner(session, name=path.name)
+        self._session = onnxruntime.InferenceSession(
+            exposed.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
         self._thresholds = metadata.score_threshold, metadata.nms_threshold
 
-    def reference(self, reference: Reference, batch: Batch) -> RunResults:
-        """The source model's tensors at the same points, on a canvas with one image."""
-        runner = TorchRunner(reference, self.points, batch.canvas.dtype)
-        with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
-            return Comparator.run([runner], data_loader=[_feed(batch)])
-
-    def compare(
-        self, reference: RunResults, batch: Batch, image: str, *, noise_alone: bool = False
-    ) -> list[TensorDifference]:
+    def compare(self, trace: Trace, batch: Batch, image: str, *, noise_alone: bool = False) -> list[TensorDifference]:
         """The differences on a canvas with one image, in the order of the graph.
 
         Args:
-            reference: what `reference` gave for the same canvas.
+            trace: the source model's tensors on the same canvas, those of `modules` among them.
+            batch: the canvas.
             image: its name, for the result.
             noise_alone: leave out the statistics that only a reader wants, which take most of the time.
+
+        Raises:
+            ArgumentError: the source model does not run a module whose output is to be compared.
         """
-        ((reference_name, (theirs,)),) = reference
         # A source model that keeps more RoIs than the file has room for is compared on the best of them.
-        rois = {kind: np.asarray(theirs[kind])[: self._capacity[kind]] for kind in FORCED}
-        forced = {name: _pad(rois[kind], self._capacity[kind]) for kind, name in FORCED.items()}
+        rois = [
+            trace.poolings[number].rois[:capacity] if number < len(trace.poolings) else np.zeros((0, 4), np.float32)
+            for number, capacity in enumerate(self._capacities)
+        ]
+        forced = {forced_rois(number): _pad(rois[number], capacity) for number, capacity in enumerate(self._capacities)}
         feed = make_feed(batch.canvas, batch.image_sizes, *self._thresholds)
-        with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
-            candidate = Comparator.run([self._runner], data_loader=[{**feed, **forced}])
-            ((_, (ours,)),) = candidate
-            left, right, found = self._pair(theirs, ours, rois)
-            # As Comparator.compare_accuracy would call them, which also makes histograms that nobody sees: that takes
-            # longer than all the rest.
-            sides = IterationResult(left, runner_name=reference_name), IterationResult(right, runner_name="file")
-            with np.errstate(all="ignore"):  # values that are not finite are told by the result
-                difference = {} if noise_alone else SimpleCompareFunc(check_error_stat="mean")(*sides)
-                noise = SnrCompareFunc()(*sides)
+        names = [*(point.tensor for point in self.points), self._proposals]
+        ours = dict(zip(names, self._session.run(names, {**feed, **forced}), strict=True))
+        left, right, found = self._pair(trace, ours, rois)
+        # As Polygraphy's Comparator.compare_accuracy would call them, which also makes histograms that nobody sees:
+        # that takes longer than all the rest.
+        sides = IterationResult(left, runner_name="PyTorch"), IterationResult(right, runner_name="file")
+        # Values that are not finite are told by the result.
+        with G_LOGGER.verbosity(G_LOGGER.CRITICAL), np.errstate(all="ignore"):
+            difference = {} if noise_alone else SimpleCompareFunc(check_error_stat="mean")(*sides)
+            noise = SnrCompareFunc()(*sides)
         tensors = {point.name: point.tensor for point in self.points} | {PROPOSALS: self._proposals}
         return [
             TensorDifference(
@@ -131,7 +134,7 @@ class ExposedFile:
         ]
 
     def _pair(
-        self, theirs: Mapping[str, np.ndarray], ours: Mapping[str, np.ndarray], rois: Mapping[Rows, np.ndarray]
+        self, trace: Trace, ours: Mapping[str, np.ndarray], rois: Sequence[np.ndarray]
     ) -> tuple[OrderedDict[str, np.ndarray], OrderedDict[str, np.ndarray], float]:
         """Tensors of both sides with the same rows, by the name of the point; and the share of proposals found again.
 
@@ -139,27 +142,35 @@ class ExposedFile:
         """
         left: OrderedDict[str, np.ndarray] = OrderedDict()
         right: OrderedDict[str, np.ndarray] = OrderedDict()
-        pairs, found = _pair_proposals(np.asarray(theirs[PROPOSALS]), np.asarray(ours[self._proposals])[0])
+        pairs, found = _pair_proposals(trace.poolings[0].rois, ours[self._proposals][0])
         for point in self.points:
-            if point.rows is not None and PROPOSALS not in left and len(rois["proposals"]):
+            if point.pooling is not None and PROPOSALS not in left and len(rois[0]):
                 left[PROPOSALS], right[PROPOSALS] = pairs
-            their_value = np.asarray(theirs[point.name])
-            our_value = np.asarray(ours[point.tensor]).astype(np.float32, copy=False)
-            if point.rows is not None:
-                count = len(rois[point.rows])
-                their_value, our_value = their_value[:count], our_value[:count]
+            count = None if point.pooling is None else len(rois[point.pooling])
+            if count == 0:
+                continue
+            our_value = ours[point.tensor].astype(np.float32, copy=False)[:count]
             if our_value.size:
-                left[point.name], right[point.name] = their_value, our_value
+                left[point.name], right[point.name] = _value_of(trace, point)[:count], our_value
         return left, right, found
 
 
-def _feed(batch: Batch) -> dict[str, np.ndarray]:
-    """What the source model's runner takes."""
-    return {IMAGES: batch.canvas, IMAGE_SIZES: batch.image_sizes}
+def _value_of(trace: Trace, point: Point) -> np.ndarray:
+    """The source model's tensor at a point."""
+    if point.module is None:
+        assert point.pooling is not None
+        return trace.poolings[point.pooling].features
+    outputs = trace.outputs.get(point.module, ())
+    if point.call >= len(outputs):
+        raise ArgumentError(
+            f"The file was not exported from this PyTorch model: it has {point.name}, which the model does not run. "
+            "Name the model that it was exported from, as for `maskrt export`."
+        )
+    return outputs[point.call]
 
 
 def _pad(rois: np.ndarray, count: int) -> np.ndarray:
-    """`[r,4]` → `[1,count,4]`, zeros behind, as the file has them."""
+    """[r, 4] → [1, count, 4], zeros behind, as the file has them."""
     return np.pad(rois, ((0, count - len(rois)), (0, 0)))[None]
 
 

@@ -60,8 +60,8 @@ def judge(
         places[CLASS_NAMES] = different
     if seen.pasting_iou is not None and seen.pasting_iou < _PASTING_IOU:
         places[PASTED_MASKS] = (
-            f"pasted masks: IoU {seen.pasting_iou:.4f} with what PyTorch pastes into the image from the same boxes "
-            f"and mask probabilities (at least {_PASTING_IOU})"
+            f"pasted masks: IoU {seen.pasting_iou:.4f} with what the source model's framework pastes from the same "
+            f"boxes and mask probabilities (at least {_PASTING_IOU})"
         )
     if misses := list(_detection_misses(seen.detections, limits.budget)):
         places[DETECTIONS] = f"detections: {'; '.join(misses)}"
@@ -89,9 +89,9 @@ def _network_misses(
 
 def _images_reason(difference: TensorDifference, grey_levels: float) -> str:
     if difference.max_abs is None:
-        return "images: the canvas has another size than PyTorch's: min_size or max_size differ"
+        return "images: the canvas has another size than the source model's: the rule of resizing differs"
     return (
-        f"images: after resizing, up to {difference.max_abs:.3g} grey levels from PyTorch's, of which "
+        f"images: after resizing, up to {difference.max_abs:.3g} grey levels from the source model's, of which "
         f"{grey_levels:g} are rounding (worst on {difference.image})"
     )
 

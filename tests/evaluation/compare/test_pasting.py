@@ -11,7 +11,7 @@ from maskrt.runtime.structures.masks import GridMasks
 NAMES = ("__background__", "a", "b")
 
 
-def test_pasting_is_that_of_the_framework(shapes_model):
+def test_pasting_is_the_frameworks(shapes_model):
     reference = describe_model(shapes_model).reference()
     rng = np.random.default_rng()
     corner = rng.uniform(0, 60, (6, 2))

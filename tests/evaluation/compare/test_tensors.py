@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import onnxruntime
 import pytest
 
 from maskrt.contract.seal import SEAL, sealed
+from maskrt.evaluation.compare.source_image import trace_canvas
 from maskrt.evaluation.compare.tensors import MAX_SNR, ExposedFile, worst_of
 from maskrt.evaluation.results.compare import TensorDifference
 from maskrt.export.families.base import describe_model
@@ -67,19 +69,16 @@ def test_statistics_by_hand(shapes_model, shapes_onnx: Path):
     names = {"backbone.fpn.layer_blocks.2.0", "roi_heads.mask_predictor.mask_fcn_logits"}
     file = ExposedFile(shapes_onnx, segmenter.metadata, names=names, threads=1)
     batch = segmenter.preprocess([generate_scene(3, "test").image])
-    reference = file.reference(describe_model(shapes_model).reference(), batch)
-    features, proposals, masks = file.compare(reference, batch, "3.png", noise_alone=True)
+    trace = trace_canvas(describe_model(shapes_model).reference(), batch, file.modules)
+    features, proposals, masks = file.compare(trace, batch, "3.png", noise_alone=True)
     assert (features.name, proposals.name, masks.name) == (file.points[0].name, "proposals", file.points[1].name)
     assert min(features.snr_db, masks.snr_db) > 100
     assert (features.max_abs, proposals.found) == (None, 1.0)
 
-    ((_, (tensors,)),) = reference
-    values = np.array(tensors[features.name])
-    spoilt = values.copy()
+    spoilt = trace.outputs[features.name][0].copy()
     spoilt.flat[::2] += 0.01
-    tensors[features.name] = spoilt
-    tensors[masks.name] = np.array(tensors[masks.name])[:, :1]
-    noisy, _, other_shape = file.compare(reference, batch, "3.png")
+    outputs = {features.name: [spoilt], masks.name: [trace.outputs[masks.name][0][:, :1]]}
+    noisy, _, other_shape = file.compare(replace(trace, outputs=outputs), batch, "3.png")
     power = (spoilt.astype(np.float64) ** 2).mean() / 0.5e-4
     assert noisy.snr_db == pytest.approx(10 * np.log10(power), abs=0.01)
     assert noisy.max_abs == pytest.approx(0.01, abs=1e-4)
