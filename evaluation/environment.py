@@ -96,7 +96,7 @@ def _versions() -> dict[str, str]:
 
 
 def _cpu_model() -> str:
-    """From /proc/cpuinfo, which ARM kernels leave without a model name; there the device tree names the board."""
+    """Read /proc/cpuinfo, which ARM kernels leave without a model name; there the device tree names the board."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
@@ -115,7 +115,7 @@ def _usable_cores() -> int:
 
 
 def _command(arguments: list[str]) -> str:
-    """The command line without the places of this machine's interpreter and scripts."""
+    """Write the command line without the places of this machine's interpreter and scripts."""
     rest = arguments[1:]
     if rest and not rest[0].startswith("-") and not rest[0].endswith(".py"):
         return shlex.join([Path(rest[0]).name, *rest[1:]])  # a console script
@@ -123,7 +123,7 @@ def _command(arguments: list[str]) -> str:
 
 
 def _checkout(root: Path) -> tuple[str | None, bool | None]:
-    """Commit and dirtiness of the git checkout whose top is `root`: an installed package may lie in someone else's."""
+    """Find commit and dirtiness of the checkout whose top is `root`: an installed package may lie in someone else's."""
     top = _first_line("git", "-C", str(root), "rev-parse", "--show-toplevel")
     if top is None or Path(top) != root:
         return None, None
@@ -133,7 +133,7 @@ def _checkout(root: Path) -> tuple[str | None, bool | None]:
 
 
 def _first_line(*command: str) -> str | None:
-    """What a command prints first; None where it is not installed, fails, or prints nothing."""
+    """Return what a command prints first; None where it is not installed, fails, or prints nothing."""
     try:
         output = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):

@@ -1,9 +1,9 @@
-"""Images for NVIDIA's Polygraphy: a data loader script for `polygraphy run` and `polygraphy debug`.
+r"""Images for NVIDIA's Polygraphy: a data loader script for `polygraphy run` and `polygraphy debug`.
 
     export MASKRT_MODEL=model.onnx MASKRT_IMAGES=photos/
     polygraphy run model.onnx --onnxrt --data-loader-script polygraphy_data.py
     polygraphy run model.onnx --onnxrt --trt --plugins libmaskrt_plugins.so --data-loader-script polygraphy_data.py
-    polygraphy debug repeat --until=1 --check \\
+    polygraphy debug repeat --until=1 --check \
         polygraphy run model.onnx --onnxrt --data-loader-script polygraphy_data.py --onnx-outputs conv2d_23
 
 `--onnx-outputs` takes ONNX tensors, which `maskrt compare` names. Polygraphy passes a script no arguments,
@@ -33,7 +33,7 @@ from maskrt.runtime.transforms.canvas import make_batch
 
 
 def load_data() -> Iterator[dict[str, np.ndarray]]:
-    """Yields the inputs of the model for each image; see `maskrt.export.rcnn.graph.InferenceGraph`.
+    """Yield the inputs of the model for each image; see `maskrt.export.rcnn.graph.InferenceGraph`.
 
     Raises:
         MaskrtError: the environment names no model or no images, or what it names cannot be read.

@@ -1,0 +1,1 @@
+"""`maskrt bench`: latency, throughput and memory of model files, beside PyTorch's."""

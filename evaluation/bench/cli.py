@@ -1,11 +1,11 @@
-"""`maskrt bench`: latency, throughput and peak memory of model files, beside each other and beside PyTorch, in one run.
+r"""`maskrt bench`: latency, throughput and peak memory of model files, beside each other and PyTorch, in one run.
 
-    maskrt bench model.onnx model.int8.onnx --images photos/ --batch-size 1 8 \\
+    maskrt bench model.onnx model.int8.onnx --images photos/ --batch-size 1 8 \
         --against pytorch --source maskrcnn_resnet50_fpn --weights COCO_V1
 
 Each side goes from image files to COCO run-length encodings: decode, preprocess, infer, postprocess, rle. All sides
 take the same batches in turns; peak memory is measured in a process of its own. With --operations, single operations of
-the runtime are timed beside the functions of torchvision and pycocotools that they replace (on the CPU).
+the runtime are timed beside the functions of the frameworks and of pycocotools that they replace (on the CPU).
 
 The results are bench.json (`maskrt.evaluation.results.bench`).
 
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """That there is something to measure, and that no option is passed over."""
+    """Check that there is something to measure, and that no option is passed over."""
     source = source_options(options)
     if options.against and source is None:
         raise ArgumentError(
@@ -128,7 +128,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `maskrt bench`; returns the exit code."""
+    """Run the command `maskrt bench`; return the exit code."""
     return run_verb("maskrt bench", sys.modules[__name__], arguments)
 
 

@@ -16,7 +16,7 @@ _JPEG_QUALITY = (cv2.IMWRITE_JPEG_QUALITY, 95)
 
 
 def gather_pictures(arguments: Sequence[str], count: int) -> list[Path]:
-    """The first `count` image files of the arguments: files, folders and globs.
+    """Return the first `count` image files of the arguments: files, folders and globs.
 
     Raises:
         ArgumentError: no image there.
@@ -28,7 +28,7 @@ def gather_pictures(arguments: Sequence[str], count: int) -> list[Path]:
 
 
 def resize_pictures(files: Sequence[Path], size: tuple[int, int], folder: Path) -> list[Path]:
-    """JPEG files of the same pictures, stretched to (height, width) `size`, in `folder`, which exists.
+    """Write the same pictures as JPEG files, stretched to (height, width) `size`, into `folder`, which exists.
 
     Raises:
         ImageError: a picture cannot be read.
@@ -44,7 +44,7 @@ def resize_pictures(files: Sequence[Path], size: tuple[int, int], folder: Path) 
 
 
 def make_batches(files: Sequence[Path], batch: int) -> list[list[Path]]:
-    """As many batches as there are files; each begins one file later than the one before, around and around."""
+    """Make as many batches as there are files; each begins one file later than the one before, around and around."""
     return [[files[(start + i) % len(files)] for i in range(batch)] for start in range(len(files))]
 
 

@@ -22,13 +22,14 @@ def measure_pipeline(
     warm_up: int,
     picture_size: tuple[int, int] | None = None,
 ) -> tuple[list[PipelineRecord], list[Failure]]:
-    """Time and memory of each side.
+    """Measure time and memory of each side.
 
     Args:
         openers: make the sides again, in the process that measures memory; in the order of `sides`.
         sides: the first one that works is the reference of the speed-ups.
         batches: of image files, of one size.
-        repeats, warm_up: turns with and without a stopwatch; see `timing.stage_seconds_in_turns`.
+        repeats: turns with a stopwatch; see `timing.stage_seconds_in_turns`.
+        warm_up: turns before them, without.
         picture_size: (height, width) that the pictures were stretched to, for the record; None: as they are.
 
     Returns:
@@ -72,7 +73,7 @@ def measure_pipeline(
 
 
 def _overlapped(side: Side, batches: Sequence[Sequence[Path]], turns: int) -> float | None:
-    """Images per second of a side that can work on several batches at once, over as many batches as turns."""
+    """Measure the images per second of a side that can work on several batches at once, over that many batches."""
     if side.stream is None:
         return None
     files = [file for turn in range(turns) for file in batches[turn % len(batches)]]

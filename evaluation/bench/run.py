@@ -34,7 +34,7 @@ class Turns:
 def openers_of(
     models: Sequence[Path], source: SourceOptions | None, compiled: Sequence[bool], threads: int | None
 ) -> list[Callable[[], Side]]:
-    """What opens each side, here or in another process. PyTorch comes first: the others are compared with it.
+    """Make what opens each side, here or in another process. PyTorch comes first: the others are compared with it.
 
     Args:
         models: model files.

@@ -47,7 +47,7 @@ class Side:
 
 
 def open_segmenter(path: Path, name: str, threads: int | None) -> Side:
-    """A model file in maskrt's runtime.
+    """Open a model file in maskrt's runtime.
 
     Raises:
         MaskrtError: the file cannot be loaded here.
@@ -72,12 +72,12 @@ def open_segmenter(path: Path, name: str, threads: int | None) -> Side:
 
 
 def work_of(weights_sha256: str, min_size: int, max_size: int) -> str:
-    """What a side computes, at whatever precision: the weights, and the size that pictures are brought to."""
+    """Tell what a side computes, at whatever precision: the weights, and the size that pictures are brought to."""
     return f"weights {weights_sha256[:12]}, resized to {min_size}-{max_size} px"
 
 
 def decode(files: Sequence[Path]) -> list[Any]:
-    """The images as uint8 RGB arrays [H, W, 3]; the same function for both sides."""
+    """Read the images as uint8 RGB arrays [H, W, 3]; the same function for both sides."""
     return [read_image(file) for file in files]
 
 

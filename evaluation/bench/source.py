@@ -54,12 +54,12 @@ def _stages(reference: Reference) -> Sequence[Callable[[Any], Any]]:
 
 
 def _encode(found: PictureDetections) -> list[Any]:
-    """The masks of one image as COCO's run-length encoding, by pycocotools; else the boxes."""
+    """Encode the masks of one image as COCO's run-length encoding, by pycocotools; else the boxes."""
     return list(found.boxes.tolist()) if found.masks is None else list(encode_masks(found.masks))
 
 
 def _finished(stage: Callable[[Any], Any], device: torch.device) -> Callable[[Any], Any]:
-    """The stage, waiting for what it started on the GPU."""
+    """Make the stage wait for what it started on the GPU."""
 
     def run(value: Any) -> Any:
         try:

@@ -8,7 +8,7 @@ from maskrt.evaluation.results.bench import STAGES, OperationRecord, PipelineRec
 
 
 def pipeline_table(records: Sequence[PipelineRecord]) -> str:
-    """A line for each side: milliseconds of a batch, of its stages, images per second, speed-up and memory."""
+    """Show a line for each side: milliseconds of a batch, of its stages, images per second, speed-up and memory."""
     width = max(len(record.name) for record in records)
     stages = " ".join(f"{stage:>11}" for stage in STAGES)
     totals = " ".join(f"{key:>8}" for key in ("median", "p90", "p99"))
@@ -29,7 +29,7 @@ def pipeline_table(records: Sequence[PipelineRecord]) -> str:
 
 
 def operations_table(records: Sequence[OperationRecord]) -> str:
-    """A line for each operation: milliseconds of both sides and their ratio."""
+    """Show a line for each operation: milliseconds of both sides and their ratio."""
     lines = [f"{'operation':<32} {'image':>10} {'reference ms':>13} {'maskrt ms':>10}  faster by"]
     for record in records:
         height, width = record.image_size

@@ -53,11 +53,11 @@ def stage_seconds_in_turns(
 
 
 def ratio(slow: np.ndarray, fast: np.ndarray) -> Ratio:
-    """The ratio of two columns of seconds, turn by turn."""
+    """Divide two columns of seconds, turn by turn."""
     ratios = slow / fast
     return Ratio(float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
 
 
 def percentiles(seconds: np.ndarray) -> Seconds:
-    """Of wall times; between two of them by linear interpolation."""
+    """Find the percentiles of wall times; between two of them by linear interpolation."""
     return Seconds(*map(float, np.percentile(seconds, (50, 90, 99))))

@@ -16,7 +16,7 @@ _LIMITS = {"snr_db": (0.0, 200.0), "box_px": (0.0, math.inf)}
 
 
 def read_budgets(settings: Sequence[str]) -> dict[str, Budget]:
-    """The default budgets with some values changed.
+    """Read the default budgets with some values changed.
 
     Args:
         settings: each `NAME=VALUE` for every precision, or `PRECISION:NAME=VALUE` for one.

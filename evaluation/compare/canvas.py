@@ -18,7 +18,7 @@ GREY_LEVELS = {"uint8": 1.1, "float32": 0.01}
 
 
 def canvas_difference(theirs: np.ndarray, ours: np.ndarray, image: str) -> TensorDifference:
-    """Of the image after resizing and padding, [1, H, W, 3], in grey levels; `image` is its name."""
+    """Compare the image after resizing and padding, [1, H, W, 3], in grey levels; `image` is its name."""
     if theirs.shape != ours.shape:
         return _difference(None, None, -MAX_SNR, image)
     noise = np.abs(theirs - ours)

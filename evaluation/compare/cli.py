@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def choose_images(arguments: Sequence[str] | None, limit: int) -> list[Path]:
-    """At most `limit` of the image files that were given, evenly spread."""
+    """Choose at most `limit` of the image files that were given, evenly spread."""
     if arguments is None:
         raise ArgumentError("There is nothing to compare on: give --images with files, folders or quoted globs.")
     files, problems = find_images(arguments)
@@ -107,7 +107,7 @@ def choose_images(arguments: Sequence[str] | None, limit: int) -> list[Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `maskrt compare`; returns the exit code."""
+    """Run the command `maskrt compare`; return the exit code."""
     return run_verb("maskrt compare", sys.modules[__name__], arguments)
 
 

@@ -19,7 +19,7 @@ def find_beginning(
     reference: Reference,
     image: np.ndarray,
 ) -> TensorDifference | None:
-    """Where does the difference begin that is seen at a point? Compares the layers in front of it, on one image.
+    """Find where the difference begins that is seen at a point: compare the layers in front of it, on one image.
 
     A layer in front of features that are within the budget is above suspicion. In front of a prediction it is not:
     predictions have less noise than what they are made from.

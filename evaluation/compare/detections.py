@@ -25,8 +25,15 @@ Records = Sequence[dict[str, Any]]
 
 @dataclass
 class DetectionDifferences:
-    """Counts, and one value for each matched pair: largest difference of the four box coordinates (pixels of the
-    canvas), difference of the scores, IoU of the masks."""
+    """How the detections of a file differ from the reference's.
+
+    Attributes:
+        reference: detections of the reference of a clear score.
+        missing, extra: those without a counterpart, on either side.
+        box: of each matched pair, the largest difference of the four box coordinates, canvas pixels.
+        score: of each, the difference of the scores, 0 to 1.
+        mask_iou: of each, the IoU of the masks, 0 to 1; none without masks.
+    """
 
     reference: int = 0
     missing: int = 0
@@ -36,7 +43,7 @@ class DetectionDifferences:
     mask_iou: list[float] = field(default_factory=list)
 
     def add(self, other: DetectionDifferences) -> None:
-        """Takes in those of another image."""
+        """Take in those of another image."""
         self.reference += other.reference
         self.missing += other.missing
         self.extra += other.extra
@@ -46,11 +53,11 @@ class DetectionDifferences:
 
     @property
     def unmatched(self) -> float:
-        """Detections without a counterpart, as a share of all that either side has."""
+        """Share of detections without a counterpart among all that either side has."""
         return (self.missing + self.extra) / max(self.reference + self.extra, 1)
 
     def badness(self) -> tuple[float, float, float]:
-        """Orders images: first those with detections without a counterpart, then by masks, then by boxes."""
+        """Order images: first those with detections without a counterpart, then by masks, then by boxes."""
         return (
             float(self.missing + self.extra),
             1 - min(self.mask_iou, default=1.0),
@@ -58,7 +65,7 @@ class DetectionDifferences:
         )
 
     def counts(self) -> DetectionCounts:
-        """What a reader wants to know of them."""
+        """Count them, and find what nine of ten and all of them amount to."""
         return DetectionCounts(
             reference=self.reference,
             matched=len(self.box),
@@ -81,11 +88,13 @@ def compare_detections(
     score_threshold: float,
     scale: float,
 ) -> DetectionDifferences:
-    """Matches the detections of both sides on one image.
+    """Match the detections of both sides on one image.
 
     Args:
-        theirs, ours: of the reference and of the file, at a low score threshold.
-        their_names, our_names: class name of each label.
+        theirs: of the reference, at a low score threshold.
+        ours: of the file.
+        their_names: class name of each label of the reference.
+        our_names: of the file.
         score_threshold: detections of at least this score must have a counterpart.
         scale: canvas pixels per image pixel.
     """
@@ -120,7 +129,7 @@ def _detections(records: Records, names: Sequence[str], numbers: dict[str, int])
 
 
 def _ninth_of_ten(values: Sequence[float], best_first: Literal[1, -1] = 1) -> float | None:
-    """What nine of ten values are at most; with -1, at least.
+    """Find what nine of ten values are at most; with -1, at least.
 
     Not the mean: where two boxes nearly tie in NMS, rounding decides which of them stays, and that one pair then
     outweighs all others.

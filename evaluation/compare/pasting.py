@@ -11,8 +11,15 @@ from maskrt.runtime import Instances
 
 
 def pasting_iou(instances: Instances, reference: Reference) -> float | None:
-    """IoU of the pixels of all masks as maskrt pastes them with those that the framework pastes from the same boxes and
-    mask probabilities. None without masks."""
+    """Compare the pixels of all masks, as maskrt pastes them and as the framework does.
+
+    Args:
+        instances: with the boxes and mask probabilities that both paste from.
+        reference: the source model's own inference.
+
+    Returns:
+        IoU, 0 to 1; None without masks.
+    """
     if instances.mask_probabilities is None or not len(instances):
         return None
     intersection = union = 0

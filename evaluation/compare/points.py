@@ -73,7 +73,7 @@ class Points:
 
 
 def forced_rois(pooling: int) -> str:
-    """The input of the copy with the RoIs of a RoIAlign: [1, N, 4] float32 xyxy, canvas pixels."""
+    """Name the input of the copy with the RoIs of a RoIAlign: [1, N, 4] float32 xyxy, canvas pixels."""
     return f"forced_rois_{pooling}"
 
 
@@ -116,7 +116,7 @@ def find_points(graph: onnx.GraphProto) -> Points:
 
 
 def expose(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
-    """A copy of the model whose outputs are `tensors` alone, and whose RoIAligns look at the RoIs of `forced_rois`."""
+    """Copy the model, with `tensors` alone as outputs, and RoIAligns that look at the RoIs of `forced_rois`."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     graph = copy.graph
@@ -129,7 +129,7 @@ def expose(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
 
 
 def _with_upstream(points: Sequence[Point], graph: onnx.GraphProto) -> tuple[Point, ...]:
-    """The points with what they depend on, and the RoIAlign among it."""
+    """Add to the points what they depend on, and the RoIAlign among it."""
     by_tensor = {point.tensor: point for point in points}
     poolings = {point.name: point.pooling for point in points if point.pooling is not None}
     upstream: dict[str, frozenset[str]] = {}
@@ -151,7 +151,7 @@ def _with_upstream(points: Sequence[Point], graph: onnx.GraphProto) -> tuple[Poi
 
 
 def _module_of(layer: onnx.NodeProto, producers: dict[str, onnx.NodeProto]) -> str:
-    """`backbone.body.conv1` for a weight stored as `backbone.body.conv1.weight…`, behind a dequantization or not."""
+    """Find `backbone.body.conv1` for a weight stored as `backbone.body.conv1.weight…`, dequantized or not."""
     name = layer.input[1]
     while name in producers:
         name = producers[name].input[0]
@@ -159,14 +159,14 @@ def _module_of(layer: onnx.NodeProto, producers: dict[str, onnx.NodeProto]) -> s
 
 
 def _layer_behind(tensor: str, producers: dict[str, onnx.NodeProto]) -> str:
-    """The output of the layer that `tensor` is a copy of, in another type or order."""
+    """Find the output of the layer that `tensor` is a copy of, in another type or order."""
     while tensor in producers and producers[tensor].op_type in _BETWEEN_LAYERS:
         tensor = producers[tensor].input[0]
     return tensor
 
 
 def _read_by_layers(graph: onnx.GraphProto) -> set[str]:
-    """The tensors that a layer or a RoIAlign reads as features, directly or through operators between layers."""
+    """Find the tensors that a layer or a RoIAlign reads as features, directly or through operators between layers."""
     producers = {name: node for node in graph.node for name in node.output}
     pending: list[str] = []
     for node in graph.node:

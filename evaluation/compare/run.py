@@ -117,7 +117,7 @@ def compare(request: Request, stream: TextIO = sys.stderr) -> Comparison:
 
 
 def _open_candidates(request: Request) -> tuple[list[Candidate], list[NotCompared]]:
-    """The files that can be compared here, and what cannot."""
+    """Open the files that can be compared here; tell what cannot."""
     files = request.files
     candidates: list[Candidate] = []
     not_compared = [] if any(map(_is_engine, files)) else [NotCompared("TensorRT", _NO_ENGINE)]
@@ -150,7 +150,7 @@ def _warn_of_other_weights(candidates: Sequence[Candidate], source: SourceModel,
 def _record(
     candidate: Candidate, seen: FileDifferences, source: SourceModel, reference: Reference, folder: Path
 ) -> CandidateRecord:
-    """The verdict on a file, and what it rests on."""
+    """Record the verdict on a file, and what it rests on."""
     limits, segmenter = candidate.limits, candidate.segmenter
     missed = first_in_network(seen.tensors.values(), limits)
     begin = None

@@ -30,7 +30,7 @@ class SourceImage:
         self._traces: dict[tuple[Any, ...], Trace] = {}
 
     def trace(self, batch: Batch, modules: Collection[str]) -> Trace:
-        """Its tensors on the canvas of a file; computed once for all files with the same canvas and modules."""
+        """Trace its tensors on the canvas of a file; computed once for all files with the same canvas and modules."""
         key = frozenset(modules), batch.canvas.dtype, batch.canvas.shape, batch.canvas.tobytes()
         if key not in self._traces:
             self._traces[key] = trace_canvas(self.reference, batch, modules)
@@ -38,6 +38,6 @@ class SourceImage:
 
 
 def trace_canvas(reference: Reference, batch: Batch, modules: Collection[str]) -> Trace:
-    """The source model's tensors on a canvas with one image: RoIAligns, and outputs of modules, by path."""
+    """Trace the source model on a canvas with one image: RoIAligns, and outputs of modules, by path."""
     height, width = batch.image_sizes[0].tolist()
     return reference.trace(batch.canvas, (height, width), modules)

@@ -6,7 +6,7 @@ from maskrt.evaluation.results.compare import Comparison, TensorRecord
 
 
 def table(result: Comparison) -> str:
-    """A line for each file, a line for each tensor, the reasons, and what was not compared."""
+    """Show a line for each file, a line for each tensor, the reasons, and what was not compared."""
     candidates = result.candidates
     width = max(len(candidate.name) for candidate in candidates)
     lines = [f"{'file':{width}}  precision  verdict   found again  box px   score  mask IoU  least signal to noise"]
@@ -45,7 +45,7 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _cell(tensor: TensorRecord | None) -> str:
-    """Signal to noise, with `!` where the budget is missed; of the proposals, the share that is found again."""
+    """Show signal to noise, with `!` where the budget is missed; of the proposals, the share that is found again."""
     if tensor is None:
         return "–"
     value = f"{tensor.snr_db:.1f}" if tensor.found is None else f"{tensor.found:.1%}"

@@ -35,7 +35,7 @@ _STATISTICS = ("max_abs", "mean_abs", "max_rel", "mean_rel")
 
 
 def worst_of(before: TensorDifference, other: TensorDifference) -> TensorDifference:
-    """The same tensor on the images so far and on another one."""
+    """Join the differences of one tensor on the images so far with those on another one."""
     if before.found is not None and other.found is not None:
         worse = other if other.found < before.found else before
     else:
@@ -89,7 +89,7 @@ class ExposedFile:
         self._thresholds = metadata.score_threshold, metadata.nms_threshold
 
     def compare(self, trace: Trace, batch: Batch, image: str, *, noise_alone: bool = False) -> list[TensorDifference]:
-        """The differences on a canvas with one image, in the order of the graph.
+        """Find the differences on a canvas with one image, in the order of the graph.
 
         Args:
             trace: the source model's tensors on the same canvas, those of `modules` among them.
@@ -136,7 +136,7 @@ class ExposedFile:
     def _pair(
         self, trace: Trace, ours: Mapping[str, np.ndarray], rois: Sequence[np.ndarray]
     ) -> tuple[OrderedDict[str, np.ndarray], OrderedDict[str, np.ndarray], float]:
-        """Tensors of both sides with the same rows, by the name of the point; and the share of proposals found again.
+        """Pair tensors of both sides by the name of the point, row by row; and tell the share of proposals found again.
 
         Points without rows, because the source model found nothing, are left out.
         """
@@ -156,7 +156,7 @@ class ExposedFile:
 
 
 def _value_of(trace: Trace, point: Point) -> np.ndarray:
-    """The source model's tensor at a point."""
+    """Return the source model's tensor at a point."""
     if point.module is None:
         assert point.pooling is not None
         return trace.poolings[point.pooling].features
@@ -170,12 +170,12 @@ def _value_of(trace: Trace, point: Point) -> np.ndarray:
 
 
 def _pad(rois: np.ndarray, count: int) -> np.ndarray:
-    """[r, 4] → [1, count, 4], zeros behind, as the file has them."""
+    """Pad RoIs [r, 4] with zeros to [1, count, 4], as the file has them."""
     return np.pad(rois, ((0, count - len(rois)), (0, 0)))[None]
 
 
 def _pair_proposals(theirs: np.ndarray, ours: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], float]:
-    """Proposals that both sides have, row by row, and their share of the reference's; our rows of zeros are none."""
+    """Pair proposals that both sides have; and their share of the reference's. Our rows of zeros are none."""
     ours = ours[(ours != 0).any(axis=1)]
     left, right = (Detections(boxes, -np.arange(len(boxes)), np.zeros(len(boxes), int)) for boxes in (theirs, ours))
     i, j = match_detections(left, right, min_iou=_SAME_PROPOSAL_IOU).pairs.T

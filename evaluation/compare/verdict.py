@@ -28,7 +28,7 @@ class Limits:
     grey_levels: float
 
     def keeps(self, difference: TensorDifference) -> bool:
-        """Whether a tensor is within the limits."""
+        """Tell whether a tensor is within the limits."""
         if difference.name == IMAGES:
             return difference.max_abs is not None and difference.max_abs <= self.grey_levels
         if difference.name == PROPOSALS:
@@ -37,7 +37,7 @@ class Limits:
 
 
 def first_in_network(tensors: Collection[TensorDifference], limits: Limits) -> TensorDifference | None:
-    """The first point of the network that misses the budget."""
+    """Find the first point of the network that misses the budget."""
     points = (tensor for tensor in tensors if tensor.name not in (IMAGES, PROPOSALS))
     return next((tensor for tensor in points if not limits.keeps(tensor)), None)
 
@@ -45,7 +45,7 @@ def first_in_network(tensors: Collection[TensorDifference], limits: Limits) -> T
 def judge(
     seen: FileDifferences, limits: Limits, names: tuple[Sequence[str], Sequence[str]], begin: TensorDifference | None
 ) -> dict[str, str]:
-    """Each place that misses the budget, in the order in which an image passes them, with a sentence.
+    """Name each place that misses the budget, in the order in which an image passes them, with a sentence.
 
     What a layer spoils is spoilt in all behind it, so that only the first point of the network is named.
 
@@ -105,7 +105,7 @@ def _layer_reason(seen: TensorDifference, begin: TensorDifference, budget: Budge
 
 
 def _different_names(theirs: Sequence[str], ours: Sequence[str]) -> str | None:
-    """A sentence on the labels whose names differ; None where none does."""
+    """Write a sentence on the labels whose names differ; None where none does."""
     if len(theirs) != len(ours):
         return f"class names: the source model has {len(theirs) - 1} classes, the file {len(ours) - 1}"
     different = [label for label, names in enumerate(zip(theirs, ours, strict=True)) if len(set(names)) > 1]

@@ -1,0 +1,1 @@
+"""`maskrt evaluate`: COCO AP of model files and of the PyTorch model."""

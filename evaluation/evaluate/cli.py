@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
 def _predictors(
     source: SourceOptions | None, files: Sequence[Path], given: Thresholds, threads: int | None
 ) -> dict[str, Predictor]:
-    """The models to evaluate, by a name for each."""
+    """Open the models to evaluate, by a name for each."""
     from maskrt.evaluation.metrics.predict import FilePredictor
     from maskrt.evaluation.results import PYTORCH
 
@@ -119,7 +119,7 @@ def _predictors(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `maskrt evaluate`; returns the exit code."""
+    """Run the command `maskrt evaluate`; return the exit code."""
     return run_verb("maskrt evaluate", sys.modules[__name__], arguments)
 
 

@@ -66,17 +66,17 @@ class ResultsLog:
         self._file.close()
 
     def append(self, result: ImageResult) -> None:
-        """Adds the results of one image; they are in the file when this returns."""
+        """Add the results of one image; they are in the file when this returns."""
         self._write(result._asdict())
         self.seconds[result.image_id] = result.seconds
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """The COCO records of all images."""
+        """Read the COCO records of all images."""
         for _, content in _whole_lines(self.path):
             yield from content.get("records", [])
 
     def _lock(self) -> None:
-        """Held until the file is closed. Two that write would cut each other's results short."""
+        """Lock the file until it is closed. Two that write would cut each other's results short."""
         if sys.platform == "win32":
             return  # no fcntl
         import fcntl
@@ -95,7 +95,7 @@ class ResultsLog:
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The content of each line and where it ends, up to the first that is cut short or damaged."""
+    """Read each line and where it ends, up to the first that is cut short or damaged."""
     if not path.exists():
         return
     end = 0

@@ -54,7 +54,7 @@ class SourcePredictor:
 
 
 def _settings(model: nn.Module) -> list[tuple[str, str, Any]]:
-    """What a module of the user's keeps for itself: neither weights nor text nor spec show it."""
+    """Find what a module of the user's keeps for itself: neither weights nor text nor spec show it."""
     of_all_modules = vars(nn.Module())
     return [
         (name, key, value)

@@ -7,7 +7,7 @@ from maskrt.evaluation.results.evaluate import Evaluation
 
 
 def table(result: Evaluation) -> str:
-    """A line for the boxes and one for the masks of each model."""
+    """Show a line for the boxes and one for the masks of each model."""
     width = max(len(model.name) for model in result.models)
     head = "".join(f"{name:>8}" for name in STATISTICS)
     lines = [f"{'model':{width}}  precision      {head}  ms/image"]

@@ -1,5 +1,7 @@
-"""What is wrong with an annotation, told before hours of work: pycocotools stops at it in the end, or, without a word,
-counts it as never found."""
+"""What is wrong with an annotation, told before hours of work.
+
+In the end pycocotools stops at it or, without a word, counts it as never found.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any
 
 
 def problem_of(annotation: Any, images: Mapping[int, dict[str, Any]], categories: Collection[int]) -> str | None:
-    """The rest of a sentence that begins with "annotation 5"; None where AP can be measured with the annotation.
+    """Complete a sentence that begins with "annotation 5"; None where AP can be measured with the annotation.
 
     Without a mask it can: of the boxes alone.
 

@@ -1,7 +1,7 @@
 """Cityscapes as a COCO-format data set: `python -m maskrt.evaluation.metrics.cityscapes FOLDER --split val`.
 
 Reads `gtFine/<split>/<city>/*_gtFine_instanceIds.png` and names `leftImg8bit/<split>/<city>/*_leftImg8bit.png` as the
-images. An instanceIds image `[H,W]` uint16 holds, for each pixel, the class id times 1000 plus the number of the
+images. An instanceIds image [H, W] uint16 holds, for each pixel, the class id times 1000 plus the number of the
 instance; below 1000 it is the class id alone, for a class without instances or a group nobody could separate
 (cityscapesScripts, helpers/labels.py and preparation/json2instanceImg.py). Such a group becomes a crowd region.
 """
@@ -39,7 +39,7 @@ _GROUND_TRUTH, _IMAGE = "_gtFine_instanceIds.png", "_leftImg8bit.png"
 
 
 def annotations_of(instance_ids: np.ndarray) -> Iterator[dict[str, Any]]:
-    """COCO annotations of an instanceIds image `[H,W]` uint16, without ids: category, box, area, mask, crowd or not."""
+    """Make COCO annotations of an instanceIds image [H, W] uint16: category, box, area, mask, crowd or not; no ids."""
     from pycocotools import mask as coco_mask
 
     for value in np.unique(instance_ids).tolist():
@@ -56,7 +56,7 @@ def annotations_of(instance_ids: np.ndarray) -> Iterator[dict[str, Any]]:
 
 
 def convert(root: Path, split: str) -> dict[str, Any]:
-    """A split as a COCO dictionary; file names are relative to `root`.
+    """Convert a split to a COCO dictionary; file names are relative to `root`.
 
     Raises:
         ArgumentError: there is no ground truth of that split.
@@ -90,7 +90,7 @@ def convert(root: Path, split: str) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code: 0, 2 where something the user gave does not work, 130 interrupted."""
+    """Run the command; return the exit code: 0, 2 where something the user gave does not work, 130 interrupted."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
     parser.add_argument("folder", type=Path, help="with gtFine/ and leftImg8bit/ in it")
     parser.add_argument("--split", default="val", help="(default: %(default)s)")

@@ -43,7 +43,7 @@ class AveragePrecision:
 def average_precision(
     ground_truth: dict[str, Any], results: Sequence[dict[str, Any]], kind: Literal["bbox", "segm"]
 ) -> AveragePrecision:
-    """COCO AP of result records (the list that pycocotools' `loadRes` takes) against a COCO dictionary.
+    """Measure COCO AP of result records (the list that pycocotools' `loadRes` takes) against a COCO dictionary.
 
     Of masks, small, medium and large is told by the area of the mask, as detectron2's and torchvision's evaluators do:
     pycocotools by itself takes the area of the box where a record has both.
@@ -78,7 +78,7 @@ def average_precision(
 def box_and_mask_ap(
     ground_truth: dict[str, Any], results: Sequence[dict[str, Any]]
 ) -> tuple[AveragePrecision, AveragePrecision | None]:
-    """AP of boxes and of masks; None for masks where no result has one, or some annotation has none."""
+    """Measure AP of boxes and of masks; None for masks where no result has one, or some annotation has none."""
     with_masks = any("segmentation" in record for record in results) and not without_masks(ground_truth)
     return (
         average_precision(ground_truth, results, "bbox"),
@@ -87,10 +87,10 @@ def box_and_mask_ap(
 
 
 def without_masks(ground_truth: dict[str, Any]) -> int:
-    """How many annotations have no mask."""
+    """Count the annotations that have no mask."""
     return sum(not annotation.get("segmentation") for annotation in ground_truth["annotations"])
 
 
 def _counted(value: float) -> float | None:
-    """pycocotools says -1 where nothing counts."""
+    """Drop the -1 that pycocotools says where nothing counts."""
     return None if value < 0 else float(value)

@@ -45,7 +45,7 @@ class CocoDataset:
         }
 
     def restrict(self, images: Collection[int] | None = None, categories: Collection[int] | None = None) -> CocoDataset:
-        """The data set with these images and categories alone; None: all of them."""
+        """Keep these images and categories alone; None: all of them."""
         images = self.files.keys() if images is None else set(images)
         kept = {key: value for key, value in self.truth.items() if key not in ("images", "annotations", "categories")}
         kept["images"] = [image for image in self.truth["images"] if image["id"] in images]
@@ -62,7 +62,7 @@ class CocoDataset:
 
 
 def read_coco(path: Path, images: Path | None = None) -> CocoDataset:
-    """Reads a COCO JSON file and finds its images.
+    """Read a COCO JSON file and find its images.
 
     Without `images`, the folder of the images, they are looked for beside the file, in a folder `images` beside it, one
     folder up, and, as COCO itself lays them out (`annotations/instances_val2017.json`, `val2017/`), in the folder of
@@ -96,14 +96,15 @@ def read_coco(path: Path, images: Path | None = None) -> CocoDataset:
 
 
 def read_ground_truth(path: Path, images: Path | None = None, *, skip_missing: bool = False) -> CocoDataset:
-    """Reads a COCO JSON file to measure AP with: as `read_coco`, with the annotations as pycocotools needs them.
+    """Read a COCO JSON file to measure AP with: as `read_coco`, with the annotations as pycocotools needs them.
 
     They are numbered anew, from 1: pycocotools takes a match with the annotation 0 for none, and equal ids for one
     annotation. `iscrowd` is 0 where it is missing, `area` that of the box; COCO's own rules for crowd regions are left
     to pycocotools.
 
     Args:
-        path, images: as for `read_coco`.
+        path: as for `read_coco`.
+        images: as for `read_coco`.
         skip_missing: leave out images whose file does not exist, with their annotations.
 
     Raises:
@@ -152,7 +153,7 @@ def _checked_truth(dataset: CocoDataset) -> dict[str, Any]:
 
 
 def category_ids(dataset: CocoDataset, class_names: Sequence[str]) -> list[int | None]:
-    """The data set's category id of each label of a model, by name; None where the data set lacks the class.
+    """Find the data set's category id of each label of a model, by name; None where the data set lacks the class.
 
     So ids may have gaps, as COCO's own, and the model's list may have entries like torchvision's "N/A". Detections of
     classes that the data set lacks do not count.
@@ -181,7 +182,7 @@ def category_ids(dataset: CocoDataset, class_names: Sequence[str]) -> list[int |
 
 
 def common_categories(dataset: CocoDataset, class_names: Sequence[str]) -> CocoDataset:
-    """The data set with those categories alone that the model knows, too.
+    """Keep those categories alone that the model knows, too.
 
     Raises:
         ArgumentError: there are none with annotations.

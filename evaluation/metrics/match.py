@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Detections:
-    """Of one image: `boxes` `[N,4]` float xyxy, `scores` `[N]` float, `labels` `[N]` int, `masks` `[N,…]` or None."""
+    """Of one image: `boxes` [N, 4] float xyxy, `scores` [N] float, `labels` [N] int, `masks` [N, …] or None."""
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -22,7 +22,7 @@ class Detections:
 
 @dataclass(frozen=True)
 class Matching:
-    """`pairs` `[M,2]` int: index in the reference, index in the candidate; and the indices without a counterpart."""
+    """`pairs` [M, 2] int: index in the reference, index in the candidate; and the indices without a counterpart."""
 
     pairs: np.ndarray
     missing: np.ndarray
@@ -30,7 +30,7 @@ class Matching:
 
 
 def pairwise_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU of boxes `[N,4]` and `[M,4]` xyxy → `[N,M]` float64; 0 where both are empty."""
+    """Compute the IoU of boxes [N, 4] and [M, 4] xyxy → [N, M] float64; 0 where both are empty."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     extent = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
     intersection = np.prod(np.clip(extent, 0, None), axis=2)
@@ -40,7 +40,7 @@ def pairwise_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def match_detections(reference: Detections, candidate: Detections, min_iou: float = 0.5) -> Matching:
-    """Pairs each reference detection, best score first, with the unused candidate of its label that lies closest.
+    """Pair each reference detection, best score first, with the unused candidate of its label that lies closest.
 
     Close means the smallest largest difference of the four box coordinates, among those with an IoU of `min_iou`.
     """

@@ -34,7 +34,7 @@ class Predictor(Protocol):
     thresholds: tuple[float, float]
 
     def predict(self, image: np.ndarray) -> list[dict[str, Any]]:
-        """COCO records of an image `[H,W,3]` uint8 RGB; `category_id` is the label, `image_id` is 0."""
+        """Find COCO records in an image [H, W, 3] uint8 RGB; `category_id` is the label, `image_id` is 0."""
 
 
 class FilePredictor:
@@ -69,6 +69,7 @@ class FilePredictor:
         )
 
     def predict(self, image: np.ndarray) -> list[dict[str, Any]]:
+        """Find instances; see `Predictor`."""
         score, nms = self.thresholds
         return self._segmenter.predict(image, score_threshold=score, nms_threshold=nms).to_coco(0)
 
@@ -88,7 +89,7 @@ def predict_images(
     stream: TextIO,
     sizes: Mapping[int, tuple[int, int]] | None = None,
 ) -> Iterator[ImageResult]:
-    """Yields the result of each image as soon as it is there; nothing is kept.
+    """Yield the result of each image as soon as it is there; nothing is kept.
 
     Args:
         predictor: the model.
@@ -128,5 +129,5 @@ def predict_images(
 
 
 def backend_name(segmenter: Segmenter) -> str:
-    """The inference engine and its device, for people."""
+    """Name the inference engine and its device, for people."""
     return f"{find_backend(segmenter.path).title} ({segmenter.providers[0]})"

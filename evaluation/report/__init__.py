@@ -1,0 +1,1 @@
+"""`maskrt report`: all results on one page."""

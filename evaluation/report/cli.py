@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `maskrt report`; returns the exit code."""
+    """Run the command `maskrt report`; return the exit code."""
     return run_verb("maskrt report", sys.modules[__name__], arguments)
 
 

@@ -48,7 +48,7 @@ class Table:
 
 
 def table_of(caption: str, rows: Sequence[dict[str, str | Cell]]) -> Table:
-    """A table of rows that have the same keys, without the columns in which no row says anything."""
+    """Make a table of rows that have the same keys, without the columns in which no row says anything."""
     header = [key for key in rows[0] if any(str(row[key]) != NONE for row in rows)] if rows else []
     return Table(caption, header, [[row[key] for key in header] for row in rows])
 

@@ -8,12 +8,12 @@ NONE = "–"
 
 
 def ap(value: float | None) -> str:
-    """An average precision, 0–1."""
+    """Write an average precision, 0 to 1."""
     return NONE if value is None else f"{value:.4f}"
 
 
 def ap_change(value: float | None, reference: float | None) -> str:
-    """How much higher or lower than the reference an average precision is."""
+    """Write how much higher or lower than the reference an average precision is."""
     if value is None or reference is None:
         return NONE
     change = round(value - reference, 4)
@@ -21,7 +21,7 @@ def ap_change(value: float | None, reference: float | None) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A positive quantity with three significant digits, without exponent where it reads well without."""
+    """Write a positive quantity with three significant digits, without exponent where it reads well without."""
     if value is None or math.isnan(value):
         return NONE
     if value == 0 or math.isinf(value):
@@ -34,25 +34,25 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def milliseconds(seconds: float | None) -> str:
-    """Seconds as milliseconds."""
+    """Write seconds as milliseconds."""
     return NONE if seconds is None else number(1000 * seconds)
 
 
 def megabytes(size: int | None) -> str:
-    """Bytes as MB."""
+    """Write bytes as MB."""
     return NONE if size is None else f"{size / 1e6:,.0f}"
 
 
 def times(ratio: float | None) -> str:
-    """A speed-up."""
+    """Write a speed-up."""
     return NONE if ratio is None else f"{ratio:.2f}×"
 
 
 def share(value: float | None) -> str:
-    """An IoU or another share of one, four digits."""
+    """Write an IoU or another share of one, four digits."""
     return NONE if value is None else f"{value:.4f}"
 
 
 def count(value: int, noun: str) -> str:
-    """`1 image`, `2 images`."""
+    """Write `1 image`, `2 images`."""
     return f"{value:,} {noun}{'' if value == 1 else 's'}"

@@ -25,7 +25,7 @@ from maskrt.runtime import read_image
 
 
 def gallery(models: Sequence[Model], results: Results, count: int) -> Section | None:
-    """At most `count` images, the worst of each candidate first; None without a comparison.
+    """Show at most `count` images, the worst of each candidate first; None without a comparison.
 
     Raises:
         ArgumentError: compare.json holds a damaged mask.
@@ -50,7 +50,7 @@ def gallery(models: Sequence[Model], results: Results, count: int) -> Section | 
 
 
 def _chosen(compare: Comparison, count: int) -> list[ImageRecord]:
-    """The candidates' worst images, then those on which the reference found most."""
+    """Choose the candidates' worst images, then those on which the reference found most."""
     worst = [candidate.worst_image.file for candidate in compare.candidates if candidate.worst_image]
     name = compare.reference.name
 

@@ -75,7 +75,7 @@ class Model:
 
 
 def collect_models(results: Results) -> list[Model]:
-    """PyTorch first, then in the order of the result files."""
+    """Collect the models: PyTorch first, then in the order of the result files."""
     models: dict[str, Model] = {}
 
     def model(entry: CandidateRecord | ModelRecord | PipelineRecord) -> Model:
@@ -98,7 +98,7 @@ def collect_models(results: Results) -> list[Model]:
 
 
 def reference_of(models: Sequence[Model]) -> Model | None:
-    """What AP is compared with: PyTorch, else the first FP32 file."""
+    """Find what AP is compared with: PyTorch, else the first FP32 file."""
     evaluated = [model for model in models if model.evaluation is not None]
     return next(
         (model for model in evaluated if model.name == PYTORCH),

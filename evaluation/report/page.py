@@ -14,7 +14,7 @@ from maskrt.evaluation.report.summary import summary
 
 
 def make_report(results: Results, images: int) -> Document:
-    """The report of the results that are there, with at most that many images.
+    """Make the report of the results that are there, with at most that many images.
 
     Raises:
         ArgumentError: a mask in compare.json is damaged.

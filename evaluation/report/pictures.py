@@ -81,18 +81,18 @@ def find_difference(reference: Instances, candidate: Instances, score_threshold:
 
 
 def plain_picture(image: np.ndarray, file: str) -> Picture:
-    """The image itself."""
+    """Show the image itself."""
     return _encode(image, f"{file}, nothing drawn over it", "The picture")
 
 
 def overlay_picture(image: np.ndarray, instances: Instances, colors: Sequence[int], side: str, file: str) -> Picture:
-    """The image with the instances drawn over it; `side` names who found them, `colors` is as in `draw_instances`."""
+    """Draw the instances over the image; `side` names who found them, `colors` is as in `draw_instances`."""
     found = ", ".join(f"{name} {score:.0%}" for name, score in zip(instances.names, instances.scores, strict=True))
     return _encode(draw_instances(image, instances, colors), f"{side} on {file}: {found or 'nothing found'}", side)
 
 
 def difference_picture(image: np.ndarray, difference: Difference, side: str, file: str) -> Picture:
-    """The image in dark grey with the differences in colour: filled pixels, and outlines of what one side lacks."""
+    """Show the image in dark grey, the differences in colour: filled pixels, and outlines of what one side lacks."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     canvas = np.repeat((grey * _BACKGROUND_LIGHT).astype(np.uint8)[..., None], 3, axis=2)
     canvas[difference.lost] = _COLORS[LOST]
@@ -110,7 +110,7 @@ def _detections(instances: Instances) -> Detections:
 
 
 def _mask(instance: Instances) -> np.ndarray:
-    """[H, W] bool of a single instance."""
+    """Paste the mask of a single instance, [H, W] bool."""
     if instance.has_masks:
         return instance.masks()[0]
     mask = np.zeros(instance.image_size, dtype=bool)
@@ -131,7 +131,7 @@ def _encode(image: np.ndarray, alt: str, caption: str) -> Picture:
 def instances_from_json(
     records: Sequence[InstanceRecord], class_names: Sequence[str], size: tuple[int, int]
 ) -> Instances:
-    """The instances of one side on one image, from compare.json.
+    """Make the instances of one side on one image, from compare.json.
 
     Args:
         records: as compare.json has them.

@@ -39,7 +39,7 @@ class Point:
 
 
 def stage_bars(labels: Sequence[str], stages: Sequence[str], milliseconds: Sequence[Sequence[float]]) -> str:
-    """Horizontal bars, one for each label, from its stages, [labels][stages] milliseconds."""
+    """Plot horizontal bars, one for each label, from its stages, [labels][stages] milliseconds."""
     with _figure(0.55 + 0.42 * len(labels), "bars") as (figure, axes):
         starts = [0.0] * len(labels)
         for position, stage in enumerate(stages):
@@ -60,7 +60,7 @@ def stage_bars(labels: Sequence[str], stages: Sequence[str], milliseconds: Seque
 
 
 def accuracy_against_speed(points: Sequence[Point], kind: str) -> str:
-    """A dot with its name for each model: right is faster, up is better. `kind` says which AP it is."""
+    """Plot a dot with its name for each model: right is faster, up is better. `kind` says which AP it is."""
     with _figure(2.7, "dots") as (figure, axes):
         speeds, aps = [point.images_per_second for point in points], [point.ap for point in points]
         # At least one point of AP high, so that a difference in the fourth digit does not look like a cliff.
@@ -89,7 +89,7 @@ def accuracy_against_speed(points: Sequence[Point], kind: str) -> str:
 
 @contextmanager
 def _figure(height: float, name: str) -> Iterator[tuple[Figure, Axes]]:
-    """An empty plot in the page's style; `name` keeps the plots' identifiers apart."""
+    """Make an empty plot in the page's style; `name` keeps the plots' identifiers apart."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -115,7 +115,7 @@ def _figure(height: float, name: str) -> Iterator[tuple[Figure, Axes]]:
 
 
 def _svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element to stand inside of HTML."""
+    """Write the figure as an `<svg>` element to stand inside of HTML."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()

@@ -14,7 +14,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def to_html(document: Document) -> str:
-    """One file with everything in it: it asks for nothing from anywhere, and forbids itself to. All text is escaped.
+    """Write one file with everything in it: it asks for nothing from anywhere, and forbids itself to; text is escaped.
 
     Raises:
         DependencyError: Jinja is not installed.
@@ -28,7 +28,7 @@ def to_html(document: Document) -> str:
 
 
 def to_markdown(document: Document) -> str:
-    """The same in Markdown, with the pictures and plots in words.
+    """Write the same in Markdown, with the pictures and plots in words.
 
     Raises:
         DependencyError: Jinja is not installed.
@@ -40,14 +40,14 @@ def to_markdown(document: Document) -> str:
 
 
 def _prose(text: Any) -> Any:
-    """Text as HTML in which `this` is code."""
+    """Write text as HTML in which `this` is code."""
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(str(text)))))
 
 
 def _breakable(text: Any) -> Any:
-    """Text as HTML in which a long name, as of a tensor or a file, may go on in the next line after a mark in it."""
+    """Write text as HTML in which a long name, as of a tensor, may go on in the next line after a mark in it."""
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"([._/])", r"\1<wbr>", str(escape(str(text)))))

@@ -19,7 +19,7 @@ from maskrt.evaluation.results.files import kind_of
 
 
 def accuracy(models: Sequence[Model], results: Results) -> Section | None:
-    """AP of each model, against its speed, and by class."""
+    """Show AP of each model, against its speed, and by class."""
     evaluated = [model for model in models if model.evaluation is not None]
     if results.evaluate is None or not evaluated:
         return None
@@ -56,7 +56,7 @@ def accuracy(models: Sequence[Model], results: Results) -> Section | None:
 
 
 def _by_class(models: Sequence[Model], kind: str) -> Table:
-    """A row for each class; the largest loss is of any model against the first. `kind` is "box" or "mask"."""
+    """Show a row for each class; the largest loss is of any model against the first. `kind` is "box" or "mask"."""
     values: dict[str, dict[str, float | None]] = {}
     for model in models:
         assert model.evaluation is not None
@@ -76,7 +76,7 @@ def _by_class(models: Sequence[Model], kind: str) -> Table:
 
 
 def differences(models: Sequence[Model], results: Results) -> Section | None:
-    """What the comparison with PyTorch found, in figures."""
+    """Show what the comparison with PyTorch found, in figures."""
     if results.compare is None:
         return None
     blocks: list[Block] = []
@@ -140,7 +140,7 @@ def _tensors(label: str, candidate: CandidateRecord) -> Table:
 
 
 def speed(models: Sequence[Model], results: Results) -> Section | None:
-    """Latency by stage, and everything that the benchmark measured."""
+    """Show latency by stage, and everything that the benchmark measured."""
     if results.bench is None:
         return None
     blocks: list[Block] = []
@@ -156,7 +156,7 @@ def speed(models: Sequence[Model], results: Results) -> Section | None:
 
 
 def _latency_bars(timed: Sequence[tuple[str, PipelineRecord]]) -> Plot:
-    """Of the models that were timed on the same work as the first one: a side may have failed on that batch."""
+    """Plot the models that were timed on the same work as the first one: a side may have failed on that batch."""
     batch, size = timed[0][1].batch, timed[0][1].picture_size
     alike = [(label, entry) for label, entry in timed if (entry.batch, entry.picture_size) == (batch, size)]
     labels = [label for label, _ in alike]
@@ -167,7 +167,7 @@ def _latency_bars(timed: Sequence[tuple[str, PipelineRecord]]) -> Plot:
 
 
 def _pipeline_tables(entries: Sequence[PipelineRecord]) -> list[Block]:
-    """Two tables of the same rows: the whole, and the stages."""
+    """Make two tables of the same rows: the whole, and the stages."""
     whole, stages = [], []
     for entry in entries:
         seconds, ratio, memory = entry.seconds, entry.speedup, entry.peak_memory
@@ -221,7 +221,7 @@ def _operations(records: Sequence[OperationRecord]) -> Table:
 
 
 def origin(results: Results, environment: Environment) -> Section:
-    """The machines and packages, and the commands that made the results and this report."""
+    """Show the machines and packages, and the commands that made the results and this report."""
     described = [*(content.environment for content in results.all), environment]
     kinds = [*(kind_of(content) for content in results.all), "report"]
     facts = [_facts(entry) for entry in described]

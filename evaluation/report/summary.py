@@ -13,7 +13,7 @@ from maskrt.evaluation.results.bench import PeakMemory, PipelineRecord
 
 
 def summary(models: Sequence[Model], results: Results) -> Section:
-    """Verdicts, accuracy and speed of each model."""
+    """Sum up verdict, accuracy and speed of each model."""
     judged = [model for model in models if model.passed is not None]
     blocks: list[Block] = []
     if judged:
@@ -33,7 +33,7 @@ def _verdict(passed: int, judged: int) -> Cell:
 
 
 def _sentence(model: Model, reference: Model | None, results: Results) -> str | Cell:
-    """What there is to say of one model; empty where there is nothing."""
+    """Say what there is to say of one model; empty where there is nothing."""
     title = model.label if model.label == model.name else f"{model.label} ({model.name})"
     parts = []
     if model.passed is not None:
@@ -111,13 +111,13 @@ def _row(model: Model, reference: Model | None) -> dict[str, str | Cell]:
 
 
 def _emulated(entry: PipelineRecord) -> bool:
-    """Whether a lower precision brings no speed where the benchmark ran it."""
+    """Tell whether a lower precision brings no speed where the benchmark ran it."""
     precision = PRECISIONS.get(entry.precision)
     return precision is not None and precision.calibrated and entry.backend == "ONNX Runtime (CPUExecutionProvider)"
 
 
 def _how(results: Results) -> str:
-    """Where the columns of the table come from."""
+    """Say where the columns of the table come from."""
     parts = []
     if results.compare:
         parts.append(

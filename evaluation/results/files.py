@@ -23,7 +23,7 @@ KINDS: Mapping[str, type[Result]] = {"evaluate": Evaluation, "compare": Comparis
 
 
 def kind_of(result: Result) -> str:
-    """The verb that writes such results."""
+    """Name the verb that writes such results."""
     return next(name for name, kind in KINDS.items() if isinstance(result, kind))
 
 

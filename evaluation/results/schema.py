@@ -26,7 +26,7 @@ class SchemaError(ValueError):
 
 
 def to_json(value: Any) -> Any:
-    """What `json.dumps` takes, of a dataclass and what it holds."""
+    """Turn a dataclass and what it holds into what `json.dumps` takes."""
     if dataclasses.is_dataclass(value):
         return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -37,7 +37,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(kind: type[T], content: Any) -> T:
-    """The dataclass `kind` from what `json.loads` gave.
+    """Make the dataclass `kind` from what `json.loads` gave.
 
     Raises:
         SchemaError: the content is not as the type says.
@@ -47,7 +47,7 @@ def from_json(kind: type[T], content: Any) -> T:
 
 
 def _read(kind: Any, value: Any, place: str) -> Any:
-    """`value` as a `kind`; `place` is where it stands, for messages."""
+    """Read `value` as a `kind`; `place` is where it stands, for messages."""
     origin = get_origin(kind)
     if origin is UnionType:
         (other,) = (choice for choice in get_args(kind) if choice is not NoneType)
@@ -89,7 +89,7 @@ def _read_dataclass(kind: Any, value: dict[str, Any], place: str) -> Any:
 
 @cache
 def _fields(kind: Any) -> dict[str, tuple[Any, bool]]:
-    """Type of each field, and whether it has to be there."""
+    """Find the type of each field, and whether it has to be there."""
     types = get_type_hints(kind)
     return {
         field.name: (
