@@ -122,7 +122,7 @@ demo: $(READY)  ## export the demo model, find shapes in pictures, draw them: ou
 # A file has a note beside it of the variables that it was made with, and is made again when others are given.
 note_of      = $(dir $(1)).$(notdir $(1)).made-with
 settings     = $(strip $(foreach name,$(1),$(if $($(name)),$(name)=$($(name)))))
-note         = $(or $(strip $(file <$(call note_of,$(1)))),$(2))
+note         = $(or $(if $(wildcard $(note_of)),$(shell cat $(note_of))),$(2))
 write_note   = @printf '%s\n' '$(subst ','\'',$(call settings,$(1)))' > $(call note_of,$@)
 differ       = $(subst x$(1),,x$(2))$(subst x$(2),,x$(1))
 otherwise    = $(foreach file,$(1),$(if $(call differ,$(call settings,$(2)),$(call note,$(file),$(3))),$(file)))
