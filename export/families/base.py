@@ -107,7 +107,9 @@ class Family(Protocol):
         """Give what this framework does around the network."""
 
 
-_FAMILIES = ("maskrt.export.families.torchvision.family",)
+_FAMILIES = [
+    "maskrt.export.families.torchvision.family",
+]
 """Modules with a `FAMILY`, in the order in which they are asked."""
 
 

@@ -1,16 +1,22 @@
-"""The fenced blocks of README.md and docs/, and what they may say of why they are not run."""
+"""The fenced blocks of README.md and docs/, how they are run, and what they may say of why they are not."""
 
 import re
-from collections.abc import Iterator
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted((ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
 
-REASONS = (r"needs a GPU", r"needs the internet", r"needs your own files", r"long \(.+\)")
+RECIPE = "part of a recipe"
+"""The reason of blocks that test_extending.py follows: they add something that is not there."""
+
+REASONS = (r"needs a GPU", r"needs the internet", r"needs your own files", RECIPE, r"long \(.+\)")
 EXECUTED = ("sh", "python")
-NOT_CODE = ("text", "json", "pbtxt", "c", "cpp")
+NOT_CODE = ("text", "json", "pbtxt", "c", "cpp", "diff")
 HELP = (
     "Mend the block, or put one of these lines right before it:\n"
     + "\n".join(f"  <!-- not run: {reason} -->" for reason in (*REASONS[:-1], "long (which test runs it instead)"))
@@ -59,3 +65,28 @@ def check_form(block: Block) -> None:
     if block.reason is not None:
         fits = any(re.fullmatch(reason, block.reason) for reason in REASONS)
         assert fits, f"{block.place}: {block.reason!r} is not a reason for not running a block.\n{HELP}"
+
+
+def run_block(block: Block, folder: Path, environment: Mapping[str, str]) -> None:
+    """Executes a block; it has to end with 0."""
+    command = ["bash", "-euo", "pipefail", "-c"] if block.language == "sh" else [sys.executable, "-c"]
+    result = subprocess.run(
+        [*command, block.text],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert result.returncode == 0, (
+        f"{block.place}: this block ended with {result.returncode}.\n{block.text}\nIt said:\n{result.stdout}\n{HELP}"
+    )
+
+
+def write_command(path: Path, words: Sequence[str]) -> None:
+    """Writes a program that runs these words, with the arguments that it is given."""
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    path.chmod(0o755)

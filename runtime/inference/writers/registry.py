@@ -1,13 +1,19 @@
 """The output writers, in the order in which they get a picture: what cannot be drawn is not in the data."""
 
+import importlib
 from collections.abc import Mapping
 
-from maskrt.runtime.inference.writers import coco, jsonl, overlay, video
 from maskrt.runtime.inference.writers.base import Opener
 
+_WRITERS = (
+    "maskrt.runtime.inference.writers.overlay",
+    "maskrt.runtime.inference.writers.video",
+    "maskrt.runtime.inference.writers.coco",
+    "maskrt.runtime.inference.writers.jsonl",
+)
+"""Modules with an `open_writer`. A new one is a line here."""
+
 WRITERS: Mapping[str, Opener] = {
-    "overlay": overlay.open_writer,
-    "video": video.open_writer,
-    "coco": coco.open_writer,
-    "jsonl": jsonl.open_writer,
+    name.rpartition(".")[2]: importlib.import_module(name).open_writer for name in _WRITERS
 }
+"""By the name of the module."""

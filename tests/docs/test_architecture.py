@@ -1,0 +1,45 @@
+"""docs/architecture.md and its picture name what is there, and leave out no folder of the checkout."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from .blocks import ROOT
+
+TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+PICTURE = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
+
+NAMED = sorted(set(re.findall(r"`([\w./-]+(?:/|\.(?:py|json)))`", TEXT)))
+IN_THE_TABLE = re.findall(r"^\| `([\w/]+)/` \|", TEXT, re.MULTILINE)
+MADE = {"build", "dist", "out"}
+"""Folders that hold no sources."""
+
+
+def exists(name: str) -> bool:
+    """In the checkout or, as the contract is named there, in the package."""
+    return any((folder / name).exists() for folder in (ROOT, ROOT / "src" / "maskrt"))
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_is_named_exists(name: str) -> None:
+    assert exists(name)
+
+
+def test_names_are_found() -> None:
+    assert {"contract/tensors.py", "engines/targets.json", "export/families/"} <= set(NAMED)
+    assert not exists("contract/tensor.py")
+
+
+def test_every_folder_is_in_the_table() -> None:
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "."}
+    assert {name.partition("/")[0] for name in IN_THE_TABLE} == folders - MADE
+
+
+def test_the_picture_shows_folders_that_are_there() -> None:
+    rooms, drawn = re.findall(r'class="f"[^>]*>([\w/]+)/<', PICTURE), re.findall(r"[>\s](\w+)/\s", PICTURE)
+    assert set(rooms) < set(IN_THE_TABLE)
+    assert {"families", "backends", "contract"} <= set(drawn)
+    for name in drawn:
+        assert any((ROOT / room / name).is_dir() for room in rooms), name
