@@ -10,9 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torchvision.ops import FrozenBatchNorm2d
@@ -67,6 +65,23 @@ def _is_foldable(norm: nn.Module | None) -> bool:
     return isinstance(norm, nn.BatchNorm2d | FrozenBatchNorm2d) and norm.running_mean is not None
 
 
+def _fuse(conv: nn.Conv2d, norm: Any) -> None:
+    """Give a convolution the weights that make it the pair of both.
+
+    They are rounded to the weights' type once: rounding a channel's scale first would move all of its weights alike,
+    which a long sum does not average out.
+    """
+    scale = norm.running_var.double().add(norm.eps).rsqrt()
+    shift = -norm.running_mean.double() * scale
+    if norm.weight is not None:
+        scale, shift = scale * norm.weight.double(), shift * norm.weight.double() + norm.bias.double()
+    if conv.bias is not None:
+        shift = shift + conv.bias.double() * scale
+    weight = conv.weight.double() * scale[:, None, None, None]
+    conv.weight = nn.Parameter(weight.to(conv.weight.dtype), requires_grad=conv.weight.requires_grad)
+    conv.bias = nn.Parameter(shift.to(conv.weight.dtype), requires_grad=conv.weight.requires_grad)
+
+
 def fold_batch_norms(model: nn.Module, run: Callable[[], Any]) -> int:
     """Folds every `Conv2d → BatchNorm2d | FrozenBatchNorm2d` of a model in evaluation mode, in place.
 
@@ -93,10 +108,7 @@ def fold_batch_norms(model: nn.Module, run: Callable[[], Any]) -> int:
             continue
         if not record.runs[conv] == record.runs[norm] == len(record.read[conv]):
             continue
-        weight, bias = fuse_conv_bn_weights(
-            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-        )
-        conv.weight, conv.bias = weight, nn.Parameter(torch.as_tensor(bias))
+        _fuse(conv, norm)
         for parent in model.modules():
             for name, child in parent._modules.items():
                 if child is norm:
