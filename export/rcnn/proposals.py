@@ -13,6 +13,7 @@ from maskrt.contract.tensors import round_down_to_float32
 from maskrt.export.ops.nms import batched_nms
 from maskrt.export.rcnn.boxes import clip_boxes, decode_boxes, gather_rows, is_large_enough
 from maskrt.export.rcnn.spec import RPN
+from maskrt.export.rcnn.top_k import MOST_AT_ONCE, NEVER, top_k
 
 _NO_PROPOSAL = {"probability": (-1.0, -0.5), "logit": (-3e38, -1e38)}
 """By the score that decides: that of a row which is no proposal, and a threshold between it and all others."""
@@ -79,8 +80,7 @@ def _best_anchors(
     height, width = logits.shape[-2:]
     flat = logits.permute(0, 2, 3, 1).flatten(1)
     per_anchor = deltas.unflatten(1, (cells.shape[0], 4)).permute(0, 3, 4, 1, 2).flatten(1, 3)
-    count = torch.sym_min(flat.shape[1], rpn.pre_nms_top_k)
-    best, index = torch.topk(torch.sigmoid(flat) if rpn.top_k_by == "probability" else flat, count, dim=1)
+    best, index = top_k(torch.sigmoid(flat) if rpn.top_k_by == "probability" else flat, rpn.pre_nms_top_k)
     position = index // cells.shape[0]
     row = position // width
     # Without a nominal stride it is the rounded-down ratio, which is not a power of two on levels of odd size.
@@ -92,4 +92,5 @@ def _best_anchors(
     boxes = decode_boxes(rpn.coder, gather_rows(per_anchor, index), cells[index - position * cells.shape[0]] + shift)
     if rpn.top_k_by == rpn.nms_by:
         return boxes, best
-    return boxes, torch.sigmoid(best) if rpn.nms_by == "probability" else torch.gather(flat, 1, index)
+    scores = torch.sigmoid(best) if rpn.nms_by == "probability" else torch.gather(flat, 1, index)
+    return boxes, torch.where(best > NEVER, scores, NEVER) if rpn.pre_nms_top_k > MOST_AT_ONCE else scores
