@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from maskrt.export.class_names import fit_class_names, read_class_names
@@ -109,6 +110,8 @@ class Family(Protocol):
 
 _FAMILIES = [
     "maskrt.export.families.torchvision.family",
+    "maskrt.export.families.detectron2.family",
+    "maskrt.export.families.mmdet.family",
 ]
 """Modules with a `FAMILY`, in the order in which they are asked."""
 
@@ -202,6 +205,10 @@ def load_source(options: SourceOptions) -> SourceModel:
             loaded = family.load(options)
             return describe_model(loaded.model, given or loaded.class_names, source=options.source)
         known.append(family.sources)
+    from maskrt.export.families.weights import is_checkpoint_file, refuse_checkpoint
+
+    if is_checkpoint_file(options.source):
+        refuse_checkpoint(Path(options.source))
     if ":" not in options.source:
         raise SourceError(
             f"unknown model {options.source!r}: expected {', or '.join(known)}, or package.module:factory"

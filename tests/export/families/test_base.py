@@ -55,7 +55,7 @@ def test_names_of_the_model_that_do_not_fit_it(shapes_model: nn.Module, monkeypa
     ("source", "message"),
     [
         ("maskrcnn_resnet18", "unknown model 'maskrcnn_resnet18': expected one of maskrcnn_resnet50_fpn, .*:factory"),
-        ("model.pth", "unknown model 'model.pth'"),
+        ("model.pth", "There is no checkpoint model.pth"),
         ("maskrcnn_resnet50_fpn", "needs weights"),
     ],
 )

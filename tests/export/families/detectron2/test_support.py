@@ -1,0 +1,38 @@
+import pytest
+
+from maskrt.export.errors import UnsupportedModelError
+from maskrt.export.families.detectron2.support import check_supported
+
+from .configs import C4, DC5, FPN, make_config
+
+
+@pytest.mark.parametrize("said", [FPN, DC5, C4])
+def test_what_is_supported(said):
+    check_supported(make_config(said))
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "words"),
+    [
+        ("MODEL__META_ARCHITECTURE", "RetinaNet", "'GeneralizedRCNN'"),
+        ("MODEL__META_ARCHITECTURE", "PanopticFPN", "'GeneralizedRCNN'"),
+        ("MODEL__BACKBONE__NAME", "build_regnet_backbone", "'build_resnet_fpn_backbone', 'build_resnet_backbone'"),
+        ("MODEL__PROPOSAL_GENERATOR__NAME", "RRPN", "'RPN'"),
+        ("MODEL__ANCHOR_GENERATOR__NAME", "RotatedAnchorGenerator", "'DefaultAnchorGenerator'"),
+        ("MODEL__RPN__HEAD_NAME", "MyHead", "'StandardRPNHead'"),
+        ("MODEL__RESNETS__DEFORM_ON_PER_STAGE", [False, True, True, True], "no deformable convolutions"),
+        ("MODEL__RESNETS__RES5_DILATION", 2, "1 with a feature pyramid"),
+        ("MODEL__ROI_HEADS__NAME", "CascadeROIHeads", "cascades are not supported"),
+        ("MODEL__ROI_HEADS__NAME", "PointRendROIHeads", "'StandardROIHeads', 'Res5ROIHeads'"),
+        ("MODEL__ROI_BOX_HEAD__NAME", "MyBoxHead", "'FastRCNNConvFCHead'"),
+        ("MODEL__ROI_MASK_HEAD__NAME", "CoarseMaskHead", "'MaskRCNNConvUpsampleHead'"),
+        ("MODEL__KEYPOINT_ON", True, "keypoints are not supported"),
+        ("MODEL__LOAD_PROPOSALS", True, "the model's own RPN"),
+    ],
+)
+def test_what_is_refused_by_name(entry, value, words):
+    with pytest.raises(UnsupportedModelError, match=words) as caught:
+        check_supported(make_config(FPN, **{entry: value}))
+    assert entry.replace("__", ".") in str(caught.value)
+    assert repr(value) in str(caught.value)
+    assert str(caught.value).endswith(".")
