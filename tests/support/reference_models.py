@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .references import ReferenceModel, reference_model
+from .references import ReferenceModel, full_reference_model
 
 Load = Callable[[str], Any]
 
@@ -23,4 +23,4 @@ def load_reference(name: str, folder: Path) -> Any:
     """The `SourceModel` of a reference model."""
     from maskrt.export.families.base import load_source
 
-    return load_source(source_options(reference_model(name), folder))
+    return load_source(source_options(full_reference_model(name), folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import pickle
 import types
 from collections.abc import Mapping
@@ -22,7 +23,18 @@ STORE = "tensors.safetensors"
 ORIGINALS = {"d2_mask_rcnn_R_101_FPN": "model_final.pkl", "mm_mask-rcnn_r50_fpn": "epoch_12.pth"}
 """Models whose checkpoint is there as the framework wrote it; others share tensors with them."""
 
-NAMES = tuple(sorted(path.name for path in FOLDER.iterdir() if path.is_dir() and path.name[:3] in ("d2_", "mm_")))
+FULL_SET = Path(os.environ["MASKRT_REFERENCES"]) if "MASKRT_REFERENCES" in os.environ else None
+"""A folder with more models, of which each has its checkpoint, and with their pictures."""
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[:3] in ("d2_", "mm_")))
+
+
+NAMES = _names(FOLDER)
+
+ALL_NAMES = NAMES if FULL_SET is None else _names(FULL_SET)
+"""Those of the full set, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +59,17 @@ class ReferenceModel:
         """Its config: YAML, or Python for mmdetection."""
         return next(self.folder.glob("config.*"))
 
+    @property
+    def _own_checkpoint(self) -> Path | None:
+        return next((path for path in self.folder.iterdir() if path.suffix in (".pth", ".pkl")), None)
+
     def state(self) -> dict[str, np.ndarray]:
         """Its state dict."""
+        if self._own_checkpoint is not None:
+            return read_state(self._own_checkpoint)
         script = self.folder / "make_checkpoint.py"
         if script.exists():
             return {key: value.numpy() for key, value in _shapes_state(script, self.framework).items()}
-        if self.name in ORIGINALS:
-            return read_state(self.folder / ORIGINALS[self.name])
         places = json.loads((self.folder / "tensors.json").read_text(encoding="utf-8"))
         return {key: _tensors()[place] for key, place in places.items()}
 
@@ -61,8 +77,8 @@ class ReferenceModel:
         """A checkpoint as the framework writes it: the original where it is there, else made in `folder`."""
         import torch
 
-        if self.name in ORIGINALS:
-            return self.folder / ORIGINALS[self.name]
+        if self._own_checkpoint is not None:
+            return self._own_checkpoint
         path = folder / f"{self.name}.pth"
         state = {key: torch.from_numpy(value.copy()) for key, value in self.state().items()}
         if self.framework == "detectron2":
@@ -94,8 +110,17 @@ def reference_model(name: str) -> ReferenceModel:
     return ReferenceModel(name, FOLDER / name)
 
 
+def full_reference_model(name: str) -> ReferenceModel:
+    """The model of this name, one of `ALL_NAMES`."""
+    return ReferenceModel(name, (FULL_SET or FOLDER) / name)
+
+
 def picture(name: str) -> np.ndarray:
-    """A picture `[H, W, 3]` uint8 RGB: a photograph of scikit-image, or a held-out scene of the demo."""
+    """A picture `[H, W, 3]` uint8 RGB: a photograph of scikit-image, a held-out scene of the demo, or a file."""
+    if FULL_SET is not None and (file := FULL_SET / "pictures" / f"{name}.png").exists():
+        import cv2
+
+        return cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
     from maskrt.shapes.backgrounds import photograph
     from maskrt.shapes.scenes import generate_scene
 

@@ -1,30 +1,58 @@
-"""The spec's own inference against what detectron2 and mmdetection gave."""
+"""Models of detectron2 and mmdetection against what their own frameworks gave: in PyTorch, and as a model file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import torch
 
-from maskrt.export.families.base import load_source
-from maskrt.options import Thresholds
+from maskrt.evaluation.metrics.coco import average_precision
+from maskrt.export import export_onnx
+from maskrt.runtime import Segmenter
+from maskrt.shapes.dataset import ground_truth
 
-from ...support.reference_models import source_options
-from ...support.references import NAMES, picture, reference_model
+from ...support.golden import (
+    BOX_LIMIT,
+    IOU_LIMIT,
+    PIXEL_LIMIT,
+    SCORE_LIMIT,
+    Row,
+    add_picture,
+    decode_masks,
+    golden_records,
+    print_table,
+)
+from ...support.references import ALL_NAMES, full_reference_model, picture
 
-FAST = ("d2_mask_rcnn_R_50_FPN", "d2_mask_rcnn_R_50_C4", "mm_mask-rcnn_r50_fpn", "mm_faster-rcnn_r50_fpn")
+FAST = ("d2_mask_rcnn_R_50_C4", "mm_trained_shapes_r18_fpn")
+"""Whose model files are compared in the fast tests; their frameworks differ in everything."""
+
+_IDENTICAL_SHARE = 0.9
+"""Of masks, of each model. Two FP32 implementations differ at pixels whose probability is 0.5 but for rounding: the
+frameworks themselves with other convolution kernels do as well. Over all models it is `_IDENTICAL_SHARE_OF_ALL`."""
+
+_IDENTICAL_SHARE_OF_ALL = 0.98
+
+_SCENES = 8
 
 
-def _masks(golden: dict[str, np.ndarray]) -> np.ndarray:
-    from pycocotools import mask as coco_mask
-
-    size = [int(side) for side in golden["rle_size"]]
-    masks = [coco_mask.decode({"size": size, "counts": bytes(counts)}) for counts in golden["rle_counts"]]
-    return np.array(masks, dtype=bool).reshape(-1, *size)
+_MODELS = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in ALL_NAMES]
+)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in NAMES])
-def test_detections_are_those_of_the_framework(name, tmp_path):
-    model = reference_model(name)
-    reference = load_source(source_options(model, tmp_path)).reference()
+@pytest.fixture(scope="module")
+def table() -> Iterator[list[Row]]:
+    """Rows that are printed once all models have been compared, and their share of identical masks checked."""
+    rows: list[Row] = []
+    yield rows
+    print_table(rows)
+
+
+@_MODELS
+def test_the_reference_finds_what_the_framework_found(load, name):
+    model, reference = full_reference_model(name), load(name).reference()
     for shown in model.pictures():
         golden = model.golden(shown)
         canvas = reference.preprocess([picture(shown)])
@@ -33,51 +61,56 @@ def test_detections_are_those_of_the_framework(name, tmp_path):
         (inside,) = found = reference.infer(canvas)
         (outside,) = reference.postprocess(found, canvas)
         np.testing.assert_array_equal(outside.labels.numpy() - 1, golden["classes"])
-        np.testing.assert_allclose(outside.scores.numpy(), golden["scores"], atol=1e-4)
-        np.testing.assert_allclose(outside.boxes.numpy(), golden["boxes"], atol=5e-3)
+        np.testing.assert_allclose(outside.scores.numpy(), golden["scores"], atol=SCORE_LIMIT)
+        np.testing.assert_allclose(outside.boxes.numpy(), golden["boxes"], atol=BOX_LIMIT)
         if "mask_probs" in golden:
-            np.testing.assert_allclose(inside.mask_probabilities.numpy(), golden["mask_probs"], atol=1e-4)
+            assert np.abs(inside.mask_probabilities.numpy() - golden["mask_probs"]).mean() < 1e-4
         if "rle_counts" in golden:
-            different = (outside.masks.numpy() != _masks(golden)).sum(axis=(1, 2))
-            assert different.max(initial=0) <= 2
+            different = (outside.masks.numpy() != decode_masks(golden)).sum(axis=(1, 2))
+            assert np.median(different) == 0
         else:
             assert outside.masks is None
 
 
-def test_a_batch_is_padded_to_the_largest_and_gives_what_each_picture_gives(tmp_path):
-    reference = load_source(source_options(reference_model("d2_mask_rcnn_R_50_FPN"), tmp_path)).reference()
-    pictures = [picture("scene")[:160, :120], picture("chelsea")[:120, :200]]
-    canvas = reference.preprocess(pictures)
-    assert [tuple(size) for size in canvas.image_sizes] == [(1067, 800), (800, 1333)]
-    assert tuple(canvas.tensors.shape) == (2, 3, 1088, 1344)
-    assert float(canvas.tensors[0, :, 1067:].abs().max()) == float(canvas.tensors[0, :, :, 800:].abs().max()) == 0
-    together = reference.infer(canvas)
-    for found, one in zip(together, pictures, strict=True):
-        (alone,) = reference.infer(reference.preprocess([one]))
-        assert found.labels.tolist() == alone.labels.tolist()
-        torch.testing.assert_close(found.boxes, alone.boxes, atol=0.01, rtol=0)
+@_MODELS
+def test_the_model_file_finds_what_the_framework_found(load, name, tmp_path, table):
+    source, model = load(name), full_reference_model(name)
+    file = export_onnx(source.model, tmp_path / "model.onnx", class_names=source.class_names)
+    segmenter = Segmenter(file, providers=["CPUExecutionProvider"])
+    row = Row(name)
+    for shown in model.pictures():
+        add_picture(row, shown, segmenter.predict(picture(shown)), model.golden(shown), source.spec)
+    table.append(row)
+    assert not row.wrong
+    assert row.box <= BOX_LIMIT
+    assert row.score <= SCORE_LIMIT
+    assert row.pixels <= PIXEL_LIMIT
+    assert row.iou >= IOU_LIMIT
+    assert row.identical >= _IDENTICAL_SHARE * row.masks
+    assert row.on_edge <= 0.01 * row.masks
 
 
-def test_thresholds_take_the_place_of_the_models(tmp_path):
-    reference = load_source(source_options(reference_model("d2_cls_agnostic_bbox"), tmp_path)).reference()
-    canvas = reference.preprocess([picture("scene")])
-    (own,), (few,) = reference.infer(canvas), reference.infer(canvas, Thresholds(score=0.5, nms=0.1))
-    assert 0 < len(few) < len(own)
-    assert float(few.scores.min()) > 0.5
-    assert float(own.scores.min()) < 0.5
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in ALL_NAMES if "trained_shapes" in name])
+def test_ap_of_the_model_file_is_that_of_the_framework(load, name, tmp_path):
+    """Of the two models that were trained, on the held-out scenes of which there are golden outputs."""
+    source, model = load(name), full_reference_model(name)
+    file = export_onnx(source.model, tmp_path / "model.onnx", class_names=source.class_names)
+    segmenter = Segmenter(file, providers=["CPUExecutionProvider"])
+    truth = ground_truth(_SCENES)
+    ours, theirs = [], []
+    for number in range(_SCENES):
+        shown = f"scene{number:05d}"
+        ours += segmenter.predict(picture(shown)).to_coco(number + 1)
+        theirs += golden_records(model.golden(shown), number + 1)
+    for kind in ("bbox", "segm"):
+        found, expected = (average_precision(truth, records, kind).overall.AP for records in (ours, theirs))
+        assert expected is not None and expected > 0.5
+        assert found == pytest.approx(expected, abs=5e-4)
 
 
-def test_a_trace_has_the_poolings_of_boxes_and_masks(tmp_path):
-    source = load_source(source_options(reference_model("d2_mask_rcnn_R_50_FPN"), tmp_path))
-    reference = source.reference()
-    levels = reference.canvas_levels(picture("scene"))
-    size = reference.preprocess([picture("scene")]).image_sizes[0]
-    trace = reference.trace(levels, size, ["backbone.fpn_output5", "roi_heads.mask_head.predictor"])
-    proposals, boxes = trace.poolings
-    assert proposals.features.shape == (1000, 32, 7, 7)
-    assert boxes.features.shape == (54, 32, 14, 14)
-    np.testing.assert_allclose(
-        boxes.rois, reference_model("d2_mask_rcnn_R_50_FPN").golden("scene")["boxes_network"], atol=5e-3
-    )
-    assert trace.outputs["backbone.fpn_output5"][0].shape[1] == 32
-    assert trace.outputs["roi_heads.mask_head.predictor"][0].shape == (54, 5, 28, 28)
+@pytest.mark.slow
+def test_masks_of_all_models_are_identical_but_for_a_few(table):
+    if len(table) < len(ALL_NAMES):
+        pytest.skip("not all models were compared")
+    assert sum(row.identical for row in table) >= _IDENTICAL_SHARE_OF_ALL * sum(row.masks for row in table)
