@@ -17,6 +17,9 @@ from maskrt.errors import ModelError
 _TYPE_BLIND = frozenset({"Shape", "Size"})
 """Operators that read a tensor of any type and whose result does not depend on it."""
 
+_ALWAYS_FP32 = {"Resize": (1, 2)}
+"""Inputs that are FP32 whatever the type of the data: of Resize the region and the scales."""
+
 
 def convert_to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Make a copy of an exported FP32 model with FP16 weights and features; RoIAlign takes and gives FP16.
@@ -41,6 +44,8 @@ def convert_to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
             continue
         for index, name in enumerate(node.input):
             if name not in floats or name in network.tensors or (node.op_type == ROI_ALIGN and index == 0):
+                continue
+            if index in _ALWAYS_FP32.get(node.op_type, ()):
                 continue
             if name not in halves:
                 read_outside = any(reader.name not in inside for reader in readers[name])

@@ -128,6 +128,23 @@ def test_a_constant_that_the_box_arithmetic_reads_too_stays_fp32_there(make_grap
     assert types["b_fp16"] == TensorProto.FLOAT16
 
 
+def test_scales_of_a_resize_stay_fp32(make_graph):
+    graph = """
+    test (float[1,3,8,8] x) => (float[1,4,16,16] y)
+    {
+        a = Conv <pads = [1, 1, 1, 1]> (x, w, b)
+        r = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"> (a, , s)
+        y = Sigmoid (r)
+    }
+    """
+    converted = convert_to_fp16(
+        make_graph(graph, **{**constants(), "c": np.float32([1]), "s": np.float32([1, 1, 2, 2])})
+    )
+    onnx.checker.check_model(converted, full_check=True)
+    types = {tensor.name: tensor.data_type for tensor in converted.graph.initializer}
+    assert (types["s"], types["w"]) == (TensorProto.FLOAT, TensorProto.FLOAT16)
+
+
 def test_a_weight_that_fp16_cannot_hold(make_graph):
     with pytest.raises(ModelError, match=r"the weight w reaches 7e\+04, which FP16 cannot hold"):
         convert_to_fp16(make_graph(GRAPH, **constants(largest=70000.0)))
