@@ -50,7 +50,7 @@ class FPN(nn.Module):
             if above is not None:
                 side = side + F.interpolate(above, scale_factor=2.0, mode="nearest")
                 if self._average:
-                    side = side / 2
+                    side = side * 0.5
             above = side
             outputs.insert(0, getattr(self, f"fpn_output{level}")(side))
         outputs.append(F.max_pool2d(outputs[-1], kernel_size=1, stride=2))
