@@ -157,7 +157,7 @@ def _measure_operations(threads: int | None, repeats: int) -> list[OperationReco
         from maskrt.evaluation.bench.paste import measure_paste
         from maskrt.evaluation.bench.preprocess import measure_preprocess
 
-        frameworks = [family.operations() for family in families()]
+        frameworks = [operations for family in families() if (operations := family.operations()) is not None]
     except ImportError as error:
         raise DependencyError(f"--operations needs {error.name}: `pip install maskrt[evaluate]`.") from None
     limit_opencv_threads(threads)

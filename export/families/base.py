@@ -104,8 +104,8 @@ class Family(Protocol):
                 matrix products in FP16 (autocast).
         """
 
-    def operations(self) -> Operations:
-        """Give what this framework does around the network."""
+    def operations(self) -> Operations | None:
+        """Give what this framework does around the network; None where it is not installed to be asked."""
 
 
 _FAMILIES = [

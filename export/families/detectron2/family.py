@@ -46,5 +46,8 @@ class _Detectron2:
     ) -> Reference:
         return RcnnReference(model, spec, self.modules, torch.device(device), compiled=compiled)
 
+    def operations(self) -> None:
+        return None
+
 
 FAMILY = _Detectron2()

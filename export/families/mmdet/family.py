@@ -47,5 +47,8 @@ class _Mmdet:
     ) -> Reference:
         return RcnnReference(model, spec, self.modules, torch.device(device), compiled=compiled)
 
+    def operations(self) -> None:
+        return None
+
 
 FAMILY = _Mmdet()
