@@ -145,7 +145,7 @@ def _draw_label(
 
 
 def _place(box: Sequence[int], size: tuple[int, int], image_size: tuple[int, ...], taken: Sequence[_Plate]) -> _Plate:
-    """The first place at the box, inside the image, that covers least of the plates already there."""
+    """Choose the first place at the box, inside the image, that covers least of the plates already there."""
     width, height = size
     x1, y1, x2, y2 = box
     candidates = []

@@ -180,6 +180,12 @@ class Segmenter:
         """Read an image file, or check an array: what `preprocess` takes. Same errors as `predict`."""
         if isinstance(image, (str, Path)):
             return read_image(image)
+        if self._backend.resizes and not self._on_gpu and is_device_array(image):
+            how = self.metadata.pipeline.resize.filter
+            raise ArgumentError(
+                f"Images for {self.path} are resized by {how}, which is done on the CPU, but one lies on the GPU. Copy "
+                "it first, for example with `image.cpu().numpy()` in torch."
+            )
         return check_image(image, on_gpu=self._on_gpu)
 
     def preprocess(self, images: Sequence[np.ndarray]) -> Batch:

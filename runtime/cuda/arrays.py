@@ -60,7 +60,7 @@ class DeviceArray:
 
 
 def is_device_array(array: object) -> bool:
-    """Whether an object says that it lies on a GPU (NumPy arrays speak DLPack, too, but for the CPU)."""
+    """Tell whether an object says that it lies on a GPU (NumPy arrays speak DLPack, too, but for the CPU)."""
     # In this order: torch raises more than AttributeError for the other attribute of a tensor that requires gradients.
     if hasattr(array, "__dlpack_device__"):
         return array.__dlpack_device__()[0] in (_DLPACK_CUDA, _DLPACK_CUDA_MANAGED)
@@ -68,7 +68,7 @@ def is_device_array(array: object) -> bool:
 
 
 def open_device_array(array: Any, gpu: Gpu, stream: Stream) -> DeviceArray:
-    """Where an array lies; work queued on `stream` afterwards sees the content that its own library has queued.
+    """Find where an array lies; work queued on `stream` afterwards sees the content that its own library has queued.
 
     A library's current stream is mostly one per thread: what was queued on another stream than the default one, in
     another thread, is to be waited for by the caller.
@@ -88,7 +88,7 @@ def _check_device(device: int | None, gpu: Gpu) -> None:
 
 
 def check_tensor(array: DeviceArray) -> None:
-    """That TensorRT can read an array where it is.
+    """Check that TensorRT can read an array where it is.
 
     Raises:
         ArgumentError: it has gaps, another order of axes, or starts at an odd address.

@@ -115,7 +115,7 @@ class Gpu:
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
-        """Makes this the calling thread's device, and brings back the one before."""
+        """Make this the calling thread's device, and bring back the one before."""
         before = int(self.call("cudaGetDevice"))
         if before == self.index:
             yield
@@ -127,12 +127,12 @@ class Gpu:
             self.call("cudaSetDevice", before)
 
     def free_memory(self) -> tuple[int, int]:
-        """Free and total bytes of GPU memory; (0, 0) where the device does not say."""
+        """Return free and total bytes of GPU memory; (0, 0) where the device does not say."""
         error, *sizes = self.cudart.cudaMemGetInfo()
         return (int(sizes[0]), int(sizes[1])) if error.name == "cudaSuccess" else (0, 0)
 
     def device_of(self, address: int) -> int | None:
-        """The ordinal of the GPU whose memory (managed memory included) `address` lies in, None if in no GPU's."""
+        """Return the ordinal of the GPU in whose memory `address` lies, managed memory included; None: in no GPU's."""
         attributes = self.call("cudaPointerGetAttributes", address)
         if attributes.type.name not in ("cudaMemoryTypeDevice", "cudaMemoryTypeManaged"):
             return None
@@ -197,7 +197,7 @@ class Stream:
         self._gpu.call("cudaStreamSynchronize", self.handle)
 
     def capture(self, queue_work: Callable[[], None]) -> Graph:
-        """What `queue_work` queues on this stream, as a graph. Nothing of it runs.
+        """Capture what `queue_work` queues on this stream, as a graph. Nothing of it runs.
 
         Raises:
             CudaError: something in it cannot be captured. The stream is as before.

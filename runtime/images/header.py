@@ -114,7 +114,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 
 def _tiff_size(data: bytes) -> tuple[int, int]:
-    """The size in the first image directory, of classic TIFF and BigTIFF."""
+    """Read the size in the first image directory, of classic TIFF and BigTIFF."""
     order = "<" if data[:2] == b"II" else ">"
     if struct.unpack_from(order + "H", data, 2)[0] == 43:
         (directory,) = struct.unpack_from(order + "Q", data, 8)

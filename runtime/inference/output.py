@@ -25,7 +25,7 @@ def make_writable(folder: Path) -> None:
 
 
 def check_apart(inputs: Inputs, output: Path) -> None:
-    """That no input lies where the pictures go, which could take its place.
+    """Check that no input lies where the pictures go, which could take its place.
 
     Raises:
         ArgumentError: one does.

@@ -25,7 +25,7 @@ class Progress:
         self._start = time.perf_counter()
 
     def step(self, message: str | None) -> None:
-        """One more image is done; `message` says how, in a file or pipe. None: no line for this one."""
+        """Count one more image; `message` says how it went, in a file or pipe. None: no line for this one."""
         self._done += 1
         if self._on_terminal:
             self._draw_bar()
@@ -35,7 +35,7 @@ class Progress:
             self._stream.flush()
 
     def fail(self, message: str) -> None:
-        """One more image is done, but failed; `message` is always shown."""
+        """Count one more image, which failed; `message` is always shown."""
         if self._on_terminal:
             self._stream.write(f"\r\033[K{message}\n")
         self.step(message)
@@ -59,5 +59,5 @@ class Progress:
 
 
 def count(number: int, noun: str) -> str:
-    """`1 image`, `2 images`."""
+    """Write `1 image`, `2 images`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

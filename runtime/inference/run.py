@@ -85,7 +85,7 @@ class Run:
         return 1 if problem or self._tally.failed or self._source.losses() else 0
 
     def batches(self) -> Generator[list[PictureJob]]:
-        """What the first stage takes."""
+        """Yield what the first stage takes."""
         with closing(self._source.jobs()) as jobs:
             yield from in_batches(jobs, 1 if self._settings.tile else self._settings.batch_size)
 

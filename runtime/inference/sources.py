@@ -66,7 +66,7 @@ def _is_file(path: Path) -> bool:
 
 
 def unique_stems(stems: Sequence[str]) -> list[str]:
-    """The stems of the result files of inputs with these stems: the same, numbered where two would be equal.
+    """Make the stems of the result files of inputs with these stems: the same, numbered where two would be equal.
 
     They are compared without case, since some file systems do so.
     """
@@ -155,23 +155,23 @@ class Source(Protocol):
     decode: Callable[[Any], np.ndarray] | None
 
     def jobs(self) -> Generator[PictureJob]:
-        """The pictures.
+        """Yield the pictures.
 
         Raises:
             MaskrtError: there are no more, but there should be.
         """
 
     def name(self, job: PictureJob) -> str:
-        """What to call a picture in messages."""
+        """Return what to call a picture in messages."""
 
     def describe_failure(self, job: PictureJob, error: Exception) -> str:
-        """Which picture failed, and why."""
+        """Say which picture failed, and why."""
 
     def losses(self) -> int:
-        """How many pictures have never become jobs."""
+        """Count the pictures that have never become jobs."""
 
     def summary(self, tally: Tally) -> list[str]:
-        """What came of the run, for people."""
+        """Say what came of the run, a line each."""
 
 
 class ImageFiles:
@@ -197,24 +197,24 @@ class ImageFiles:
         self.stems = unique_stems([file.stem for file in files])
 
     def jobs(self) -> Generator[PictureJob]:
-        """Each file as a job."""
+        """Yield each file as a job."""
         for number, file in enumerate(self._files):
             yield PictureJob(file, number=number)
 
     def name(self, job: PictureJob) -> str:
-        """The path."""
+        """Return the path."""
         return str(job.source)
 
     def describe_failure(self, job: PictureJob, error: Exception) -> str:
-        """The path, which an ImageError names itself, and the error."""
+        """Say the path, which an ImageError names itself, and the error."""
         return str(error) if isinstance(error, ImageError) else f"{job.source}: {error}"
 
     def losses(self) -> int:
-        """The inputs without an image."""
+        """Count the inputs without an image."""
         return self._failed
 
     def summary(self, tally: Tally) -> list[str]:
-        """The numbers of images and instances."""
+        """Say the numbers of images and instances."""
         lines = []
         if tally.interrupted:
             missed = len(self._files) - tally.done - tally.failed
@@ -243,7 +243,7 @@ class Video:
         self.decode: Callable[[Any], np.ndarray] | None = reader.to_rgb
 
     def jobs(self) -> Generator[PictureJob]:
-        """Each frame as a job; of a source that does not wait, the newest.
+        """Yield each frame as a job; of a source that does not wait, the newest.
 
         Raises:
             VideoError: a file that is cut off, a stream or camera that has stopped.
@@ -254,19 +254,19 @@ class Video:
                 yield PictureJob(picture, number=picture.number)
 
     def name(self, job: PictureJob) -> str:
-        """The name of the video and the number of the frame."""
+        """Return the name of the video and the number of the frame."""
         return f"{self.reader.name}, frame {job.number}"
 
     def describe_failure(self, job: PictureJob, error: Exception) -> str:
-        """The frame and the error."""
+        """Say the frame and the error."""
         return f"{self.name(job)}: {error}"
 
     def losses(self) -> int:
-        """The damaged frames."""
+        """Count the damaged frames."""
         return self.reader.skipped
 
     def summary(self, tally: Tally) -> list[str]:
-        """The numbers of frames and instances, and the speed."""
+        """Say the numbers of frames and instances, and the speed."""
         parts = [count(tally.taken, "frame"), count(tally.instances, "instance")]
         if self.reader.skipped:
             parts.append(f"{count(self.reader.skipped, 'damaged frame')} skipped")

@@ -52,7 +52,7 @@ class IntegerBox(Placement):
 
 
 def place(boxes: np.ndarray, mask_size: int, image_size: tuple[int, int]) -> IntegerBox:
-    """`expand_masks`, `expand_boxes` and the integer arithmetic of `paste_mask_in_image`, for all boxes.
+    """Do what `expand_masks`, `expand_boxes` and the integer arithmetic of `paste_mask_in_image` do, for all boxes.
 
     Args:
         boxes: [N, 4] float32 xyxy in image pixels; those with a coordinate that is not finite get no pixels.

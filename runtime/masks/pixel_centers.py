@@ -63,7 +63,7 @@ class PixelCenters(Placement):
 
 @np.errstate(over="ignore", invalid="ignore")
 def place(boxes: np.ndarray, mask_size: int, image_size: tuple[int, int]) -> PixelCenters:
-    """The integer arithmetic and the grid of `_do_paste_mask`, for all boxes.
+    """Do the integer arithmetic of `_do_paste_mask`, for all boxes.
 
     Args:
         boxes: [N, 4] float32 xyxy in image pixels; those with a coordinate that is not finite, or with a negative side,
@@ -99,7 +99,7 @@ def place(boxes: np.ndarray, mask_size: int, image_size: tuple[int, int]) -> Pix
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def _mask_positions(pixels: np.ndarray, start: np.ndarray, extent: np.ndarray, mask_size: int) -> np.ndarray:
-    """Where the centres of image pixels lie in the mask, float32: pixel i of the mask is at i.
+    """Find where the centres of image pixels lie in the mask, float32: pixel i of the mask is at i.
 
     A side of 0 puts every pixel at infinity, or nowhere, for which mmdetection takes the middle of the mask; detectron2
     drops such boxes.
@@ -110,7 +110,7 @@ def _mask_positions(pixels: np.ndarray, start: np.ndarray, extent: np.ndarray, m
 
 
 def _image_rows(rows: np.ndarray, start: np.ndarray, extent: np.ndarray, mask_size: int) -> np.ndarray:
-    """The inverse for rows of the padded mask: the first image rows there, float64; with a side of 0 all or none."""
+    """Find the first image rows at rows of the padded mask, float64; with a side of 0 before all, or behind."""
     inside = rows - 0.5
     middle = np.where(inside <= mask_size / 2, -np.inf, np.inf)
     return np.where(extent == 0, middle, np.ceil(start + inside / mask_size * extent.astype(np.float64) - 0.5))

@@ -47,17 +47,17 @@ class Placement(ABC):
     first_rows: np.ndarray
 
     def __getitem__(self, some: slice) -> Placement:
-        """The placement of some of the masks."""
+        """Choose some of the masks."""
         return replace(self, **{field.name: getattr(self, field.name)[some] for field in fields(self)})
 
     @staticmethod
     @abstractmethod
     def is_inside(values: np.ndarray, threshold: np.float32) -> np.ndarray:
-        """Whether pixels of these float32 values belong to the object."""
+        """Tell whether pixels of these float32 values belong to the object."""
 
     @abstractmethod
     def mask_columns(self, instance: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The mask columns beside image columns.
+        """Find the mask columns beside image columns.
 
         Args:
             instance, x: [C] int64 both.
@@ -68,11 +68,11 @@ class Placement(ABC):
 
     @abstractmethod
     def image_rows(self, instance: np.ndarray, row: np.ndarray) -> np.ndarray:
-        """[P] float64: the first image rows at or below fractional mask rows, [P] float64, but for float32 rounding."""
+        """Find the first image rows at or below fractional mask rows, both [P] float64, but for float32 rounding."""
 
     @abstractmethod
     def values(self, padded: np.ndarray, crossing: Crossing, y: np.ndarray) -> np.ndarray:
-        """[P] float32: the pasted values of image rows [P] at the columns of crossings, as the framework computes them.
+        """Compute the pasted values, [P] float32, of image rows at the columns of crossings, as the framework does.
 
         Args:
             padded: [N, M + 2, M + 2] float32.

@@ -90,7 +90,7 @@ def counts_to_mask(counts: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def area(rle: RLE) -> int:
-    """The number of foreground pixels of an RLE.
+    """Count the foreground pixels of an RLE.
 
     Raises:
         ArgumentError: the counts are damaged or do not add up to the size.

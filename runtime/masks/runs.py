@@ -13,25 +13,25 @@ from maskrt.runtime.masks.rle import counts_to_mask
 
 
 def runs_from_counts(counts: np.ndarray) -> np.ndarray:
-    """The runs of a mask from its COCO run lengths, [C] int64, zeros first."""
+    """Find the runs of a mask from its COCO run lengths, [C] int64, zeros first."""
     ends = np.cumsum(counts)
     pairs = ends[: len(ends) // 2 * 2].reshape(-1, 2)
     return union([pairs[pairs[:, 0] < pairs[:, 1]]])
 
 
 def counts_from_runs(runs: np.ndarray, pixels: int) -> np.ndarray:
-    """COCO run lengths, int64, zeros first, of a mask in an image of that many pixels."""
+    """Find the COCO run lengths, int64, zeros first, of a mask in an image of that many pixels."""
     counts = np.diff(np.append(runs.ravel(), pixels), prepend=0)
     return counts if counts[-1] or len(counts) == 1 else counts[:-1]  # a last run of no zeros is not written
 
 
 def area(runs: np.ndarray) -> int:
-    """The number of foreground pixels."""
+    """Count the foreground pixels."""
     return int((runs[:, 1] - runs[:, 0]).sum())
 
 
 def union(masks: Sequence[np.ndarray]) -> np.ndarray:
-    """The runs of the pixels that any of the masks has."""
+    """Find the runs of the pixels that any of the masks has."""
     runs = np.concatenate(masks) if masks else np.empty((0, 2), dtype=np.int64)
     if not len(runs):
         return runs
@@ -42,12 +42,12 @@ def union(masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def intersection_area(a: np.ndarray, b: np.ndarray) -> int:
-    """The number of pixels that both masks have."""
+    """Count the pixels that both masks have."""
     return area(a) + area(b) - area(union([a, b]))
 
 
 def clip(runs: np.ndarray, region: tuple[int, int, int, int], height: int) -> np.ndarray:
-    """The runs of the pixels inside a region.
+    """Find the runs of the pixels inside a region.
 
     Args:
         runs: [R, 2] of a mask in an image of that height.
@@ -62,7 +62,7 @@ def clip(runs: np.ndarray, region: tuple[int, int, int, int], height: int) -> np
 
 
 def crop(runs: np.ndarray, height: int) -> tuple[int, int, np.ndarray]:
-    """`(left, top, mask)`: the smallest bool array [h, w] that holds the whole mask, and its corner's image pixel.
+    """Cut out `(left, top, mask)`: the smallest bool array [h, w] that holds the whole mask, and its corner's pixel.
 
     Args:
         runs: [R, 2] of a mask in an image of that height; without runs the array is [0, 0].
@@ -80,7 +80,7 @@ def crop(runs: np.ndarray, height: int) -> tuple[int, int, np.ndarray]:
 
 
 def _split_at_columns(runs: np.ndarray, height: int) -> np.ndarray:
-    """[P, 2]: the same pixels as ranges that each lie in one column."""
+    """Find the same pixels as ranges, [P, 2], that each lie in one column."""
     first = runs[:, 0] // height
     columns = (runs[:, 1] - 1) // height - first + 1
     run = np.repeat(np.arange(len(runs)), columns)

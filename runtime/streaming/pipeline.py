@@ -50,7 +50,7 @@ class Outcome(Generic[Item]):
     stage: str = ""
 
     def failure(self) -> PipelineError:
-        """The error of an outcome that has one, for a consumer that cannot go on."""
+        """Return the error of an outcome that has one, for a consumer that cannot go on."""
         return _explained(f"The {self.stage} stage failed", self.error)
 
 

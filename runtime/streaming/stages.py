@@ -63,7 +63,7 @@ class _Run(NamedTuple):
 
 
 def in_batches(values: Iterable[Value], size: int) -> Iterator[list[Value]]:
-    """Lists of `size` successive values, the last perhaps shorter; also where `values` ends in an error."""
+    """Yield lists of `size` successive values, the last perhaps shorter; also where `values` ends in an error."""
     batch: list[Value] = []
     try:
         for value in values:
@@ -118,7 +118,7 @@ class BatchStages:
         self._read = decode or segmenter.read
 
     def stages(self) -> list[Stage]:
-        """Lists of jobs in, the same lists out, each job with `instances` or `error`."""
+        """Make the stages: lists of jobs in, the same lists out, each job with `instances` or `error`."""
         return [
             Stage("decode", self._decode),
             Stage("preprocess", self._preprocess),
@@ -127,8 +127,8 @@ class BatchStages:
         ]
 
     def tiled_stages(self, tile_size: tuple[int, int], batch_size: int) -> list[Stage]:
-        """The same, but each image tile by tile; see `tiles.predict_tiled`."""
-        # tiles.py needs the Segmenter, which needs this module.
+        """Make the same, but each image tile by tile; see `tiling.predict.predict_tiled`."""
+        # tiling/predict.py needs the Segmenter, which needs this module.
         from maskrt.runtime.tiling.predict import predict_tiled
 
         def infer_tiles(job: Job) -> None:

@@ -27,7 +27,7 @@ class Stopwatch:
         return dict(self._seconds)
 
     def table(self, images: int) -> str:
-        """A line per stage, in order of first use: milliseconds per image and share of the sum.
+        """Write a line per stage, in order of first use: milliseconds per image and share of the sum.
 
         Stages that overlap add up to more than the run took.
         """
@@ -47,7 +47,7 @@ class FrameRate:
         self._times: deque[float] = deque(maxlen=window + 1)
 
     def tick(self) -> float:
-        """One more is done: the rate now, in frames per second; 0 before there are two."""
+        """Count one more; return the rate now, in frames per second, 0 before there are two."""
         self._times.append(time.perf_counter())
         duration = self._times[-1] - self._times[0]
         return (len(self._times) - 1) / duration if duration > 0 else 0.0

@@ -80,7 +80,7 @@ class Instances:
         return self.segmentations.probabilities if isinstance(self.segmentations, GridMasks) else None
 
     def rle(self) -> list[RLE]:
-        """Each mask in COCO's compressed run-length encoding.
+        """Encode each mask in COCO's compressed run-length encoding.
 
         Made straight from box and mask probabilities: no image-sized array is allocated. The pixels are those of the
         framework's own pasting, by the rule and the threshold that the model file names.
@@ -94,7 +94,7 @@ class Instances:
         return self._masks().rle()
 
     def masks(self) -> np.ndarray:
-        """Each mask as an image-sized array, pixel by pixel the one that `rle` encodes.
+        """Paste each mask into an image-sized array, pixel by pixel the one that `rle` encodes.
 
         Returns:
             [N, H, W] bool. Mind the memory: 100 instances on a 4K image are 830 MB; see `rle` and `crops`.
@@ -108,7 +108,7 @@ class Instances:
         return masks
 
     def crops(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        """The masks of `masks`, one after the other, each cut out at its box.
+        """Yield the masks of `masks`, one after the other, each cut out at its box.
 
         Yields:
             `(left, top, mask)`: the image pixel of the corner of the bool array [h, w]. It lies inside the
@@ -120,7 +120,7 @@ class Instances:
         return self._masks().crops()
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
-        """Records in the COCO results format, ready for `json.dump` and pycocotools' `loadRes`.
+        """Make records in the COCO results format, ready for `json.dump` and pycocotools' `loadRes`.
 
         Args:
             image_id: of the image in the data set.

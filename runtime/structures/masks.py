@@ -20,13 +20,13 @@ class Masks(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: slice | np.ndarray | list[int] | list[bool]) -> Masks:
-        """Some of them, chosen as NumPy chooses rows."""
+        """Choose some of them, as NumPy chooses rows."""
 
     def rle(self) -> list[RLE]:
-        """Each in COCO's compressed run-length encoding."""
+        """Encode each in COCO's compressed run-length encoding."""
 
     def crops(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Each cut out: `(left, top, mask)`, the pixel of the corner, and a bool array [h, w] inside the image."""
+        """Cut out each: `(left, top, mask)`, the pixel of the corner, and a bool array [h, w] inside the image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class GridMasks:
         return GridMasks(self.probabilities[index], self.boxes[index], self.image_size, self.paste)
 
     def rle(self) -> list[RLE]:
-        """Each in COCO's encoding, made straight from box and probabilities, without an image-sized array."""
+        """Encode each straight from box and probabilities, without an image-sized array."""
         height, width = (int(side) for side in self.image_size)
         return [
             {"size": [height, width], "counts": text}
@@ -61,12 +61,12 @@ class GridMasks:
         ]
 
     def counts(self) -> Iterator[np.ndarray]:
-        """Each as run lengths, int64, zeros first."""
+        """Yield each as run lengths, int64, zeros first."""
         for counts, lengths in paste_counts(self.boxes, self.probabilities, self.image_size, self.paste):
             yield from np.split(counts, np.cumsum(lengths)[:-1])
 
     def crops(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Each cut out at its box."""
+        """Cut out each at its box."""
         return paste_crops(self.boxes, self.probabilities, self.image_size, self.paste)
 
 
@@ -87,9 +87,9 @@ class RleMasks:
         return RleMasks(tuple(self.rles[i] for i in np.arange(len(self))[index]))
 
     def rle(self) -> list[RLE]:
-        """Copies of them."""
+        """Copy them."""
         return [{"size": rle["size"].copy(), "counts": rle["counts"]} for rle in self.rles]
 
     def crops(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Each cut out as close as it goes."""
+        """Cut out each as close as it goes."""
         return (crop(runs_from_counts(decompress_counts(rle["counts"])), rle["size"][0]) for rle in self.rles)

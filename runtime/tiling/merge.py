@@ -60,7 +60,7 @@ class Merged(NamedTuple):
 
 
 def merge(detections: TileDetections, tiles: list[Tile], image_size: tuple[int, int]) -> Merged:
-    """One detection per object.
+    """Join the detections of tiles: one per object.
 
     A united one has the union of the boxes and masks, and the score of the largest part: small parts of an object are
     often taken, with confidence, for something else.
@@ -90,7 +90,7 @@ def merge(detections: TileDetections, tiles: list[Tile], image_size: tuple[int, 
 
 
 def _cut_off(detections: TileDetections, tiles: list[Tile], image_size: tuple[int, int]) -> np.ndarray:
-    """[N] bool: whether the box ends at a border of its tile that is not one of the image."""
+    """Tell, [N] bool, whether the box ends at a border of its tile that is not one of the image."""
     height, width = image_size
     regions = np.array(tiles, dtype=np.float32)[detections.tiles]
     margin = _BORDER * (regions[:, 2:] - regions[:, :2])
@@ -100,7 +100,7 @@ def _cut_off(detections: TileDetections, tiles: list[Tile], image_size: tuple[in
 
 
 def _groups(detections: TileDetections, tiles: list[Tile], cut: np.ndarray, height: int) -> list[np.ndarray]:
-    """The numbers of the detections of each object."""
+    """Find the numbers of the detections of each object."""
     group = np.arange(len(detections.boxes))
     # Pasting grows masks a little beyond their tile, into what no other tile can confirm.
     in_tile = zip(detections.runs, detections.tiles, strict=True)
@@ -123,7 +123,7 @@ def _groups(detections: TileDetections, tiles: list[Tile], cut: np.ndarray, heig
 
 
 def _overlapping(tiles: list[Tile]) -> Iterator[tuple[int, int, Tile]]:
-    """The numbers of each two tiles that overlap, and the region that both see."""
+    """Yield the numbers of each two tiles that overlap, and the region that both see."""
     regions = np.array(tiles)
     for first in range(len(tiles)):
         low = np.maximum(regions[first, :2], regions[first + 1 :, :2])
@@ -135,7 +135,7 @@ def _overlapping(tiles: list[Tile]) -> Iterator[tuple[int, int, Tile]]:
 def _compare(
     detections: TileDetections, a: np.ndarray, b: np.ndarray, shared: Tile, height: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The masks of two tiles' detections, A and B of them, in the region that both tiles see.
+    """Compare the masks of two tiles' detections, A and B of them, in the region that both tiles see.
 
     Returns:
         [A, B] int64, the pixels that both have, and [A, B] float64, the IoU; 0 for those of different classes.

@@ -9,7 +9,7 @@ _PAIRS_AT_ONCE = 1 << 16
 
 
 def nms(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, iou_threshold: float) -> np.ndarray:
-    """Of boxes of one class that overlap, keep the best; classes do not touch each other.
+    """Keep the best of boxes of one class that overlap; classes do not touch each other.
 
     The rules of `BatchedNMS` in the model file and of torchvision's `batched_nms` per class: boxes are visited by
     descending score, equal scores by ascending index; a box is dropped if its IoU with a kept one of its class is
@@ -65,7 +65,7 @@ def nms(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, iou_threshold
 
 
 def _edge_ranks(boxes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The left edges and the right edges of boxes, [N] int64 both, as places in one line, class behind class.
+    """Rank the left edges and the right edges of boxes, [N] int64 both, as places in one line, class behind class.
 
     Where a right and a left edge have the same x, the right one comes first: such boxes do not overlap. NaN comes last
     in its class, so that no pair is missed because of it.
@@ -77,7 +77,7 @@ def _edge_ranks(boxes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _not_suppressed(better: np.ndarray, worse: np.ndarray, number: int) -> np.ndarray:
-    """[number] bool: the boxes that no kept box overlaps.
+    """Tell, [number] bool, which boxes no kept box overlaps.
 
     Args:
         better, worse: [P] int64, the boxes of each overlapping pair, by descending score of the better one.
@@ -93,7 +93,7 @@ def _not_suppressed(better: np.ndarray, worse: np.ndarray, number: int) -> np.nd
 
 @np.errstate(invalid="ignore", over="ignore", divide="ignore")
 def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[P] float32: the IoU of each pair of boxes, [4, P] float32 xyxy both."""
+    """Compute the IoU, [P] float32, of each pair of boxes, [4, P] float32 xyxy both."""
     sides = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), np.float32(0))
     intersection = sides[0] * sides[1]
     area_a, area_b = ((boxes[2] - boxes[0]) * (boxes[3] - boxes[1]) for boxes in (a, b))

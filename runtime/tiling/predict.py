@@ -85,7 +85,7 @@ def predict_tiled(
 
 
 def make_tiles(image_size: tuple[int, int], tile_size: tuple[int, int], overlap: float) -> list[Tile]:
-    """The fewest tiles of one size that cover the image with that overlap, row by row.
+    """Make the fewest tiles of one size that cover the image with that overlap, row by row.
 
     They lie on a regular grid, but for the last ones of each row and column, which end with the image.
 
@@ -108,7 +108,7 @@ def make_tiles(image_size: tuple[int, int], tile_size: tuple[int, int], overlap:
 
 
 def _spans(length: int, tile: int, overlap: float) -> list[tuple[int, int]]:
-    """(start, end) of the tiles along one side of the image."""
+    """Find (start, end) of the tiles along one side of the image."""
     if length <= tile:
         return [(0, length)]
     step = math.floor(tile * (1 - overlap) + 1e-6)  # 100 * (1 - 0.9) is a little less than 10
@@ -118,7 +118,7 @@ def _spans(length: int, tile: int, overlap: float) -> list[tuple[int, int]]:
 
 
 def _in_whole_image(instances: Instances, number: int, tile: Tile, image_size: tuple[int, int]) -> TileDetections:
-    """The instances of a tile, in pixels of the whole image."""
+    """Bring the instances of a tile into pixels of the whole image."""
     boxes = instances.boxes + np.array([tile.left, tile.top] * 2, dtype=np.float32)
     if isinstance(instances.segmentations, GridMasks):
         masks = replace(instances.segmentations, boxes=boxes, image_size=image_size)
@@ -129,7 +129,7 @@ def _in_whole_image(instances: Instances, number: int, tile: Tile, image_size: t
 
 
 def _runs_of_box(box: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """A detector without masks: its boxes are joined as if they were filled."""
+    """Take a box of a detector without masks as if it were filled."""
     height, width = image_size
     left, right = np.clip(np.rint(box[[0, 2]]), 0, width).astype(np.int64)
     top, bottom = np.clip(np.rint(box[[1, 3]]), 0, height).astype(np.int64)

@@ -30,11 +30,11 @@ def clip(boxes: np.ndarray, image_size: Sequence[int]) -> np.ndarray:
 
 
 def have_area(boxes: np.ndarray) -> np.ndarray:
-    """[N] bool: whether a box is more than 0 pixels wide and high."""
+    """Tell, [N] bool, whether a box is more than 0 pixels wide and high."""
     return (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
 
 
 def _ratios(numerator: Sequence[int], denominator: Sequence[int]) -> np.ndarray:
-    """[4] float32: the ratio of the widths and of the heights, in the order of a box's coordinates."""
+    """Compute the ratios of widths and heights, [4] float32, in the order of a box's coordinates."""
     y, x = np.asarray(numerator, dtype=np.float32) / np.asarray(denominator, dtype=np.float32)
     return np.array([x, y, x, y], dtype=np.float32)

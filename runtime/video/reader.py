@@ -51,12 +51,12 @@ class Picture(NamedTuple):
 
 
 def is_stream(argument: str) -> bool:
-    """Is this a camera (`camera:0`, `/dev/video0`) or a URL?"""
+    """Tell whether this is a camera (`camera:0`, `/dev/video0`) or a URL."""
     return bool(_CAMERA.fullmatch(argument)) or "://" in argument
 
 
 def is_video(path: Path) -> bool:
-    """Is this a video file, by its content, or else by its name?"""
+    """Tell whether this is a video file, by its content, or else by its name."""
     try:
         with path.open("rb") as file:
             start = file.read(16)
@@ -66,7 +66,7 @@ def is_video(path: Path) -> bool:
 
 
 def display_name(source: str) -> str:
-    """What to call a source in messages: without the user name and password that a URL may hold."""
+    """Return what to call a source in messages: without the user name and password that a URL may hold."""
     if "://" not in source or "@" not in source:
         return source
     parts = urlsplit(source)
@@ -74,7 +74,7 @@ def display_name(source: str) -> str:
 
 
 def file_stem(source: str) -> str:
-    """What to call the results of a source: `clip` for clip.mp4, `camera0` for camera:0, host and path for a URL."""
+    """Return what to call its results: `clip` for clip.mp4, `camera0` for camera:0, host and path for a URL."""
     if not is_stream(source):
         return Path(source).stem
     if match := _CAMERA.fullmatch(source):
@@ -167,7 +167,7 @@ class VideoReader:
         self._container.close()
 
     def pictures(self) -> Generator[Picture]:
-        """The frames in the order of display. A frame that cannot be decoded, or is damaged, is counted and left out.
+        """Yield the frames in the order of display. One that cannot be decoded, or is damaged, is counted and left out.
 
         Raises:
             VideoError: a file that is cut off, a stream or camera that has stopped; after all frames before that.
@@ -200,7 +200,7 @@ class VideoReader:
             raise VideoError(f"{self.name} is cut off: the file ends after {number} frames, before its last one.")
 
     def to_rgb(self, picture: Picture) -> np.ndarray:
-        """The picture upright, as a uint8 RGB array [height, width, 3] of one size throughout the video.
+        """Convert a picture to a uint8 RGB array [height, width, 3], upright, of one size throughout the video.
 
         Raises:
             VideoError: it cannot be converted.
@@ -225,14 +225,14 @@ class VideoReader:
             return []
 
     def _is_cut_off(self) -> bool:
-        """Does the index of the file (MP4 has one, other formats say less) lead beyond its end?"""
+        """Tell whether the index of the file (MP4 has one, other formats say less) leads beyond its end."""
         entries = self._stream.index_entries
         ends = (entries[i].pos + entries[i].size for i in range(len(entries)))
         return self._path is not None and max(ends, default=0) > self._path.stat().st_size
 
 
 def newest(pictures: Iterator[Picture]) -> Generator[Picture]:
-    """Of pictures that come faster than they are taken, always the newest: for sources that do not wait.
+    """Yield, of pictures that come faster than they are taken, always the newest: for sources that do not wait.
 
     They are read in a thread of their own, which ends with the next picture when the iteration is broken off.
 
@@ -273,7 +273,7 @@ def newest(pictures: Iterator[Picture]) -> Generator[Picture]:
 
 
 def import_av() -> ModuleType:
-    """PyAV.
+    """Import PyAV.
 
     Raises:
         DependencyError: it is not installed.
@@ -289,5 +289,5 @@ def import_av() -> ModuleType:
 
 
 def explain(error: Exception) -> str:
-    """An error of FFmpeg or of the operating system as the end of a sentence."""
+    """Write an error of FFmpeg or of the operating system as the end of a sentence."""
     return f"{getattr(error, 'strerror', None) or error}."

@@ -1,20 +1,27 @@
 """Segmenter on a tiny model with known answers; the exporter's tests run it on real ones."""
 
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import onnx
+import PIL.Image
 import pytest
 from onnx import TensorProto, numpy_helper
 
 from maskrt.contract.metadata import ModelMetadata
+from maskrt.contract.pipeline import Paste
 from maskrt.contract.tensors import INPUTS
-from maskrt.runtime import ArgumentError, ImageError, ModelError, Segmenter
+from maskrt.runtime import ArgumentError, DependencyError, ImageError, ModelError, Segmenter
 from maskrt.runtime.backends.base import Detections
+from maskrt.runtime.structures.masks import GridMasks
 from maskrt.runtime.transforms.canvas import Batch
+
+from ..support.pipelines import pipeline_of
 
 WriteModel = Callable[..., Path]
 BOX_FRACTIONS = np.array([[0.1, 0.1, 0.5, 0.6], [0.4, 0.3, 0.9, 0.9], [0.0, 0.0, 1.0, 1.0]])  # of the model
@@ -197,6 +204,33 @@ def test_model_without_masks(write_model: WriteModel) -> None:
     instances = Segmenter(write_model(masks=False)).predict(image_of(30, 30))
     assert len(instances) == 2
     assert instances.mask_probabilities is None
+
+
+def test_the_file_says_how_images_and_results_are_transformed(write_model: WriteModel) -> None:
+    """As in detectron2: sides rounded to nearest, no padding, boxes cut, empty ones dropped, its own pasting."""
+    pipeline = pipeline_of("detectron2", min_size=60, max_size=100, size_divisor=1)
+    segmenter = Segmenter(write_model(pipeline=asdict(pipeline)))
+    image = np.random.default_rng(0).integers(0, 256, (90, 121, 3), dtype=np.uint8)
+    batch = segmenter.preprocess([image])
+    assert batch.canvas.shape == (1, 60, 81, 3)
+    np.testing.assert_array_equal(batch.canvas[0], PIL.Image.fromarray(image).resize((81, 60), PIL.Image.BILINEAR))
+    detections = segmenter.infer(batch, score_threshold=0)
+    detections.boxes[0] = [[-5, 10, 30, 50], [85, 10, 95, 20], [0, 0, 81, 60]]
+    (found,) = segmenter.postprocess(detections, batch)
+    scale = np.array([121, 90, 121, 90], np.float32) / np.array([81, 60, 81, 60], np.float32)
+    np.testing.assert_allclose(found.boxes, [[0, *np.float32([10, 30, 50]) * scale[1:]], [0, 0, 121, 90]], rtol=1e-6)
+    assert found.names == ["disk", "größe"]
+    masks = GridMasks(detections.others["masks"][0, [0, 2]], found.boxes, (90, 121), Paste("pixel_centers", 0.5))
+    assert found.rle() == masks.rle()
+
+
+def test_a_model_whose_images_are_resized_with_a_package_that_is_missing(
+    write_model: WriteModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused when it is opened, not at the first image."""
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(DependencyError, match=r"resized with Pillow.*pip install maskrt\[pillow\]"):
+        Segmenter(write_model(pipeline=asdict(pipeline_of("detectron2"))))
 
 
 def test_stages_give_what_predict_gives(write_model: WriteModel) -> None:

@@ -17,7 +17,7 @@ class Writer(Protocol):
     stage: str
 
     def prepare(self, job: PictureJob) -> Any:
-        """What is to be written of a picture: the slow part, in a thread of its own, beside the other stages.
+        """Make what is to be written of a picture: the slow part, in a thread of its own, beside the other stages.
 
         Raises:
             MaskrtError: there is nothing to be written of it.

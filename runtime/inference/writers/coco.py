@@ -33,7 +33,7 @@ class CocoJson:
         self._records: list[dict[str, Any]] = []
 
     def prepare(self, job: PictureJob) -> list[dict[str, Any]]:
-        """The records of an image."""
+        """Make the records of an image."""
         assert job.instances is not None
         return job.instances.to_coco(job.number + 1)
 
@@ -66,7 +66,7 @@ class CocoJson:
 
 
 def open_writer(source: Source, settings: Settings, class_names: tuple[str, ...]) -> CocoJson | None:
-    """For image files."""
+    """Open it for image files."""
     return CocoJson(settings.output, class_names) if isinstance(source, ImageFiles) else None
 
 

@@ -38,7 +38,7 @@ class JsonLines:
             raise self._cannot_write(error) from None
 
     def prepare(self, job: PictureJob) -> str:
-        """The line of a frame."""
+        """Make the line of a frame."""
         assert job.instances is not None
         return _line(job.source, self._instances(job.source, job.instances))
 
@@ -79,7 +79,7 @@ class JsonLines:
 
 
 def open_writer(source: Source, settings: Settings, class_names: tuple[str, ...]) -> JsonLines | None:
-    """For videos."""
+    """Open it for videos."""
     return JsonLines(settings.output / f"{source.stem}.jsonl", class_names) if isinstance(source, Video) else None
 
 

@@ -38,7 +38,7 @@ class OverlayWriter:
         self._stems = stems
 
     def prepare(self, job: PictureJob) -> bytes:
-        """The drawn image, encoded.
+        """Draw the image, and encode it.
 
         Raises:
             MaskrtError: no JPEG can hold it.
@@ -64,7 +64,7 @@ class OverlayWriter:
 
 
 def open_writer(source: Source, settings: Settings, class_names: tuple[str, ...]) -> OverlayWriter | None:
-    """For image files, unless nothing is to be drawn."""
+    """Open it for image files, unless nothing is to be drawn."""
     if not isinstance(source, ImageFiles) or not settings.overlays:
         return None
     return OverlayWriter(settings.output / FOLDER, source.stems)

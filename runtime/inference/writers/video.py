@@ -31,7 +31,7 @@ class AnnotatedVideo:
         self._writer: VideoWriter | None = None  # made when the size of the frames is known
 
     def prepare(self, job: PictureJob) -> np.ndarray:
-        """The frame with its instances and the rate until now."""
+        """Draw the frame with its instances and the rate until now."""
         assert job.image is not None
         assert job.instances is not None
         drawn = draw_instances(job.image, job.instances)
@@ -62,7 +62,7 @@ class AnnotatedVideo:
 
 
 def open_writer(source: Source, settings: Settings, class_names: tuple[str, ...]) -> AnnotatedVideo | None:
-    """For videos, unless nothing is to be drawn."""
+    """Open it for videos, unless nothing is to be drawn."""
     if not isinstance(source, Video) or not settings.overlays:
         return None
     return AnnotatedVideo(settings.output / f"{source.stem}.mp4", source.reader, settings.threads)

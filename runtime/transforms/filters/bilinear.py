@@ -15,7 +15,7 @@ _ROWS_AT_ONCE = 16
 
 
 def source_coordinates(pixels: np.ndarray, scale: np.ndarray | np.float32) -> np.ndarray:
-    """Where the centres of output pixels lie in the source: torch's `area_pixel_compute_source_index`.
+    """Find where the centres of output pixels lie in the source: torch's `area_pixel_compute_source_index`.
 
     torch's CPU kernels compute `scale * (i + 0.5) - 0.5` in float32 with one fused multiply-add, clamped at
     0. The float64 product of two float32 numbers is exact, so that rounding once at the end gives the same
@@ -33,7 +33,7 @@ def source_coordinates(pixels: np.ndarray, scale: np.ndarray | np.float32) -> np
 
 
 def _taps(source_size: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The two source positions of each output position, and the float32 weight of the second."""
+    """Find the two source positions of each output position, and the float32 weight of the second."""
     scale = np.float32(source_size) / np.float32(size)
     source = source_coordinates(np.arange(size), scale)
     first = np.minimum(source.astype(np.int64), source_size - 1)

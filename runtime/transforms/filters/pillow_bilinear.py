@@ -20,7 +20,7 @@ def resize(image: np.ndarray, size: tuple[int, int], out: np.ndarray) -> None:
 
 
 def import_pillow() -> ModuleType:
-    """The module `PIL.Image`.
+    """Import `PIL.Image`.
 
     Raises:
         DependencyError: Pillow is not installed.

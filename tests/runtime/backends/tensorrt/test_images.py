@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,8 @@ from onnx import TensorProto
 
 from maskrt.runtime import ArgumentError, ModelError, Segmenter
 from maskrt.runtime.transforms.canvas import make_batch
+
+from ....support.pipelines import pipeline_of
 
 
 @pytest.fixture
@@ -129,6 +132,26 @@ def test_what_the_kernel_refuses(
     monkeypatch.setattr(tensorrt_images, "resize_pad", refuse)
     with pytest.raises(expected, match=message):
         segmenter.predict(np.zeros((8, 8, 3), np.uint8))
+
+
+@pytest.mark.parametrize("framework", ["detectron2", "mmdet"])
+def test_what_the_kernel_cannot_resize_is_resized_on_the_cpu(
+    write_model: Callable[..., Path],
+    write_engine: Callable[..., Path],
+    install: Callable[..., Any],
+    machine: Any,
+    rng: np.random.Generator,
+    framework: str,
+) -> None:
+    install()
+    segmenter = Segmenter(write_engine(write_model(pipeline=asdict(pipeline_of(framework, min_size=64, max_size=128)))))
+    images = random_images(rng, 2)
+    batch = segmenter.preprocess(images)
+    assert "canvas" in vars(batch.frames)  # it is there
+    assert len(segmenter.predict(images)) == 2
+    assert "resize" not in [entry[0] for entry in machine.log]
+    with pytest.raises(ArgumentError, match=r"resized by \w+_bilinear, which is done on the CPU.*\.cpu\(\)"):
+        segmenter.predict([images[0], on_gpu(machine, images[1])])
 
 
 def test_images_on_the_gpu_need_an_engine(write_model: Callable[..., Path], machine: Any) -> None:
