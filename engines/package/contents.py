@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskrt.contract.manifest import Manifest, check_engine_files, check_onnx, manifest_path, read_manifest
-from maskrt.contract.metadata import parse_metadata
+from maskrt.contract.metadata import ModelMetadata, parse_metadata
 from maskrt.contract.seal import read_metadata_properties
 from maskrt.engines.errors import EngineError
-from maskrt.engines.package.needs import ONNX_NEEDS, ONNX_RUNTIME, RUNTIME, Needs
+from maskrt.engines.package.needs import FILTERS, ONNX_NEEDS, ONNX_RUNTIME, RUNTIME, Needs
 from maskrt.engines.package.tensorrt import tensorrt_needs
 from maskrt.errors import ArgumentError
 
@@ -29,16 +29,19 @@ class Contents:
         models: content of the model files by name; the one that `maskrt infer` opens comes first.
         needs: of that one.
         onnx: name of the ONNX file beside an engine, which runs without what the engine needs.
+        resizing: lines of requirements.txt for what the model's images are resized with.
     """
 
     models: dict[str, bytes]
     needs: Needs
     onnx: str | None = None
+    resizing: tuple[str, ...] = ()
 
     @property
     def requirements(self) -> str:
         """The text of requirements.txt."""
-        return "\n".join((*RUNTIME, *(ONNX_RUNTIME if self.onnx else ()), *self.needs.requirements)) + "\n"
+        onnx_runtime = ONNX_RUNTIME if self.onnx else ()
+        return "\n".join((*RUNTIME, *self.resizing, *onnx_runtime, *self.needs.requirements)) + "\n"
 
 
 def engine_contents(engine: Path, onnx: Path | None) -> Contents:
@@ -60,7 +63,8 @@ def engine_contents(engine: Path, onnx: Path | None) -> Contents:
         raise EngineError(f"{engine} was built by {builder}, and packages are made of engines of {', '.join(NEEDS)}.")
     needs = NEEDS[builder](engine, manifest)
     paths = (*manifest.paths(engine), manifest_path(engine), *([] if onnx is None else [onnx]))
-    return Contents({path.name: path.read_bytes() for path in paths}, needs, None if onnx is None else onnx.name)
+    models = {path.name: path.read_bytes() for path in paths}
+    return Contents(models, needs, None if onnx is None else onnx.name, _resizing(manifest.metadata(str(engine))))
 
 
 def onnx_contents(onnx: Path) -> Contents:
@@ -69,5 +73,9 @@ def onnx_contents(onnx: Path) -> Contents:
     Raises:
         ModelError: it is missing, damaged, or not exported by maskrt.
     """
-    parse_metadata(read_metadata_properties(onnx), str(onnx))
-    return Contents({onnx.name: onnx.read_bytes()}, ONNX_NEEDS)
+    metadata = parse_metadata(read_metadata_properties(onnx), str(onnx))
+    return Contents({onnx.name: onnx.read_bytes()}, ONNX_NEEDS, resizing=_resizing(metadata))
+
+
+def _resizing(metadata: ModelMetadata) -> tuple[str, ...]:
+    return FILTERS.get(metadata.pipeline.resize.filter, ())

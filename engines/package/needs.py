@@ -18,6 +18,12 @@ ONNX_RUNTIME = (
     'onnxruntime==1.31.1; python_version >= "3.11"',
     'onnxruntime==1.23.2; python_version < "3.11"',
 )
+PILLOW = (
+    'pillow==13.0.0; python_version >= "3.11"',
+    'pillow==12.3.0; python_version < "3.11"',
+)
+FILTERS: Mapping[str, tuple[str, ...]] = {"pillow_bilinear": PILLOW}
+"""What images are resized with, by the name of the filter in the model file; for others it is there already."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import maskrt
 from maskrt.contract.manifest import EngineFile, Manifest, manifest_path
 from maskrt.plugins import abi, libraries
 
-from ..support.model_metadata import properties
+from ..support.model_metadata import metadata_values, properties
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -92,7 +92,7 @@ def write_engine(build_inputs: Callable[..., Any]) -> Callable[..., Path]:
             inputs=(),
             outputs=(),
             plugin_layers={},
-            model={},
+            model=metadata_values(precision="fp16"),
         )
         engine.write_bytes(content)
         manifest_path(engine).write_text(manifest.to_json())

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 
 from maskrt.contract.manifest import Manifest
 from maskrt.engines import EngineError
-from maskrt.engines.package.contents import Contents
-from maskrt.engines.package.needs import ONNX_NEEDS, ONNX_RUNTIME, RUNTIME, Needs
+from maskrt.engines.package.contents import Contents, onnx_contents
+from maskrt.engines.package.needs import ONNX_NEEDS, ONNX_RUNTIME, PILLOW, RUNTIME, Needs
 from maskrt.engines.package.tensorrt import CUDA, requirements
 from maskrt.runtime.backends.tensorrt.manifest import TensorRtSettings
+
+from ...support.pipelines import pipeline_of
 
 CONSTRAINTS = Path(__file__).resolve().parents[3] / "constraints.txt"
 
@@ -20,15 +23,15 @@ CONSTRAINTS = Path(__file__).resolve().parents[3] / "constraints.txt"
 def test_the_versions_are_those_of_the_tests() -> None:
     """What a device gets is what constraints.txt pins here; Python 3.10 has pins of its own."""
     tested = dict(line.split("==") for line in CONSTRAINTS.read_text().splitlines() if "==" in line)
-    pins = [line for line in (*RUNTIME, *ONNX_RUNTIME, *CUDA[13]) if 'python_version < "3.11"' not in line]
-    assert len(pins) == 4
+    pins = [line for line in (*RUNTIME, *PILLOW, *ONNX_RUNTIME, *CUDA[13]) if 'python_version < "3.11"' not in line]
+    assert len(pins) == 5
     for line in pins:
         name, version = line.partition(";")[0].split("==")
         assert tested[name] == version
 
 
 def test_every_package_has_one_version_for_each_python() -> None:
-    for lines in (RUNTIME, ONNX_RUNTIME, *CUDA.values()):
+    for lines in (RUNTIME, PILLOW, ONNX_RUNTIME, *CUDA.values()):
         names = [re.split("==|;", line)[0] for line in lines]
         for name in names:
             markers = {line.partition("; ")[2] for line in lines if line.startswith(f"{name}==")}
@@ -62,6 +65,14 @@ def test_the_whole_file() -> None:
     assert Contents({}, engine).requirements.splitlines() == [*RUNTIME, "tensorrt-cu13==10.13.3.9"]
     with_onnx = Contents({}, engine, onnx="model.onnx").requirements.splitlines()
     assert with_onnx == [*RUNTIME, *ONNX_RUNTIME, "tensorrt-cu13==10.13.3.9"]
+
+
+@pytest.mark.parametrize(("framework", "expected"), [("detectron2", PILLOW), ("mmdet", ())])
+def test_what_images_are_resized_with(
+    write_model: Callable[..., Path], framework: str, expected: tuple[str, ...]
+) -> None:
+    contents = onnx_contents(write_model(pipeline=asdict(pipeline_of(framework))))
+    assert contents.requirements.splitlines() == [*RUNTIME, *expected, *ONNX_RUNTIME]
 
 
 def test_a_cuda_that_nobody_knows(build_inputs: Callable[..., Any]) -> None:
