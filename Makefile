@@ -70,7 +70,8 @@ option       = $(if $($(2)),$(1) $($(2)))
 precisions   = $(or $(PRECISION),$(PRECISIONS.$(1)),fp32)
 calibrated   = $(filter-out $(NOT_CALIBRATED),$(precisions))
 onnx_files   = $(foreach precision,$(precisions),$(ONNX:.onnx=$(filter-out .fp32,.$(precision)).onnx))
-engines      = $(patsubst %.onnx,%.$(BUILD_FOR).engine,$(onnx_files))
+ENGINE      := $(BUILD_FOR)$(if $(filter openvino,$(BUILD_FOR)),.xml,.engine)
+engines      = $(patsubst %.onnx,%.$(ENGINE),$(onnx_files))
 run_files    = $(if $(TARGET),$(engines),$(onnx_files))
 model_files  = $(or $(FILES),$(run_files))
 
@@ -113,7 +114,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable ".[cpu,export,quantize,evaluate,report,engines,rtx,video,pillow,shapes,dev]"
+		--editable ".[cpu,export,quantize,evaluate,report,engines,rtx,openvino,video,pillow,shapes,dev]"
 	@touch $@
 
 demo: $(READY)  ## export the demo model, find shapes in pictures, draw them: out/demo/
@@ -179,7 +180,7 @@ targets: $(READY)  ## what engines can be built for, in which precisions, and by
 engine: $(call onnx_files,engine) $(call engines,engine)  ## ONNX of PRECISION → engine for TARGET, with its manifest
 
 # Asked each time: `maskrt engine` itself finds an engine that was built with the same.
-%.$(BUILD_FOR).engine: %.onnx plugins
+%.$(ENGINE): %.onnx $(if $(filter openvino,$(BUILD_FOR)),,plugins)
 	$(MASKRT) engine $< --target $(BUILD_FOR) $(ENGINE_OPTIONS)
 
 engines: $(call onnx_files,engines) plugins  ## the same for every target that this machine can build for

@@ -80,6 +80,18 @@ def without_functions(path: Path) -> bytes:
     return model.SerializeToString()
 
 
+def inlined(path: Path) -> onnx.ModelProto:
+    """The ONNX file with its local functions put where they are called, for a reader that knows none.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    model = _load(path)
+    from onnx import inliner
+
+    return inliner.inline_local_functions(model)
+
+
 def _load(path: Path) -> onnx.ModelProto:
     try:
         import onnx

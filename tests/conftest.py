@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -145,6 +146,39 @@ def shapes_float32_onnx(shapes_model, once: Once) -> Path:
         export_onnx(shapes_model, folder / "shapes.onnx", input_type="float32")
 
     return once("shapes-float32", export) / "shapes.onnx"
+
+
+@pytest.fixture(scope="session")
+def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten training scenes as PNG files."""
+    from maskrt.shapes.scenes import generate_scene
+
+    folder = tmp_path_factory.mktemp("scenes")
+    for number in range(10):
+        image = generate_scene(number, "train").image
+        cv2.imwrite(str(folder / f"{number:02d}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def int8_onnx(shapes_onnx: Path, scene_folder: Path, once: Once) -> Path:
+    """The demo model in INT8, calibrated with ten scenes."""
+    return _quantized(shapes_onnx, scene_folder, once, "int8")
+
+
+@pytest.fixture(scope="session")
+def fp8_onnx(shapes_onnx: Path, scene_folder: Path, once: Once) -> Path:
+    """The demo model in FP8, calibrated with ten scenes."""
+    return _quantized(shapes_onnx, scene_folder, once, "fp8")
+
+
+def _quantized(shapes_onnx: Path, scene_folder: Path, once: Once, precision: str) -> Path:
+    from maskrt.calibration import CalibrationOptions, quantize
+
+    name = f"shapes.{precision}.onnx"
+    return (
+        once(precision, lambda f: quantize(shapes_onnx, f / name, precision, CalibrationOptions([scene_folder]))) / name
+    )
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,14 @@ import importlib.util
 from collections.abc import Mapping
 
 from maskrt.engines.builders.base import Builder
+from maskrt.engines.builders.openvino import OPENVINO
 from maskrt.engines.builders.tensorrt.builder import TENSORRT, TENSORRT_RTX
 from maskrt.engines.gpu import Gpu
 from maskrt.engines.request import AUTO
 from maskrt.engines.targets import Target
 from maskrt.errors import ArgumentError, DependencyError, MaskrtError
 
-BUILDERS: Mapping[str, Builder] = {builder.name: builder for builder in (TENSORRT, TENSORRT_RTX)}
+BUILDERS: Mapping[str, Builder] = {builder.name: builder for builder in (TENSORRT, TENSORRT_RTX, OPENVINO)}
 """In the order in which they are preferred."""
 
 

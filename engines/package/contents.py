@@ -11,12 +11,14 @@ from maskrt.contract.metadata import ModelMetadata, parse_metadata
 from maskrt.contract.seal import read_metadata_properties
 from maskrt.engines.errors import EngineError
 from maskrt.engines.package.needs import FILTERS, ONNX_NEEDS, ONNX_RUNTIME, RUNTIME, Needs
+from maskrt.engines.package.openvino import openvino_needs
 from maskrt.engines.package.tensorrt import tensorrt_needs
 from maskrt.errors import ArgumentError
 
 NEEDS: Mapping[str, Callable[[Path, Manifest], Needs]] = {
     "tensorrt": tensorrt_needs,
     "tensorrt-rtx": tensorrt_needs,
+    "openvino": openvino_needs,
 }
 """What an engine needs on its device, by its builder."""
 

@@ -20,7 +20,7 @@ import maskrt
 from maskrt.errors import DependencyError
 from maskrt.plugins import libraries
 
-EXTRAS = ("cpu", "gpu", "pillow", "tensorrt", "video")
+EXTRAS = ("cpu", "gpu", "openvino", "pillow", "tensorrt", "video")
 """Those that the runtime's messages name; the others belong to the export side."""
 
 _PACKAGE = "maskrt"

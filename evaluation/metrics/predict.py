@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, TextIO
 
 import numpy as np
 
-from maskrt.contract.manifest import sha256_of
+from maskrt.contract.manifest import model_sha256
 from maskrt.errors import ArgumentError
 from maskrt.runtime import Segmenter, read_image
 from maskrt.runtime.backends.registry import find_backend
@@ -41,7 +41,7 @@ class FilePredictor:
     """A model file, through the runtime; see `Predictor`.
 
     Args:
-        path: `.onnx` or `.engine`.
+        path: the model file, or the engine with its manifest beside it.
         score_threshold, nms_threshold: None: the model's.
         threads: CPU threads; None: one per core.
 
@@ -62,7 +62,7 @@ class FilePredictor:
         self.class_names = self._segmenter.class_names
         self.precision = metadata.precision
         self.backend = backend_name(self._segmenter)
-        self.sha256 = sha256_of(path)
+        self.sha256 = model_sha256(path)
         self.thresholds = (
             metadata.score_threshold if score_threshold is None else score_threshold,
             metadata.nms_threshold if nms_threshold is None else nms_threshold,

@@ -105,7 +105,6 @@ def batched_nms_function() -> onnx.FunctionProto:
             m_scalar = Squeeze (m, zero)
             ranks = Range (zero64, m_scalar, one64)
             priority = Sub (m, ranks)
-            blank = Expand (zero, m)
 
             shape = Shape (top_scores)
             batch = Slice (shape, zero, one, zero)
@@ -128,6 +127,7 @@ def batched_nms_function() -> onnx.FunctionProto:
                 rank_column = Slice (selected, two, three, one)
                 rank = Squeeze (rank_column, one)
                 chosen = Gather (priority, rank)
+                blank = Expand (zero, m)
                 image_kept = ScatterElements (blank, rank, chosen)
             }}>
 

@@ -34,6 +34,7 @@ BACKENDS = {
         "ONNX Runtime", "maskrt.runtime.backends.onnxruntime:OnnxRuntimeBackend", ("providers", "threads")
     ),
     ".engine": BackendEntry("TensorRT", "maskrt.runtime.backends.tensorrt.backend:TensorRtBackend", ("threads",)),
+    ".openvino.xml": BackendEntry("OpenVINO", "maskrt.runtime.backends.openvino:OpenVinoBackend", ("threads",)),
 }
 """By the end of the file's name."""
 

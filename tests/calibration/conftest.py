@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 import pytest
@@ -28,41 +27,8 @@ def make_graph() -> Callable[..., onnx.ModelProto]:
 
 
 @pytest.fixture(scope="session")
-def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten training scenes as PNG files."""
-    from maskrt.shapes.scenes import generate_scene
-
-    folder = tmp_path_factory.mktemp("scenes")
-    for number in range(10):
-        image = generate_scene(number, "train").image
-        cv2.imwrite(str(folder / f"{number:02d}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    return folder
-
-
-@pytest.fixture(scope="session")
 def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `annotations.json` of a data set of six held-out scenes."""
     from maskrt.shapes.dataset import write_dataset
 
     return write_dataset(tmp_path_factory.mktemp("held_out"), 6)
-
-
-@pytest.fixture(scope="session")
-def int8_onnx(shapes_onnx: Path, scene_folder: Path, once: Callable[..., Path]) -> Path:
-    """The demo model in INT8, calibrated with ten scenes."""
-    return _quantized(shapes_onnx, scene_folder, once, "int8")
-
-
-@pytest.fixture(scope="session")
-def fp8_onnx(shapes_onnx: Path, scene_folder: Path, once: Callable[..., Path]) -> Path:
-    """The demo model in FP8, calibrated with ten scenes."""
-    return _quantized(shapes_onnx, scene_folder, once, "fp8")
-
-
-def _quantized(shapes_onnx: Path, scene_folder: Path, once: Callable[..., Path], precision: str) -> Path:
-    from maskrt.calibration import CalibrationOptions, quantize
-
-    name = f"shapes.{precision}.onnx"
-    return (
-        once(precision, lambda f: quantize(shapes_onnx, f / name, precision, CalibrationOptions([scene_folder]))) / name
-    )

@@ -149,6 +149,16 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def model_sha256(path: Path) -> str:
+    """SHA-256 of all that a model file is: of an engine, the one of its manifest, which has those of all of its files.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    manifest = manifest_path(path)
+    return sha256_of(manifest if manifest.is_file() else path)
+
+
 def read_manifest(engine: Path) -> Manifest:
     """The manifest beside an engine. The engine itself is not opened: see `check_engine_files`.
 
