@@ -247,10 +247,11 @@ test-all: $(READY)  ## all tests that this machine can run, and which of them ta
 test-long: $(READY)  ## the long forms of the tests: 22,000 damaged files, 1,000 images, AP on 200 scenes (an hour)
 	MASKRT_LONG_TESTS=1 $(PYTEST) $(PYTEST_OPTIONS)
 
-lint: $(READY)  ## ruff and mypy
+lint: $(READY)  ## ruff, mypy, and that imports go one way
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports --no-cache
 
 clean:  ## remove what the other targets made, but not the environment
 	rm -rf $(OUT) build dist

@@ -5,14 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from maskrt.export.rcnn.spec import ModelSpec, Normalization
 from maskrt.options import Thresholds
+
+if TYPE_CHECKING:
+    from maskrt.export.rcnn.spec import ModelSpec, Normalization
 
 OWN_THRESHOLDS = Thresholds()
 """The model's own."""
@@ -68,8 +70,12 @@ class PictureDetections:
 
 @dataclass(frozen=True)
 class PooledRois:
-    """What one RoIAlign of the model did on one picture: RoIs `[R, 4]` float32 xyxy in canvas pixels, best score first,
-    and their features `[R, C, P, P]` float32."""
+    """What one RoIAlign of the model did on one picture.
+
+    Attributes:
+        rois: `[R, 4]` float32 xyxy in canvas pixels, best score first.
+        features: of each, `[R, C, P, P]` float32.
+    """
 
     rois: np.ndarray
     features: np.ndarray

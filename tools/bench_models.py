@@ -15,7 +15,7 @@ _SIZE = (800, 1333)
 
 
 def maskrcnn_resnet50_fpn() -> MaskRCNN:
-    """torchvision's model of this name, 91 classes, with weights that give about all the detections an image may have.
+    """Torchvision's model of this name, 91 classes, with weights that give about all the detections an image may have.
 
     The same weights in every process: for `maskrt export` and for `--source` of `maskrt bench`.
     """

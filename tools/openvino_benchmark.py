@@ -1,4 +1,4 @@
-"""OpenVINO beside PyTorch and ONNX Runtime on the CPU, pixels to masks, for one source model, in one run.
+r"""OpenVINO beside PyTorch and ONNX Runtime on the CPU, pixels to masks, for one source model, in one run.
 
     python -m maskrt.tools.openvino_benchmark maskrt.shapes.model:shapes_model --size 320x480 --images calibration/
     python -m maskrt.tools.openvino_benchmark maskrt.tools.bench_models:maskrcnn_resnet50_fpn --size 800x1200 \\
@@ -120,7 +120,7 @@ def table(names: Sequence[str], seconds: np.ndarray, counts: Sequence[int]) -> s
 
 
 def torchvision_sides(source: str, image: np.ndarray, folder: Path, threads: int) -> list[Side]:
-    """torchvision eager, and its own ONNX export in ONNX Runtime and in OpenVINO."""
+    """Torchvision eager, and its own ONNX export in ONNX Runtime and in OpenVINO."""
     model: Any = load_source(SourceOptions(source)).model.eval()
     postprocess = model.transform.postprocess
     path = folder / "torchvision.onnx"
@@ -150,7 +150,7 @@ def torchvision_sides(source: str, image: np.ndarray, folder: Path, threads: int
             return _binary(model([_tensor(pixels)])[0])
 
     def finish(pixels: np.ndarray, outputs: Sequence[np.ndarray]) -> np.ndarray:
-        """torchvision's own last step."""
+        """Torchvision's own last step."""
         found = {name: torch.from_numpy(value) for name, value in zip(_OUTPUTS, outputs, strict=True)}
         size = pixels.shape[:2]
         canvas = model.transform([_tensor(pixels)])[0].image_sizes

@@ -1,0 +1,1 @@
+"""What builds an engine: one module for each, behind a registry."""

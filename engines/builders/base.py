@@ -46,17 +46,28 @@ class Builder(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name in options and manifests."""
+
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """Its name in prose."""
+
     @property
-    def suffix(self) -> str: ...
+    def suffix(self) -> str:
+        """Of the files that it makes."""
+
     @property
-    def module(self) -> str: ...
+    def module(self) -> str:
+        """The Python module that it needs."""
+
     @property
-    def install(self) -> str: ...
+    def install(self) -> str:
+        """The command that installs it."""
+
     @property
-    def refusals(self) -> Mapping[str, str]: ...
+    def refusals(self) -> Mapping[str, str]:
+        """Why it builds for none of some targets, by target."""
 
     def precisions(self, target: Target) -> tuple[str, ...]:
         """Those that it builds for a target, wherever it runs; none if it does not support the target."""

@@ -1,0 +1,1 @@
+"""An engine and the runtime in one archive for the device."""

@@ -21,8 +21,10 @@ _UNREADABLE = "its numbers are quantized, or of a type that maskrt does not know
 
 
 def read_stream(window: Window) -> object:
-    """The object in a file of PyTorch: pickles of the magic number, the version, the machine, the object and the keys
-    of the storages, and then the storages: for each its count in 8 bytes, and its numbers.
+    """The object in a file of PyTorch.
+
+    It holds pickles of the magic number, the version, the machine, the object and the keys of the storages, and then
+    the storages: for each its count in 8 bytes, and its numbers.
 
     Raises:
         Damaged, ValueError: it is damaged.

@@ -1,0 +1,1 @@
+"""A folder for each framework: everything known of it, behind one interface."""

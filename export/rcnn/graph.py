@@ -56,6 +56,7 @@ class InferenceGraph(nn.Module):
     def forward(
         self, images: Tensor, image_sizes: Tensor, score_threshold: Tensor, nms_threshold: Tensor
     ) -> tuple[Tensor, ...]:
+        """Run it; see the class."""
         spec, parts = self._spec, self._parts
         canvas = self._normalize(images, image_sizes)
         features = parts.backbone(canvas)

@@ -72,7 +72,7 @@ def paste_mask(paste: Paste, probabilities: Tensor, box: Tensor, size: tuple[int
 
 
 def _paste_integer_box(probabilities: Tensor, box: Tensor, size: tuple[int, int]) -> Tensor:
-    """torchvision's `paste_masks_in_image`: a zero border of one cell, the box grown by it and cut to integers."""
+    """Torchvision's `paste_masks_in_image`: a zero border of one cell, the box grown by it and cut to integers."""
     cells = probabilities.shape[0]
     center, half = (box[2:] + box[:2]) * 0.5, (box[2:] - box[:2]) * 0.5 * ((cells + 2) / cells)
     x0, y0, x1, y1 = torch.cat((center - half, center + half)).to(torch.int64).tolist()

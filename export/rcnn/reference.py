@@ -60,15 +60,18 @@ class RcnnReference(Reference):
 
     @torch.inference_mode()
     def preprocess(self, pictures: Sequence[np.ndarray]) -> Canvas:
+        """See `Reference.preprocess`."""
         resized = [resize_picture(self.spec.pipeline.resize, picture).to(self.device) for picture in pictures]
         return self._canvas(resized, [(picture.shape[0], picture.shape[1]) for picture in pictures])
 
     @torch.inference_mode()
     def infer(self, canvas: Canvas, thresholds: Thresholds = OWN_THRESHOLDS) -> list[CanvasDetections]:
+        """See `Reference.infer`."""
         return self._infer(canvas, thresholds, None)
 
     @torch.inference_mode()
     def postprocess(self, detections: Sequence[CanvasDetections], canvas: Canvas) -> list[PictureDetections]:
+        """See `Reference.postprocess`."""
         results = []
         for found, (h, w), (height, width) in zip(detections, canvas.image_sizes, canvas.picture_sizes, strict=True):
             boxes = found.boxes * found.boxes.new_tensor([width / w, height / h] * 2)
@@ -85,11 +88,13 @@ class RcnnReference(Reference):
 
     @torch.inference_mode()
     def paste(self, probabilities: Tensor, boxes: Tensor, picture_size: tuple[int, int]) -> Iterator[np.ndarray]:
+        """See `Reference.paste`."""
         for mask, box in zip(probabilities, boxes, strict=True):
             yield paste_mask(self.spec.pipeline.paste, mask, box, picture_size).cpu().numpy()
 
     @torch.inference_mode()
     def trace(self, levels: np.ndarray, image_size: tuple[int, int], modules: Collection[str]) -> Trace:
+        """See `Reference.trace`."""
         canvas = self.on_canvas(levels, image_size)
         poolings: list[PooledRois] = []
         with ModuleRecorder(self._model, modules) as recorder:

@@ -102,7 +102,7 @@ class RPN:
 
 @dataclass(frozen=True)
 class LevelRule:
-    """Which feature map an RoI is pooled from (Lin et al. 2017, eq. 1), by its size s, the root of its area:
+    """Which feature map an RoI is pooled from (Lin et al. 2017, eq. 1), by its size s, the root of its area.
 
         floor(canonical_level + log2(s / canonical_size + inner_epsilon) + outer_epsilon)
 

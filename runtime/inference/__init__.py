@@ -1,0 +1,1 @@
+"""The work of `maskrt infer`: sources in, results out."""

@@ -1,0 +1,1 @@
+"""Masks: pasting, run lengths, set operations; no canvas is made."""

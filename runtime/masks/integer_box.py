@@ -34,18 +34,22 @@ class IntegerBox(Placement):
 
     @staticmethod
     def is_inside(values: np.ndarray, threshold: np.float32) -> np.ndarray:
+        """See `Placement.is_inside`."""
         return values > threshold
 
     def mask_columns(self, instance: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Placement.mask_columns`."""
         source = source_coordinates(x - self.box_left[instance], self.scale_x[instance])
         last = self.first_rows.shape[1] - 2
         column = np.minimum(source.astype(np.int64), last)
         return column, np.clip(source - column.astype(np.float32), np.float32(0), np.float32(1))
 
     def image_rows(self, instance: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """See `Placement.image_rows`."""
         return np.ceil((row + 0.5) / self.scale_y[instance] - 0.5) + self.box_top[instance]
 
     def values(self, padded: np.ndarray, crossing: Crossing, y: np.ndarray) -> np.ndarray:
+        """See `Placement.values`."""
         box_row = y - self.box_top[crossing.instance]
         weight = source_coordinates(box_row, self.scale_y[crossing.instance]) - crossing.row.astype(np.float32)
         return crossing.upper * (np.float32(1) - weight) + crossing.lower * weight

@@ -34,9 +34,11 @@ class PixelCenters(Placement):
 
     @staticmethod
     def is_inside(values: np.ndarray, threshold: np.float32) -> np.ndarray:
+        """See `Placement.is_inside`."""
         return values >= threshold
 
     def mask_columns(self, instance: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Placement.mask_columns`."""
         mask_size = self.first_rows.shape[1] - 3
         source = _mask_positions(x, self.x1[instance], self.box_width[instance], mask_size)
         whole = np.floor(source)
@@ -45,10 +47,12 @@ class PixelCenters(Placement):
         return np.clip(whole, -1, mask_size).astype(np.int64) + 1, weight
 
     def image_rows(self, instance: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """See `Placement.image_rows`."""
         mask_size = self.first_rows.shape[1] - 3
         return _image_rows(row, self.y1[instance], self.box_height[instance], mask_size)
 
     def values(self, padded: np.ndarray, crossing: Crossing, y: np.ndarray) -> np.ndarray:
+        """See `Placement.values`."""
         instance, row, column, right = crossing[:4]
         mask_size = padded.shape[-1] - 2
         source = _mask_positions(y, self.y1[instance], self.box_height[instance], mask_size)

@@ -1,0 +1,1 @@
+"""Steps that work at the same time on successive images."""

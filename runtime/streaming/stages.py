@@ -17,6 +17,7 @@ from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.streaming.pipeline import Stage
 from maskrt.runtime.streaming.stopwatch import Stopwatch
 from maskrt.runtime.structures.instances import Instances
+from maskrt.runtime.tiling.predict import predict_tiled
 from maskrt.runtime.transforms.canvas import Batch
 
 if TYPE_CHECKING:
@@ -128,8 +129,6 @@ class BatchStages:
 
     def tiled_stages(self, tile_size: tuple[int, int], batch_size: int) -> list[Stage]:
         """Make the same, but each image tile by tile; see `tiling.predict.predict_tiled`."""
-        # tiling/predict.py needs the Segmenter, which needs this module.
-        from maskrt.runtime.tiling.predict import predict_tiled
 
         def infer_tiles(job: Job) -> None:
             assert job.image is not None

@@ -1,0 +1,1 @@
+"""Images larger than the model takes, tile by tile."""

@@ -1,0 +1,1 @@
+"""Videos, streams and cameras in, H.264 out."""

@@ -60,18 +60,22 @@ class TensorRtBuilder:
 
     @property
     def name(self) -> str:
+        """Its name in options and manifests."""
         return self.package.name
 
     @property
     def title(self) -> str:
+        """Its name in prose."""
         return self.package.title
 
     @property
     def module(self) -> str:
+        """The Python module that it needs."""
         return self.package.module
 
     @property
     def install(self) -> str:
+        """The command that installs it."""
         return self.package.install
 
     def precisions(self, target: Target) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def parse_canvas(text: str) -> Canvas:
 
 
 def format_canvas(canvas: Canvas) -> str:
-    """ "8x1344x1344"."""
+    """Write a canvas as text, for example `8x1344x1344`."""
     return "x".join(map(str, canvas))
 
 

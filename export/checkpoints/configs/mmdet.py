@@ -55,8 +55,10 @@ def mmdet_config(meta: Mapping[str, Any], source: str) -> Config | None:
 
 
 def _values_of(config: Any) -> Mapping[str, Any] | None:
-    """What an object of mmengine's or mmcv's class Config holds, once it is plain data: its dictionary is its
-    `_cfg_dict`, or the first part of its state."""
+    """What an object of mmengine's or mmcv's class Config holds, once it is plain data.
+
+    Its dictionary is its `_cfg_dict`, or the first part of its state.
+    """
     if isinstance(config, list) and config:
         config = config[0]
     if isinstance(config, Mapping):

@@ -52,6 +52,7 @@ class FeatureExtractor(nn.Module):
         self.backbone, self.neck = backbone, neck
 
     def forward(self, canvas: Tensor) -> dict[str, Tensor]:
+        """Run it; see the class."""
         features = self.backbone(canvas)
         if self.neck is not None:
             features = self.neck(features)

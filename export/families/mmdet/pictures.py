@@ -81,7 +81,7 @@ def _unpacked(parent: Section, key: str) -> Iterator[Section]:
 
 
 def _resize(step: Section) -> Resize:
-    """mmcv's `rescale_size`: the larger side of the scale bounds the longer side, the smaller the shorter."""
+    """Mmcv's `rescale_size`: the larger side of the scale bounds the longer side, the smaller the shorter."""
     key = "scale" if "scale" in step.values else "img_scale"
     # mmdetection 2, which says img_scale, keeps the ratio by default; 3 does not.
     step.one_of("keep_ratio", (True,), key == "img_scale")

@@ -46,11 +46,13 @@ class TorchvisionReference(Reference):
 
     @torch.inference_mode()
     def preprocess(self, pictures: Sequence[np.ndarray]) -> Canvas:
+        """See `Reference.preprocess`."""
         images, _ = self._model.transform([to_tensor(picture, self.device) for picture in pictures])
         return Canvas(images.tensors, images.image_sizes, [picture.shape[:2] for picture in pictures])
 
     @torch.inference_mode()
     def infer(self, canvas: Canvas, thresholds: Thresholds = OWN_THRESHOLDS) -> list[CanvasDetections]:
+        """See `Reference.infer`."""
         images = ImageList(canvas.tensors, list(canvas.image_sizes))
         with self._thresholds(thresholds), torch.autocast(self.device.type, torch.float16, enabled=self._compiled):
             features = self._model.backbone(images.tensors)
@@ -68,6 +70,7 @@ class TorchvisionReference(Reference):
 
     @torch.inference_mode()
     def postprocess(self, detections: Sequence[CanvasDetections], canvas: Canvas) -> list[PictureDetections]:
+        """See `Reference.postprocess`."""
         results = []
         for found in detections:
             result = {"boxes": found.boxes}
@@ -86,10 +89,12 @@ class TorchvisionReference(Reference):
         ]
 
     def paste(self, probabilities: Tensor, boxes: Tensor, picture_size: tuple[int, int]) -> Iterator[np.ndarray]:
+        """See `Reference.paste`."""
         return paste_masks(probabilities, boxes, picture_size)
 
     @torch.inference_mode()
     def trace(self, levels: np.ndarray, image_size: tuple[int, int], modules: Collection[str]) -> Trace:
+        """See `Reference.trace`."""
         height, width = image_size
         images = torch.from_numpy(levels).to(self.device).permute(0, 3, 1, 2).float() / 255
         tensors = torch.zeros_like(images)

@@ -67,7 +67,7 @@ def load_model(options: SourceOptions) -> LoadedModel:
 
 
 def _published_weights(name: str, weights: str | None, checkpoint: Path | None) -> WeightsEnum | None:
-    """torchvision's weights of that name, or else those whose file the checkpoint is, going by the file's name."""
+    """Torchvision's weights of that name, or else those whose file the checkpoint is, going by the file's name."""
     choices = get_model_weights(name)
     if weights is None:
         return next((each for each in choices if checkpoint and Path(each.url).name == checkpoint.name), None)

@@ -1,0 +1,1 @@
+"""From the size of an image to the one that the network sees: one rule a file."""

@@ -1,0 +1,1 @@
+"""detectron2: checkpoints and configs without the framework; see `family`."""

@@ -1,0 +1,1 @@
+"""mmdetection: checkpoints without the framework; see `family`."""
