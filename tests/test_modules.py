@@ -1,4 +1,4 @@
-"""Every module that runs as `python -m` describes itself, and does nothing where it is asked what it does not know."""
+"""Every module is installed; one that runs as `python -m` describes itself, and does nothing that it does not know."""
 
 import runpy
 import sys
@@ -10,6 +10,13 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {"src/maskrt": "maskrt", "examples/shapes": "maskrt.shapes"} | {
     name: f"maskrt.{name}" for name in ("calibration", "engines", "evaluation", "export", "plugins", "runtime", "tools")
 }
+
+
+def test_every_folder_of_modules_is_a_package():
+    """Another one is not installed: setuptools finds packages alone."""
+    folders = {path.parent for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
+    assert ROOT / "export" / "families" / "mmdet" in folders
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
 
 
 def commands() -> list[str]:

@@ -108,11 +108,11 @@ class Family(Protocol):
         """Give what this framework does around the network; None where it is not installed to be asked."""
 
 
-_FAMILIES = [
+_FAMILIES = (
     "maskrt.export.families.torchvision.family",
     "maskrt.export.families.detectron2.family",
     "maskrt.export.families.mmdet.family",
-]
+)
 """Modules with a `FAMILY`, in the order in which they are asked."""
 
 

@@ -130,6 +130,18 @@ def _is_as_before(path: Path, tree: Path) -> bool:
     return original.exists() and original.read_bytes() == path.read_bytes()
 
 
+def environment_of(folder: Path) -> dict[str, str]:
+    """In which the copy is the package."""
+    return {
+        **os.environ,
+        "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder / "tree" / "src"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+
+
 def follow(title: str, folder: Path) -> Touched:
     """Follows a recipe in a folder: its sources become `tree`, and the checks run in `work`."""
     tree, work, binaries = (folder / name for name in ("tree", "work", "bin"))
@@ -140,20 +152,12 @@ def follow(title: str, folder: Path) -> Touched:
 
     binaries.mkdir()
     write_command(binaries / "maskrt", [sys.executable, "-m", "maskrt.cli"])
-    environment = {
-        **os.environ,
-        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(tree / "src"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
     work.mkdir(exist_ok=True)
     coarse = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
     assert cv2.imwrite(str(work / "street.jpg"), cv2.resize(coarse, (180, 120), interpolation=cv2.INTER_CUBIC))
     of_the_copy = f"import maskrt; assert maskrt.__file__.startswith({str(tree)!r}), maskrt.__file__\n"
     for block in (Block(DOCUMENT, 0, "python", of_the_copy, None), *checks):
-        run_block(block, work, environment)
+        run_block(block, work, environment_of(folder))
     return result
 
 
@@ -178,6 +182,12 @@ def test_every_block_is_part_of_a_recipe() -> None:
 def test_a_family(followed: Path) -> None:
     assert touched(followed / "tree") == promised()[FAMILY]
     assert (followed / "work" / "out" / "infer" / "results.json").stat().st_size > 100
+    answers = """
+from maskrt.export.families.base import Family, families
+*_, toy = families()
+assert not {name for name in (*vars(Family), *Family.__annotations__) if name[0] != "_"} - set(dir(toy))
+"""
+    run_block(Block(DOCUMENT, 0, "python", answers, None), followed / "work", environment_of(followed))
 
 
 @pytest.mark.parametrize("title", OTHERS)
