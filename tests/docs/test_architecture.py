@@ -43,3 +43,24 @@ def test_the_picture_shows_folders_that_are_there() -> None:
     assert {"families", "backends", "contract"} <= set(drawn)
     for name in drawn:
         assert any((ROOT / room / name).is_dir() for room in rooms), name
+
+
+def layers() -> list[list[str]]:
+    """The layers that `make lint` checks, top to bottom: the modules of each."""
+    (found,) = re.findall(r"^layers = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
+    return [re.findall(r"[\w.]+", line) for line in found.splitlines()]
+
+
+def test_every_module_has_its_layer() -> None:
+    package = ROOT / "src" / "maskrt"
+    modules = {path.stem for path in package.iterdir()} - {"evaluation", "py"}
+    modules |= {f"evaluation.{path.stem}" for path in (package / "evaluation").iterdir()}
+    named = {name for layer in layers() for name in layer}
+    assert named == {name for name in modules if not name.rpartition(".")[2].startswith("_")}
+
+
+def test_the_table_is_in_the_order_of_the_layers() -> None:
+    modules = {"src/maskrt": "errors", "evaluation": "evaluation.bench", "examples": "shapes"}
+    names = [modules.get(name, name.replace("/", ".")) for name in IN_THE_TABLE if name not in ("tests", "docs")]
+    levels = [next(level for level, layer in enumerate(layers()) if name in layer) for name in names]
+    assert levels == sorted(levels, reverse=True)
