@@ -1,4 +1,4 @@
-"""docs/architecture.md and its picture name what is there, and leave out no folder of the checkout."""
+"""docs/architecture.md, its picture and docs/extending.md name what is there; the map leaves out no folder."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import pytest
 from .blocks import ROOT
 
 TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+RECIPES = re.sub(
+    r"^```.*?^```", "", (ROOT / "docs" / "extending.md").read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+)
 PICTURE = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
 
-NAMED = sorted(set(re.findall(r"`([\w./-]+(?:/|\.(?:py|json)))`", TEXT)))
+NAMED = sorted(set(re.findall(r"`([\w./-]+/(?:[\w.]+\.\w+)?)`", TEXT + RECIPES)))
 IN_THE_TABLE = re.findall(r"^\| `([\w/]+)/` \|", TEXT, re.MULTILINE)
 MADE = {"build", "dist", "out"}
 """Folders that hold no sources."""
