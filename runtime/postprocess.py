@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from maskrt.contract.metadata import ModelMetadata
-from maskrt.contract.tensors import MASKS
 from maskrt.errors import ModelError
 from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.structures.instances import Instances
@@ -26,7 +25,7 @@ def make_instances(detections: Detections, batch: Batch, metadata: ModelMetadata
         ModelError: the detections are none that a sound model gives.
     """
     results = []
-    masks = detections.others.get(MASKS)
+    masks = _mask_probabilities(detections, metadata, path)
     for i, (size, original_size) in enumerate(zip(batch.image_sizes, batch.original_sizes, strict=True)):
         number = int(detections.num_detections[i])
         if not 0 <= number <= detections.boxes.shape[1]:
@@ -44,6 +43,17 @@ def make_instances(detections: Detections, batch: Batch, metadata: ModelMetadata
             segmentations = GridMasks(masks[i, :number][kept], boxes, original_size, metadata.pipeline.paste)
         results.append(Instances(boxes, scores, labels, segmentations, metadata.class_names, original_size))
     return results
+
+
+def _mask_probabilities(detections: Detections, metadata: ModelMetadata, path: Path) -> np.ndarray | None:
+    """[B, K, M, M] float32; None for a model without masks."""
+    for output in metadata.outputs:
+        if output.meaning == "mask_probabilities" and output.name in detections.others:
+            masks = detections.others[output.name]
+            if masks.ndim != 4 or masks.shape[2] != masks.shape[3]:
+                raise ModelError(f"{path} is damaged: its masks are not square but of shape {list(masks.shape)}.")
+            return masks
+    return None
 
 
 def _check(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, metadata: ModelMetadata, path: Path) -> None:

@@ -161,6 +161,15 @@ def test_detections_that_no_sound_model_gives(
         segmenter.predict(image_of(50, 100))
 
 
+def test_masks_that_no_sound_model_gives(recorder: tuple[Segmenter, RecordingBackend]) -> None:
+    segmenter, backend = recorder
+    for shape in ((1, 1, 28, 14), (1, 1, 28)):
+        masks = {"masks": np.zeros(shape, np.float32)}
+        backend.detections = backend.detections._replace(others=masks)
+        with pytest.raises(ModelError, match=r"masks are not square but of shape \[1, 1, 28"):
+            segmenter.predict(image_of(50, 100))
+
+
 @pytest.mark.parametrize("name", ["score_threshold", "nms_threshold"])
 @pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
 def test_thresholds_outside_of_their_range(write_model: WriteModel, name: str, value: float) -> None:
