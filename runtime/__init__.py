@@ -1,7 +1,7 @@
 """Images in, instances out: `Segmenter`, `Instances` and what they raise.
 
 Needs NumPy, OpenCV, and what runs the model, imported when one is opened: ONNX Runtime for `.onnx` files, TensorRT and
-cuda-bindings for engines. Never torch.
+cuda-bindings for `.engine` files, OpenVINO for `.openvino.xml` files. Never torch.
 """
 
 from maskrt.errors import ArgumentError, DependencyError, ImageError, MaskrtError, ModelError

@@ -37,7 +37,8 @@ class Segmenter:
     successive images. All of them may be called from several threads.
 
     Args:
-        path: a model file: `.onnx` runs in ONNX Runtime, `.engine` in TensorRT on the current GPU.
+        path: a model file: `.onnx` runs in ONNX Runtime, `.engine` in TensorRT on the current GPU, `.openvino.xml` in
+            OpenVINO on the CPU.
         providers: ONNX Runtime execution providers, first choice first, e.g. `["CPUExecutionProvider"]`.
             None: CUDA if the installed ONNX Runtime has it, else the CPU.
         threads: CPU threads of the inference engine. None: one per core. (The threads in which OpenCV resizes are

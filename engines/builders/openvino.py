@@ -88,7 +88,9 @@ class OpenVinoBuilder:
             network = core.read_model(graph.SerializeToString())
             core.compile_model(network, DEVICE, CONFIG)
             files = _serialized(openvino, network, engine.parent)
-        except RuntimeError as error:  # what OpenVINO raises; the first lines are its own source files
+        except OSError as error:
+            raise EngineError(f"Cannot write in {engine.parent}: {error.strerror or error}.") from error
+        except RuntimeError as error:  # what OpenVINO raises
             words = " ".join(str(error).split())
             raise EngineError(f"{self.title} {inputs.builder_version} cannot build {model.path}: {words}") from error
         layers = Counter(operation.get_type_name() for operation in network.get_ops())

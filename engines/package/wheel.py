@@ -1,7 +1,9 @@
 """The lean wheel of an edge package: `maskrt` with the runtime alone, and the plugin libraries where there are any.
 
 Written directly, in the layout of the Binary Distribution Format (PyPA specification, wheel 1.0): nothing is downloaded
-or compiled, and the same files give the same bytes.
+or compiled, and the same files give the same bytes. `pip wheel` of a distribution of the runtime would need the source
+tree, which an installed maskrt has not, a build backend, a second list of packages beside the imports that say what
+belongs to the runtime, and a step of its own for compiled libraries and the platform's tag.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ def batched_nms(
 def batched_nms_function() -> onnx.FunctionProto:
     """`BatchedNMS`: boxes above the score threshold, sorted; then NonMaxSuppression with a class channel per group.
 
-    Image by image, because NonMaxSuppression takes one IoU threshold and each image has its own.
+    Image by image, because NonMaxSuppression takes one IoU threshold and each image has its own. What ScatterElements
+    fills is made anew for each: OpenVINO writes into its first input, and would hand one image's boxes on to the next.
     """
     return parser.parse_function(
         f"""

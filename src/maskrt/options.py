@@ -155,7 +155,9 @@ def add_output_option(parser: argparse.ArgumentParser, default: Path | None, wha
     parser.add_argument("-o", "--output", type=Path, default=default, metavar="PATH", help=f"{what}{shown}")
 
 
-def add_model_files(parser: argparse.ArgumentParser, *, nargs: str | int, what: str = "model file: .onnx or .engine") -> None:
+def add_model_files(
+    parser: argparse.ArgumentParser, *, nargs: str | int, what: str = "model file: .onnx, .engine or .openvino.xml"
+) -> None:
     """Add the model files that a verb works on, as `models`."""
     parser.add_argument("models", nargs=nargs, type=Path, metavar="MODEL", help=what)
 
