@@ -84,7 +84,7 @@ def default_output(onnx: Path, target: str, builder: Builder) -> Path:
 
 
 def check_file_precision(model: OnnxModel, precision: str) -> None:
-    """That the ONNX file has a precision: it is a property of the file, and no builder changes it.
+    """Check that the ONNX file has a precision: it is a property of the file, and no builder changes it.
 
     Raises:
         ArgumentError: it has another; the message says how to make a file of that precision.
@@ -107,7 +107,7 @@ def check_file_precision(model: OnnxModel, precision: str) -> None:
 
 
 def check_options(builder: Builder, options: BuildOptions) -> None:
-    """That a builder takes all that was said.
+    """Check that a builder takes all that was said.
 
     Raises:
         ArgumentError: it does not; the message says why.
@@ -130,7 +130,7 @@ def _check_output(engine: Path, builder: Builder, onnx: Path) -> None:
 
 
 def _find_existing(engine: Path, inputs: BuildInputs, stream: TextIO) -> Manifest | None:
-    """The manifest of an engine that need not be built again."""
+    """Return the manifest of an engine that need not be built again."""
     if not engine.exists():
         return None
     try:

@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Builds; returns the exit code.
+    """Build; return the exit code.
 
     Raises:
         MaskrtError: something the user gave does not work.
@@ -132,7 +132,7 @@ def _build_all(request: BuildRequest) -> int:
 
 
 def _words(options: BuildOptions) -> list[str]:
-    """The options as the command takes them."""
+    """Return the options as the command takes them."""
     words = []
     for name in options.given:
         value = getattr(options, name)
@@ -142,7 +142,7 @@ def _words(options: BuildOptions) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `maskrt engine`; returns the exit code."""
+    """Run the command `maskrt engine`; return the exit code."""
     return run_verb("maskrt engine", sys.modules[__name__], arguments)
 
 

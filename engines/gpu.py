@@ -18,7 +18,7 @@ class Gpu:
 
 
 def local_gpu(driver: str = _DRIVER) -> Gpu | None:
-    """The first visible GPU, or None where there is no GPU or no driver."""
+    """Return the first visible GPU, or None where there is no GPU or no driver."""
     try:
         cuda = ctypes.CDLL(driver)
     except OSError:

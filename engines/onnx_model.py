@@ -70,7 +70,7 @@ def read_onnx_model(path: Path) -> OnnxModel:
 
 
 def without_functions(path: Path) -> bytes:
-    """The ONNX file without its local functions, which a parser before TensorRT 10.7 takes for an error.
+    """Return the ONNX file without its local functions, which a parser before TensorRT 10.7 takes for an error.
 
     Raises:
         ModelError: the file is damaged.
@@ -81,7 +81,7 @@ def without_functions(path: Path) -> bytes:
 
 
 def inlined(path: Path) -> onnx.ModelProto:
-    """The ONNX file with its local functions put where they are called, for a reader that knows none.
+    """Return the ONNX file with its local functions put where they are called, for a reader that knows none.
 
     Raises:
         ModelError: the file is damaged.

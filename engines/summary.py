@@ -12,7 +12,7 @@ _LISTED_TYPES = 6
 
 
 def describe(result: BuildResult) -> str:
-    """The summary of a build: files, what the builder has to say, layers; or that the engine was there already."""
+    """Tell of a build: files, what the builder has to say, layers; or that the engine was there already."""
     manifest, report = result.manifest, result.report
     if report is None:
         return f"{result.engine} is up to date: the same inputs built it before.\n{_table(_identity(manifest))}"

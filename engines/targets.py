@@ -78,7 +78,7 @@ def at_least(compute_capability: str, oldest: str) -> bool:
 
 
 def find_target(name: str, gpu: Gpu | None) -> Target:
-    """The target of that name; `gpu` is the GPU of this machine, which `local` stands for.
+    """Return the target of that name; `gpu` is the GPU of this machine, which `local` stands for.
 
     Raises:
         ArgumentError: there is none of that name, or `local` where there is no GPU, or one that has no precision.
@@ -118,7 +118,7 @@ def find_target(name: str, gpu: Gpu | None) -> Target:
 
 
 def check_precision(target: Target, precision: str) -> None:
-    """That the target computes in this precision.
+    """Check that the target computes in this precision.
 
     Raises:
         ArgumentError: it does not; the message names targets that do.

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Lists the targets; returns the exit code."""
+    """List the targets; return the exit code."""
     rows = list_targets(local_gpu())
     print(json.dumps(rows, indent=2, ensure_ascii=False) if options.json else _table(rows))
     return 0
@@ -96,7 +96,7 @@ def _builder_here(builder: dict[str, Any], row: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `maskrt targets`; returns the exit code."""
+    """Run the command `maskrt targets`; return the exit code."""
     return run_verb("maskrt targets", sys.modules[__name__], arguments)
 
 

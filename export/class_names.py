@@ -28,7 +28,7 @@ def read_class_names(path: Path) -> list[str]:
 
 
 def fit_class_names(names: Sequence[str], num_labels: int, origin: str) -> tuple[str, ...]:
-    """A name for each label.
+    """Return a name for each label.
 
     Args:
         names: of each label, or of each but the background.

@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `maskrt export`; returns the exit code."""
+    """Run the command `maskrt export`; return the exit code."""
     return run_verb("maskrt export", sys.modules[__name__], arguments)
 
 

@@ -12,5 +12,5 @@ class UnsupportedModelError(MaskrtError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what PyTorch says, which is what a user can read of it; or the error's type."""
+    """Return the first line of what PyTorch says, which is what a user can read of it; or the error's type."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

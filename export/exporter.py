@@ -189,7 +189,7 @@ def _metadata(spec: ModelSpec, class_names: tuple[str, ...], weights: str, proto
 
 
 def _finish(proto: onnx.ModelProto, graph: InferenceGraph, metadata: ModelMetadata) -> None:
-    """Adds the functions and the metadata; removes what names the machine that exported."""
+    """Add the functions and the metadata; remove what names the machine that exported."""
     proto.producer_name, proto.producer_version = "maskrt", __version__
     proto.doc_string = proto.graph.doc_string = ""
     proto.graph.name = "maskrt"

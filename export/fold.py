@@ -50,13 +50,13 @@ class _Readers(TorchFunctionMode):
         return output
 
     def begin(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        """A hook before each module without children."""
+        """Return a hook before each module without children."""
         self._running = module
         if not isinstance(module, nn.Conv2d):
             self.runs[module] += 1
 
     def end(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        """A hook after each module without children."""
+        """Return a hook after each module without children."""
         self._running = None
 
 

@@ -149,7 +149,7 @@ class Reference(ABC):
     def records(
         self, picture: np.ndarray, thresholds: Thresholds = OWN_THRESHOLDS, image_id: int = 0
     ) -> list[dict[str, Any]]:
-        """What is found in a picture as COCO result records, best score first.
+        """Return what is found in a picture as COCO result records, best score first.
 
         `category_id` is the label; `segmentation` (compressed run-length encoding) is there where the model has masks.
         """
@@ -166,13 +166,13 @@ class Reference(ABC):
         return records
 
     def canvas_levels(self, picture: np.ndarray) -> np.ndarray:
-        """The picture as the network takes it, without the normalisation: `[1, H, W, 3]` float32 RGB, 0-255."""
+        """Return the picture as the network takes it, without the normalisation: `[1, H, W, 3]` float32 RGB, 0-255."""
         canvas = self.preprocess([picture])
         return to_levels(canvas, self.spec.normalization)
 
 
 def best_device() -> torch.device:
-    """The GPU where torch has one."""
+    """Return the GPU where torch has one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -185,7 +185,7 @@ def encode_masks(masks: Tensor) -> Iterator[dict[str, Any]]:
 
 
 def to_levels(canvas: Canvas, normalization: Normalization) -> np.ndarray:
-    """A canvas without its normalisation: `[B, H, W, 3]` float32 RGB, grey levels 0-255, zero in the padding."""
+    """Return a canvas without its normalisation: `[B, H, W, 3]` float32 RGB, grey levels 0-255, zero in the padding."""
     device = canvas.tensors.device
     mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (normalization.mean, normalization.std))
     levels = torch.zeros_like(canvas.tensors)

@@ -91,7 +91,7 @@ def draw_weights(model: FasterRCNN, images: Sequence[Tensor], seed: int = 0) -> 
 
 
 def _norms(block: nn.Module) -> list[nn.Module]:
-    """The normalisation layers on the residual branch of a ResNet block, in order; none for other modules."""
+    """Return the normalisation layers on the residual branch of a ResNet block, in order; none for other modules."""
     if not isinstance(block, BasicBlock | Bottleneck):
         return []
     return [child for name, child in block.named_children() if name.startswith("bn")]

@@ -105,7 +105,7 @@ def _measure(options: argparse.Namespace) -> int:
 
 
 def table(names: Sequence[str], seconds: np.ndarray, counts: Sequence[int]) -> str:
-    """What each side takes, and how many times as fast as the first side it is in the same round.
+    """Return what each side takes, and how many times as fast as the first side it is in the same round.
 
     Args:
         names: of the sides.
@@ -181,7 +181,7 @@ def _binary(found: Mapping[str, torch.Tensor]) -> np.ndarray:
 
 
 def own_sides(options: argparse.Namespace, folder: Path, threads: int) -> list[Side]:
-    """The exported file in ONNX Runtime, and in OpenVINO at each precision."""
+    """Return the exported file in ONNX Runtime, and in OpenVINO at each precision."""
     source = folder / "model.onnx"
     if not source.exists():
         _maskrt("export", options.source, "--output", source)

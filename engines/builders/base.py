@@ -108,4 +108,4 @@ class Builder(Protocol):
         """
 
     def describe(self, manifest: Manifest) -> dict[str, str]:
-        """What the user should know of an engine of its own, by a word for each."""
+        """Return what the user should know of an engine of its own, by a word for each."""

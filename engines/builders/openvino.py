@@ -133,7 +133,7 @@ def _import_openvino() -> ModuleType:
 
 
 def _serialized(openvino: ModuleType, network: Any, folder: Path) -> dict[str, bytes]:
-    """The IR's files, by suffix."""
+    """Return the IR's files, by suffix."""
     with tempfile.TemporaryDirectory(prefix=".openvino-", dir=folder) as name:
         paths = {suffix: (Path(name) / "model").with_suffix(suffix) for suffix in FILES}
         openvino.serialize(network, *map(str, paths.values()))

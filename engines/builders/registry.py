@@ -43,7 +43,7 @@ def obstacle(builder: Builder, target: Target, precision: str, gpu: Gpu | None) 
 
 
 def choose_builder(target: Target, precision: str, requested: str, gpu: Gpu | None) -> Builder:
-    """The builder for a target.
+    """Return the builder for a target.
 
     Args:
         target: what to build for.

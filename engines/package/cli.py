@@ -108,7 +108,7 @@ def _files(contents: Contents) -> dict[str, bytes]:
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:
-    """A .tar.gz file of these files: the same bytes for the same files, whoever packs them when and where."""
+    """Return a .tar.gz file of these files: the same bytes for the same files, whoever packs them when and where."""
     stream = io.BytesIO()
     with (
         gzip.GzipFile(filename="", mode="wb", fileobj=stream, compresslevel=_LEVEL, mtime=0) as compressed,
@@ -122,7 +122,7 @@ def archive(files: Mapping[str, bytes]) -> bytes:
 
 
 def describe(package: Package) -> str:
-    """What the user reads after packing: the files with their sizes, and how to go on."""
+    """Return what the user reads after packing: the files with their sizes, and how to go on."""
     size = package.path.stat().st_size
     folder = package.path.name.removesuffix(SUFFIX)
     return "\n".join(
@@ -144,7 +144,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Makes the package and says what is in it.
+    """Make the package and say what is in it.
 
     Raises:
         MaskrtError: something the user gave does not work.
@@ -154,7 +154,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `maskrt package`; returns the exit code."""
+    """Run the command `maskrt package`; return the exit code."""
     return run_verb("maskrt package", sys.modules[__name__], arguments)
 
 

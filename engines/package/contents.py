@@ -47,7 +47,7 @@ class Contents:
 
 
 def engine_contents(engine: Path, onnx: Path | None) -> Contents:
-    """An engine with its manifest, and the ONNX file that it was built from where that is given.
+    """Return an engine with its manifest, and the ONNX file that it was built from where that is given.
 
     Raises:
         ArgumentError: the ONNX file does not end in .onnx.
@@ -70,7 +70,7 @@ def engine_contents(engine: Path, onnx: Path | None) -> Contents:
 
 
 def onnx_contents(onnx: Path) -> Contents:
-    """An ONNX file alone.
+    """Return an ONNX file alone.
 
     Raises:
         ModelError: it is missing, damaged, or not exported by maskrt.

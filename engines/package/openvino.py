@@ -9,7 +9,7 @@ from maskrt.engines.package.needs import Needs
 
 
 def openvino_needs(engine: Path, manifest: Manifest) -> Needs:
-    """What an engine needs on its device: the OpenVINO that built it, and no plugin library."""
+    """Return what an engine needs on its device: the OpenVINO that built it, and no plugin library."""
     build = manifest.build
     return Needs(
         requirements=(f"openvino=={build.builder_version}",),

@@ -9,7 +9,7 @@ from maskrt.engines.package.contents import Contents
 
 
 def readme(contents: Contents, wheel: str) -> str:
-    """The text.
+    """Return the text.
 
     Args:
         contents: what is in the package.

@@ -36,7 +36,7 @@ _JETSON_CPU = "aarch64"
 
 
 def tensorrt_needs(engine: Path, manifest: Manifest) -> Needs:
-    """What an engine needs on its device.
+    """Return what an engine needs on its device.
 
     Raises:
         ModelError: the engine was built with another plugin library.
@@ -62,7 +62,7 @@ def tensorrt_needs(engine: Path, manifest: Manifest) -> Needs:
 
 
 def requirements(manifest: Manifest, settings: TensorRtSettings, cuda: int) -> tuple[str, ...]:
-    """The lines for cuda-bindings and TensorRT.
+    """Return the lines for cuda-bindings and TensorRT.
 
     Args:
         manifest: of the engine.
@@ -104,7 +104,7 @@ def _readme(manifest: Manifest, settings: TensorRtSettings, cuda: int) -> tuple[
 
 
 def _check_library(engine: Path, manifest: Manifest, settings: TensorRtSettings, library: PluginLibrary) -> None:
-    """That the engine runs with this plugin library, on its device."""
+    """Check that the engine runs with this plugin library, on its device."""
     target, capability = manifest.build.target, settings.compute_capability
     check_plugins(engine, manifest, library.version)
     if library.tensorrt_headers is None:

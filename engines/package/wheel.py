@@ -31,7 +31,7 @@ _EARLIEST = (1980, 1, 1, 0, 0, 0)  # the zip format knows no earlier time
 
 
 def runtime_wheel(plugins: Mapping[str, bytes]) -> tuple[str, bytes]:
-    """The wheel's file name and its content.
+    """Return the wheel's file name and its content.
 
     Args:
         plugins: content of each plugin library, by its path in their folder; with none of them the wheel is for any
@@ -79,7 +79,7 @@ def runtime_sources() -> dict[str, bytes]:
 
 
 def _descriptions(tag: str) -> dict[str, str]:
-    """The files of the folder .dist-info, but for RECORD."""
+    """Return the files of the folder .dist-info, but for RECORD."""
     try:
         distribution = metadata.distribution(_PACKAGE)
     except metadata.PackageNotFoundError:

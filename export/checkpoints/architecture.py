@@ -177,7 +177,7 @@ def _unknown(names: _Names) -> tuple[str, str]:
 
 
 def _other_parts(names: _Names) -> str | None:
-    """What a network of the right kind has that cannot be exported."""
+    """Return what a network of the right kind has that cannot be exported."""
     parts: tuple[tuple[str, bool], ...] = (
         (
             "deformable convolutions",

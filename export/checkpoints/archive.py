@@ -94,14 +94,14 @@ class Archive:
             record.read(1)  # the end, where the checksum is compared
 
     def bytes(self, name: str) -> bytes:
-        """A record of PyTorch's folder."""
+        """Return a record of PyTorch's folder."""
         data = bytearray(self.size(name))
         self.read(name, memoryview(data))
         return bytes(data)
 
 
 def read_archive(file: BinaryIO, path: Path) -> object:
-    """The object in an archive; its tensors are read later.
+    """Return the object in an archive; its tensors are read later.
 
     Raises:
         CheckpointError: it is an archive of another kind.
@@ -173,7 +173,7 @@ def _what_it_is(names: list[str], path: Path) -> str:
 
 
 def _check_directory(file: BinaryIO) -> None:
-    """That the list of records is of a size that a checkpoint can have, before it is read.
+    """Check that the list of records is of a size that a checkpoint can have, before it is read.
 
     Raises:
         Damaged: it is not, or there is none.

@@ -48,7 +48,7 @@ _SHARDED = "it is one part of a sharded tensor (FSDP, DTensor); gather the full 
 
 
 def build(symbol: Symbol, args: Args, kwargs: dict[object, object]) -> object:
-    """The value of a class or function that a pickle calls.
+    """Return the value of a class or function that a pickle calls.
 
     Raises:
         Damaged: a tensor or an array is described wrongly.
@@ -61,7 +61,7 @@ def build(symbol: Symbol, args: Args, kwargs: dict[object, object]) -> object:
 
 
 def storage_dtype(symbol: object) -> torch.dtype | None:
-    """The numbers of a storage class; None: it is none of `STORAGES`."""
+    """Return the numbers of a storage class; None: it is none of `STORAGES`."""
     return STORAGES.get(symbol.name) if isinstance(symbol, Symbol) and symbol.module.startswith("torch") else None
 
 
@@ -69,7 +69,7 @@ def storage_dtype(symbol: object) -> torch.dtype | None:
 
 
 def _tensor(args: Args, dtype: torch.dtype | None) -> object:
-    """A tensor of its storage, offset, sizes and strides."""
+    """Return a tensor of its storage, offset, sizes and strides."""
     storage, offset, shape, strides = args[:4]
     if isinstance(storage, UnreadableTensor):
         return storage
@@ -104,7 +104,7 @@ def _rebuild_parameter(args: Args) -> object:
 
 
 def _rebuild_from_type(args: Args) -> object:
-    """A subclass of Tensor, as a tensor: (function, class, its arguments, attributes)."""
+    """Return a subclass of Tensor, as a tensor: (function, class, its arguments, attributes)."""
     if len(args) < 3 or not isinstance(args[0], Symbol) or not isinstance(args[2], tuple):
         return None
     if (args[0].module, args[0].name) == ("torch._tensor", "_rebuild_from_type_v2"):
@@ -122,7 +122,7 @@ def _unreadable(why: str) -> Callable[[Args], object]:
 
 
 def _joblib(args: Args) -> object:
-    """An array of joblib: its numbers follow in the middle of the pickle, where opcodes are expected."""
+    """Return an array of joblib: its numbers follow in the middle of the pickle, where opcodes are expected."""
     raise Damaged("joblib wrote it, in a format of its own; write safetensors.torch.save_file(weights, FILE) instead")
 
 
@@ -147,7 +147,7 @@ def _array_from_buffer(args: Args) -> object:
 
 
 def _scalar(args: Args) -> object:
-    """A NumPy number, as Python's."""
+    """Return a NumPy number, as Python's."""
     if len(args) != 2 or not isinstance(args[0], PickledDtype):
         return None
     dtype, data = args[0].numpy(), args[1]

@@ -62,7 +62,7 @@ def sniff(file: BinaryIO, path: Path) -> Container:
 
 
 def read_object(file: BinaryIO, path: Path, container: Container) -> object:
-    """The object in a file of PyTorch or of pickle; its tensors are read later.
+    """Return the object in a file of PyTorch or of pickle; its tensors are read later.
 
     Raises:
         CheckpointError: the file is damaged, or is no checkpoint.
@@ -77,7 +77,7 @@ def read_object(file: BinaryIO, path: Path, container: Container) -> object:
 
 
 def damaged(path: Path, error: BaseException) -> CheckpointError:
-    """The sentence about a file that does not hold what its kind of file has to."""
+    """Return the sentence about a file that does not hold what its kind of file has to."""
     reason = str(error) if isinstance(error, Damaged) else type(error).__name__
     return CheckpointError(
         f"Cannot read the checkpoint {path}: it is damaged, or is no checkpoint ({reason}). Expected a file of "

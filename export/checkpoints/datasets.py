@@ -31,7 +31,7 @@ _LVIS = re.compile(r"lvis_(v0\.5|v1)_(?:train|val|val_rand_100|test|test_dev|tes
 
 
 def class_names_of(datasets: Sequence[str]) -> list[str] | None:
-    """The names of the classes of a config's `DATASETS.TRAIN`, in the order of a model's outputs, from 0.
+    """Return the names of the classes of a config's `DATASETS.TRAIN`, in the order of a model's outputs, from 0.
 
     Args:
         datasets: names in detectron2's registry; all of a config have the same classes.

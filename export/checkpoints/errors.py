@@ -21,7 +21,7 @@ class Damaged(Exception):
 
 
 def shown(value: object) -> str:
-    """A value out of a file, escaped and shortened, so that it can stand in a sentence."""
+    """Return a value out of a file, escaped and shortened, so that it can stand in a sentence."""
     try:
         text = value if isinstance(value, str) else repr(value)
     except (ValueError, RecursionError):  # a whole number of more digits than Python converts; a list in itself

@@ -102,7 +102,7 @@ class FactsError(Exception):
 
 
 def detectron2_facts(shapes: Shapes) -> NetworkFacts:
-    """What detectron2's names and shapes tell (`Checkpoint.shapes`).
+    """Return what detectron2's names and shapes tell (`Checkpoint.shapes`).
 
     Raises:
         FactsError: a weight that every such network has is missing, or has another rank.
@@ -139,7 +139,7 @@ def detectron2_facts(shapes: Shapes) -> NetworkFacts:
 
 
 def mmdet_facts(shapes: Shapes) -> NetworkFacts:
-    """What mmdetection's names and shapes tell (`Checkpoint.shapes`).
+    """Return what mmdetection's names and shapes tell (`Checkpoint.shapes`).
 
     Raises:
         FactsError: a weight that every such network has is missing, or has another rank.
@@ -229,7 +229,7 @@ class _Shapes:
         return number - first
 
     def dim(self, name: str, axis: int, rank: int) -> int:
-        """A dimension of a weight."""
+        """Return a dimension of a weight."""
         shape = self.shapes.get(name)
         if shape is None:
             raise FactsError(f"it has no {name}")
@@ -238,26 +238,26 @@ class _Shapes:
         return shape[axis]
 
     def outputs(self, names: list[str], rank: int) -> tuple[int, ...]:
-        """Outputs of layers, by the names of their weights."""
+        """Return the outputs of layers, by the names of their weights."""
         return tuple(self.dim(name, 0, rank) for name in names)
 
     def groups(self, name: str) -> int:
-        """Groups of a convolution with as many inputs as outputs; 1 if its shape says none."""
+        """Return the groups of a convolution with as many inputs as outputs; 1 if its shape says none."""
         outputs, inputs = self.dim(name, 0, 4), self.dim(name, 1, 4)
         return outputs // inputs if outputs % inputs == 0 else 1
 
     def norm(self, name: str) -> Norm:
-        """The normalisation of a name."""
+        """Return the normalisation of a name."""
         if f"{name}.running_mean" in self.shapes:
             return "BN"
         return "GN" if f"{name}.weight" in self.shapes else ""
 
     def conv_module_norm(self, name: str) -> Norm:
-        """The normalisation in mmdetection's ConvModule of a name."""
+        """Return the normalisation in mmdetection's ConvModule of a name."""
         return "GN" if self.has(f"{name}.gn.") else "BN" if self.has(f"{name}.bn.") else ""
 
     def head(self, root: str, conv: str, linear: str, first: int, norm: str) -> HeadFacts:
-        """A head below `root`; `conv` and `linear` are the names of its layers, counted from `first`."""
+        """Return a head below `root`; `conv` and `linear` are the names of its layers, counted from `first`."""
         convs = [f"{root}{conv.format(n)}.weight" for n in range(first, first + self.count(f"{root}{conv}.", first))]
         linears = (
             [f"{root}{linear.format(n)}.weight" for n in range(first, first + self.count(f"{root}{linear}.", first))]

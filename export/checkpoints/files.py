@@ -63,7 +63,7 @@ class Window:
         self.file.seek(self.position)
 
     def read(self, count: int) -> bytes:
-        """The next `count` bytes, all of them.
+        """Return the next `count` bytes, all of them.
 
         Raises:
             Damaged: there are not as many.
@@ -82,7 +82,7 @@ class Window:
         return start
 
     def readline(self) -> bytes:
-        """The next bytes up to a line feed, without it."""
+        """Return the next bytes up to a line feed, without it."""
         line = self.file.readline(self.end - self.position)
         if not line.endswith(b"\n"):
             raise Damaged("it ends within a line")

@@ -133,7 +133,7 @@ def _groups(saved: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _choose(groups: Mapping[str, Mapping[str, str]], prefer_student: bool, file: Path) -> str | None:
-    """The first word to take off; None: this is as far as it goes."""
+    """Return the first word to take off; None: this is as far as it goes."""
     detectors = [first for first, inner in groups.items() if _has_detector(inner, 0)]
     if not detectors:
         only = next(iter(groups)) if len(groups) == 1 else None

@@ -65,7 +65,7 @@ def is_published_source(source: str) -> bool:
 
 
 def find_published(source: str) -> Published:
-    """The published model of a name, `detectron2:…` or `mmdet:…`.
+    """Return the published model of a name, `detectron2:…` or `mmdet:…`.
 
     Raises:
         CheckpointError: there is none, or it is of a network that cannot be exported.
@@ -82,7 +82,7 @@ def find_published(source: str) -> Published:
 
 
 def fetch(model: Published, progress: Progress | None = None) -> Path:
-    """The file of a published model, downloaded unless it is there, and checked.
+    """Return the file of a published model, downloaded unless it is there, and checked.
 
     Raises:
         CheckpointError: it cannot be downloaded, or is not the file that was published.
@@ -119,7 +119,7 @@ def fetch(model: Published, progress: Progress | None = None) -> Path:
 
 
 def check_sum(path: Path, model: Published) -> None:
-    """That a file is the published one, where its name says that it is.
+    """Check that a file is the published one, where its name says that it is.
 
     Raises:
         CheckpointError: it has the published name and another content.

@@ -63,7 +63,7 @@ class Checkpoint:
         )
 
     def state_dict(self, names: Iterable[str] = ()) -> OrderedDict[str, Tensor]:
-        """The weights for a module's `load_state_dict`, with the versions by which PyTorch migrates old ones.
+        """Return the weights for a module's `load_state_dict`, with the versions by which PyTorch migrates old ones.
 
         Args:
             names: of the module's own state dict, where the module may have wrappers itself: the weights get its

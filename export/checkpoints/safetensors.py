@@ -11,7 +11,7 @@ from maskrt.export.checkpoints.errors import CheckpointError
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """The tensors by name, and the texts that the header has beside them.
+    """Return the tensors by name, and the texts that the header has beside them.
 
     Raises:
         CheckpointError: the file is damaged.

@@ -21,7 +21,7 @@ _UNREADABLE = "its numbers are quantized, or of a type that maskrt does not know
 
 
 def read_stream(window: Window) -> object:
-    """The object in a file of PyTorch.
+    """Return the object in a file of PyTorch.
 
     It holds pickles of the magic number, the version, the machine, the object and the keys of the storages, and then
     the storages: for each its count in 8 bytes, and its numbers.
@@ -66,7 +66,7 @@ def read_stream(window: Window) -> object:
 
 
 def read_pickle(window: Window) -> object:
-    """The object in a plain pickle; tensors in it carry a file of PyTorch each.
+    """Return the object in a plain pickle; tensors in it carry a file of PyTorch each.
 
     Raises:
         Damaged, ValueError: it is damaged, or is no pickle.
@@ -98,7 +98,7 @@ def _storage(kind: object, count: object, *, swapped: bool) -> Storage | Unreada
 
 
 def _view(root: Storage | UnreadableTensor, view: object) -> Storage | UnreadableTensor:
-    """A part of a storage, as PyTorch wrote it until 0.3: its key, where it begins, its count."""
+    """Return a part of a storage, as PyTorch wrote it until 0.3: its key, where it begins, its count."""
     if isinstance(root, UnreadableTensor):
         return root
     if not isinstance(view, tuple) or len(view) != 3 or not all(type(number) is int for number in view[1:]):

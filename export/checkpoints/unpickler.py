@@ -66,7 +66,7 @@ class Unpickler:
         self._memo: dict[int, object] = {}
 
     def load(self) -> object:
-        """The object.
+        """Return the object.
 
         Raises:
             Damaged: this is no pickle, or not all of it is there.
@@ -303,7 +303,7 @@ def _name(value: object) -> str:
 
 
 def _checked_key(key: object) -> object:
-    """A key whose hash takes no time and no stack: nested tuples could take both."""
+    """Return a key whose hash takes no time and no stack: nested tuples could take both."""
     if type(key) in _SCALARS or (type(key) is tuple and all(type(part) in _SCALARS for part in key)):
         return key
     if getattr(type(key), "__eq__", None) is object.__eq__:  # compared by identity

@@ -53,7 +53,7 @@ class Inert:
     elements: list[object] = field(default_factory=list)
 
     def attributes(self) -> dict[object, object]:
-        """The state as a mapping, as objects without `__setstate__` have it; else empty."""
+        """Return the state as a mapping, as objects without `__setstate__` have it; else empty."""
         if type(self.state) is dict:
             return self.state
         if type(self.state) is tuple and len(self.state) == 2 and any(type(part) is dict for part in self.state):
@@ -81,13 +81,13 @@ class Blob:
     encoding: str = "latin-1"
 
     def data(self) -> bytes | bytearray:
-        """The bytes; of a text those that NumPy and Python 2 mean, one for each character."""
+        """Return the bytes; of a text those that NumPy and Python 2 mean, one for each character."""
         raw = bytearray(self.length)
         read_into(self.file, self.position, memoryview(raw))
         return self._decoded(raw).encode("latin-1") if self.is_text else raw
 
     def text(self) -> str:
-        """The text; of bytes one character for each of them."""
+        """Return the text; of bytes one character for each of them."""
         raw = bytearray(self.length)
         read_into(self.file, self.position, memoryview(raw))
         return self._decoded(raw)
@@ -187,7 +187,7 @@ class PickledDtype:
         self.plain = state[2] is None and state[3] is None
 
     def numpy(self) -> np.dtype | None:
-        """The type, if it is one of numbers."""
+        """Return the type, if it is one of numbers."""
         if not self.plain or self.code not in _NUMBERS or self.order not in "<>=|":
             return None
         return np.dtype(self.code).newbyteorder("=" if self.order == "|" else self.order)  # type: ignore[arg-type]
@@ -214,7 +214,7 @@ class PickledArray:
         self.fortran = fortran is True or fortran == 1
 
     def tensor(self) -> StoredTensor | UnreadableTensor:
-        """The array as a tensor that is read later."""
+        """Return the array as a tensor that is read later."""
         dtype = self.dtype.numpy() if isinstance(self.dtype, PickledDtype) else None
         if dtype is None:
             code = self.dtype.code if isinstance(self.dtype, PickledDtype) else "unknown"

@@ -116,7 +116,7 @@ _EXPECTED = "Expected a dictionary of tensors, alone or under a key such as 'mod
 
 
 def _next_key(mapping: dict[object, object], path: tuple[str, ...], file: Path, notes: list[str]) -> str | None:
-    """The key under which the weights are; None: they are in `mapping` itself."""
+    """Return the key under which the weights are; None: they are in `mapping` itself."""
     if len(path) == _DEEPEST:
         raise CheckpointError(f"{file} holds dictionaries in dictionaries without weights. {_EXPECTED}")
     own = [key for key in WEIGHT_KEYS if _leads_to_tensors(mapping.get(key))]
@@ -155,7 +155,7 @@ def _is_tensor(value: object) -> bool:
 
 
 def _as_mapping(value: object) -> dict[object, object] | None:
-    """The items of a dictionary, or of an object of a class that extends one."""
+    """Return the items of a dictionary, or of an object of a class that extends one."""
     if isinstance(value, dict):
         return value
     if isinstance(value, Inert) and not _is_module(value):

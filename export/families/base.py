@@ -123,7 +123,7 @@ def families() -> Iterator[Family]:
 
 
 def family_of(model: nn.Module) -> Family:
-    """The family of a model.
+    """Return the family of a model.
 
     Raises:
         UnsupportedModelError: it has none.
@@ -159,7 +159,7 @@ class SourceModel:
         return self.family.reference(self.model, self.spec, device=device, compiled=compiled)
 
     def names_beside(self, file_names: Sequence[str]) -> tuple[str, ...]:
-        """The name of each label; where the model does not name its classes, as a model file names them.
+        """Return the name of each label; where the model does not name its classes, as a model file names them.
 
         A label that neither names is "class <label>".
         """

@@ -34,19 +34,19 @@ class Section:
 
     @classmethod
     def of(cls, config: Config) -> Section:
-        """The whole of a config that was read."""
+        """Return the whole of a config that was read."""
         return cls(config.values, source=config.source)
 
     def with_values(self, values: Mapping[str, Any]) -> Section:
-        """The same place with other entries."""
+        """Return the same place with other entries."""
         return Section(values, self.path, self._source)
 
     def name_of(self, key: str) -> str:
-        """The dotted name of an entry."""
+        """Return the dotted name of an entry."""
         return f"{self.path}.{key}" if self.path else key
 
     def refusal(self, key: str, expected: str) -> UnsupportedModelError:
-        """The error of an entry: what it is, and what was expected."""
+        """Return the error of an entry: what it is, and what was expected."""
         if key not in self.values:
             return UnsupportedModelError(f"{self._source} has no {self.name_of(key)}; expected {expected}.")
         value = self.values[key]
@@ -54,11 +54,11 @@ class Section:
         return UnsupportedModelError(f"{self._source} says {self.name_of(key)} as {text}; expected {expected}.")
 
     def error(self, sentence: str) -> UnsupportedModelError:
-        """An error about the whole: "<the config> <sentence>."."""
+        """Return an error about the whole: "<the config> <sentence>."."""
         return UnsupportedModelError(f"{self._source} {sentence}.")
 
     def get(self, key: str, default: Any = _REQUIRED) -> Any:
-        """The value of an entry, whatever it is.
+        """Return the value of an entry, whatever it is.
 
         Raises:
             UnsupportedModelError: it is absent, and there is no default.
@@ -70,7 +70,7 @@ class Section:
         return default
 
     def section(self, key: str) -> Section:
-        """The mapping of an entry.
+        """Return the mapping of an entry.
 
         Raises:
             UnsupportedModelError: it is absent, or no mapping.
@@ -98,7 +98,7 @@ class Section:
         raise self.refusal(key, listed[0] if len(listed) == 1 else f"one of {', '.join(listed)}")
 
     def flag(self, key: str, default: bool = _REQUIRED) -> bool:
-        """True or False.
+        """Return True or False.
 
         Raises:
             UnsupportedModelError: it is neither.
@@ -106,7 +106,7 @@ class Section:
         return self.one_of(key, (True, False), default)
 
     def count(self, key: str, default: int = _REQUIRED, *, least: int = 1, most: int = 16384) -> int:
-        """A whole number; no sensible size or number is above `most`.
+        """Return a whole number; no sensible size or number is above `most`.
 
         Raises:
             UnsupportedModelError: it is something else.
@@ -119,7 +119,7 @@ class Section:
     def number(
         self, key: str, default: float = _REQUIRED, *, least: float = -math.inf, most: float = math.inf
     ) -> float:
-        """A finite number.
+        """Return a finite number.
 
         Raises:
             UnsupportedModelError: it is something else.
@@ -131,7 +131,7 @@ class Section:
         return float(value)
 
     def numbers(self, key: str, length: int | None = None, default: Sequence[float] = _REQUIRED) -> tuple[float, ...]:
-        """A list of finite numbers; `length` of them, or at least one.
+        """Return a list of finite numbers; `length` of them, or at least one.
 
         Raises:
             UnsupportedModelError: it is something else.
@@ -142,7 +142,7 @@ class Section:
         return tuple(map(float, value))
 
     def counts(self, key: str, default: Sequence[int] = _REQUIRED, *, least: int = 1) -> tuple[int, ...]:
-        """A list of whole numbers.
+        """Return a list of whole numbers.
 
         Raises:
             UnsupportedModelError: it is something else.
@@ -153,7 +153,7 @@ class Section:
         return tuple(value)
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts, at least one.
+        """Return a list of texts, at least one.
 
         Raises:
             UnsupportedModelError: it is something else.

@@ -10,7 +10,7 @@ from maskrt.export.rcnn.spec import LevelRule
 
 
 def choose_level(rule: LevelRule, sizes: Tensor, levels: int) -> Tensor:
-    """The level of RoIs by the frameworks' own expression.
+    """Return the level of RoIs by the frameworks' own expression.
 
     Args:
         rule: of the framework.

@@ -45,7 +45,7 @@ class GraphPooling:
         )
 
     def padded(self, levels: int) -> GraphPooling:
-        """The same over more levels, which no RoI reaches: all nodes of a file share one function body."""
+        """Return the same over more levels, which no RoI reaches: all nodes of a file share one function body."""
         missing = levels - len(self.features)
         return replace(
             self,

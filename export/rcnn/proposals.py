@@ -72,7 +72,7 @@ def propose(
 def _best_anchors(
     rpn: RPN, level: int, cells: Tensor, logits: Tensor, deltas: Tensor, canvas_size: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
-    """The best anchors of one level, decoded: boxes `[B, k, 4]`, scores `[B, k]` for non-maximum suppression.
+    """Return the best anchors of one level, decoded: boxes `[B, k, 4]`, scores `[B, k]` for non-maximum suppression.
 
     Only these are decoded. Their positions follow from their indices, so that the grid is never laid out.
     """

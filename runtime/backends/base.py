@@ -40,7 +40,7 @@ class Detections(NamedTuple):
 
     @classmethod
     def of(cls, outputs: Mapping[str, np.ndarray]) -> "Detections":
-        """The outputs of a model file, by name."""
+        """Return the outputs of a model file, by name."""
         others = {name: value for name, value in outputs.items() if name not in DETECTION_OUTPUTS}
         return cls(outputs[NUM_DETECTIONS], outputs[BOXES], outputs[SCORES], outputs[LABELS], others)
 
@@ -84,7 +84,7 @@ class Backend(Protocol):
 
 
 def output_names(metadata: ModelMetadata) -> list[str]:
-    """The names of a model's outputs, in the order of the graph."""
+    """Return the names of a model's outputs, in the order of the graph."""
     return [*DETECTION_OUTPUTS, *(output.name for output in metadata.outputs)]
 
 

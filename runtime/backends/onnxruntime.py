@@ -104,7 +104,7 @@ class OnnxRuntimeBackend:
 
 
 def _types(tensors: Sequence[Any]) -> dict[str, np.dtype]:
-    """The NumPy type of each input or output; object for one that no maskrt model has."""
+    """Return the NumPy type of each input or output; object for one that no maskrt model has."""
     return {tensor.name: np.dtype(_TYPES.get(tensor.type, np.object_)) for tensor in tensors}
 
 

@@ -91,7 +91,7 @@ class OpenVinoBackend:
 
     @contextlib.contextmanager
     def _request(self) -> Iterator[Any]:
-        """What holds the tensors of a call; there are as many as calls have ever overlapped."""
+        """Return what holds the tensors of a call; there are as many as calls have ever overlapped."""
         try:
             request = self._idle.pop()
         except IndexError:
@@ -108,7 +108,7 @@ def version_of(openvino: ModuleType) -> str:
 
 
 def check_version(engine: Path, manifest: Manifest, version: str) -> None:
-    """That an engine was not built by a newer release of OpenVINO than the one here, of `version`.
+    """Check that an engine was not built by a newer release of OpenVINO than the one here, of `version`.
 
     The IR is no machine code: it has a version of its own, and a newer OpenVINO reads an older one's. An older one does
     not know the operations of a newer one.
@@ -135,7 +135,7 @@ def _release(version: str) -> tuple[int, int]:
 
 
 def _types(ports: Sequence[Any], known: Sequence[str]) -> dict[str, np.dtype]:
-    """The type of each input or output by name. A tensor that several nodes hand on has all of their names."""
+    """Return the type of each input or output by name. A tensor that several nodes hand on has all of their names."""
     types = {}
     for port in ports:
         name = next((name for name in known if name in port.names), port.any_name)
@@ -144,6 +144,6 @@ def _types(ports: Sequence[Any], known: Sequence[str]) -> dict[str, np.dtype]:
 
 
 def _reason(error: RuntimeError) -> str:
-    """The last line: those before it name OpenVINO's own source files."""
+    """Return the last line: those before it name OpenVINO's own source files."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -40,7 +40,7 @@ BACKENDS = {
 
 
 def find_backend(path: Path) -> BackendEntry:
-    """The inference engine that runs a model file.
+    """Return the inference engine that runs a model file.
 
     Raises:
         ModelError: none runs files of that name.

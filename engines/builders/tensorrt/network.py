@@ -38,12 +38,12 @@ def parse_network(trt: ModuleType, package: Package, model: OnnxModel) -> tuple[
 
 
 def layer_types(network: Any) -> Counter[str]:
-    """Number of layers of each type, for example {"CONVOLUTION": 44, "PLUGIN_V3": 4}."""
+    """Count the layers of each type, for example {"CONVOLUTION": 44, "PLUGIN_V3": 4}."""
     return Counter(network.get_layer(index).type.name for index in range(network.num_layers))
 
 
 def plugin_layers(trt: ModuleType, network: Any) -> Counter[str]:
-    """Number of plugin layers of each plugin, by the plugin's name."""
+    """Count the plugin layers of each plugin, by the plugin's name."""
     counts: Counter[str] = Counter()
     for index in range(network.num_layers):
         layer = network.get_layer(index)
@@ -54,7 +54,7 @@ def plugin_layers(trt: ModuleType, network: Any) -> Counter[str]:
 
 
 def check_plugin_layers(found: Mapping[str, int], model: OnnxModel) -> None:
-    """That each custom operator of the file became a plugin layer, and none was expanded into its function.
+    """Check that each custom operator of the file became a plugin layer, and none was expanded into its function.
 
     Raises:
         EngineError: the counts differ.
@@ -72,7 +72,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def tensors(trt: ModuleType, network: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """The network's inputs and outputs."""
+    """Return the network's inputs and outputs."""
     inputs = [network.get_input(index) for index in range(network.num_inputs)]
     outputs = [network.get_output(index) for index in range(network.num_outputs)]
     return tuple(_tensor(trt, tensor) for tensor in inputs), tuple(_tensor(trt, tensor) for tensor in outputs)

@@ -16,7 +16,7 @@ _AXES = ("batch", "height", "width")
 
 
 def parse_canvas(text: str) -> Canvas:
-    """A canvas shape from text like "8x1344x1344".
+    """Return a canvas shape from text like "8x1344x1344".
 
     Raises:
         ArgumentError: the text is something else.
@@ -40,7 +40,7 @@ def make_profile(
     optimum: Canvas | None = None,
     maximum: Canvas | None = None,
 ) -> Profile:
-    """The profile of an engine. What is not given follows from the model's resize policy and the target's batch.
+    """Return the profile of an engine. What is not given follows from the model's resize policy and the target's batch.
 
     The default takes every image that the resize policy makes: one side is at most `max_size`, the other one may be as
     short as `size_divisor`. It is tuned for one landscape image.

@@ -29,19 +29,19 @@ class BuildProgress:
         self._shown = self._start if not self._on_terminal else 0.0
 
     def phase_start(self, name: str, parent: str | None, steps: int) -> None:
-        """A phase of so many steps begins."""
+        """Begin a phase of so many steps."""
         self._phases[name] = (0, steps)
         self._show()
 
     def step_complete(self, name: str, step: int) -> bool:
-        """A step, counted from 0, is done. False asks the builder to stop."""
+        """Take note of a step, counted from 0, that is done. False asks the builder to stop."""
         steps = self._phases.get(name, (0, 0))[1]
         self._phases[name] = (step + 1, steps)
         self._show()
         return not self.cancelled
 
     def phase_finish(self, name: str) -> None:
-        """A phase ends."""
+        """End a phase."""
         self._phases.pop(name, None)
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class BuildProgress:
 
 
 def builder_monitor(trt: ModuleType, progress: BuildProgress) -> Any:
-    """A `trt.IProgressMonitor` that reports to `progress`."""
+    """Return a `trt.IProgressMonitor` that reports to `progress`."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[name-defined]
         def __init__(self) -> None:

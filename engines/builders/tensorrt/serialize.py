@@ -26,7 +26,7 @@ def serialize_network(
     timing_cache: Path,
     monitor: Any,
 ) -> memoryview:
-    """The engine's bytes.
+    """Return the engine's bytes.
 
     Args:
         trt: the TensorRT module.
@@ -79,7 +79,7 @@ def serialize_network(
 
 
 def polygraphy_exception() -> type[Exception]:
-    """What Polygraphy raises. Its import waits until it is known which TensorRT it shall use."""
+    """Return what Polygraphy raises. Its import waits until it is known which TensorRT it shall use."""
     from polygraphy.exception import PolygraphyException
 
     return PolygraphyException
@@ -87,7 +87,7 @@ def polygraphy_exception() -> type[Exception]:
 
 @contextlib.contextmanager
 def polygraphy_log() -> Iterator[list[str]]:
-    """Collects the errors that TensorRT and Polygraphy log, instead of having them printed."""
+    """Collect the errors that TensorRT and Polygraphy log, instead of having them printed."""
     from polygraphy.logger import G_LOGGER
 
     errors: list[str] = []
@@ -112,7 +112,7 @@ def polygraphy_log() -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def interruptible(progress: BuildProgress) -> Iterator[None]:
-    """Turns Ctrl-C into a request that the builder stops at its next step.
+    """Turn Ctrl-C into a request that the builder stops at its next step.
 
     An exception in one of TensorRT's callbacks would end the process. A second Ctrl-C ends it at once.
     """

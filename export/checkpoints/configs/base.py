@@ -34,7 +34,7 @@ class Config:
     notes: tuple[str, ...] = ()
 
     def value(self, name: str, default: Any = _MISSING) -> Any:
-        """The value of a dotted name, for example `MODEL.RPN.NMS_THRESH` or `model.neck.out_channels`.
+        """Return the value of a dotted name, for example `MODEL.RPN.NMS_THRESH` or `model.neck.out_channels`.
 
         Raises:
             ConfigError: it is missing and there is no default, or it, or a part of it, is `Unknown`.
@@ -72,7 +72,7 @@ def _first_unknown(value: Any) -> Unknown | None:
 
 
 def read_text(path: Path, largest: int = 1 << 18) -> str:
-    """The text of a config file.
+    """Return the text of a config file.
 
     Raises:
         ConfigError: there is none, it is no text, or it is larger than a config can be.

@@ -61,7 +61,7 @@ def read_detectron2_config(path: Path) -> Detectron2Config:
 
 
 def zoo_config(name: str) -> Detectron2Config:
-    """The config of a model of detectron2's zoo, for example `COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x`.
+    """Return the config of a model of detectron2's zoo, for example `COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x`.
 
     Raises:
         KeyError: `zoo.detectron2.MODELS` has no such model.
@@ -90,7 +90,7 @@ def _complete(said: dict[str, Any], source: str, notes: list[str]) -> Detectron2
 
 
 def _read(path: Path, chain: tuple[Path, ...], notes: list[str]) -> dict[str, Any]:
-    """What a file and its bases say."""
+    """Return what a file and its bases say."""
     if path.suffix == ".py":
         raise ConfigError(
             f"{path} is a LazyConfig of detectron2, a program. Write its settings as YAML: the keys of config.yaml, on "
@@ -139,7 +139,7 @@ def _read_base(name: object, path: Path, chain: tuple[Path, ...], notes: list[st
 
 
 def _nested(model: ZooModel) -> dict[str, Any]:
-    """What a config of detectron2's repository says, with its base."""
+    """Return what a config of detectron2's repository says, with its base."""
     nested: dict[str, Any] = {}
     layers: tuple[Differences, ...] = (*BASES[model.base], *model.differences)
     for differences in layers:
@@ -234,7 +234,7 @@ def _merge_checked(
 
 
 def _decoded(value: Any) -> Any:
-    """A text that is a Python literal stands for it, as in yacs: `(60000, 80000)` is no list in YAML."""
+    """Return what a text stands for that is a Python literal, as in yacs: `(60000, 80000)` is no list in YAML."""
     if not isinstance(value, str) or len(value) > _LONGEST_LITERAL:
         return value
     try:
@@ -250,7 +250,7 @@ def _listed(value: Any) -> Any:
 
 
 def _checked(value: Any, default: Any, name: str, source: str) -> Any:
-    """A value of the default's type; yacs takes no other, too."""
+    """Return a value of the default's type; yacs takes no other, too."""
     if isinstance(value, Unknown):
         raise ConfigError(
             f"{source} gives {name} with the YAML tag {shown(value.text)}, which would run code. Write its value there."

@@ -50,7 +50,7 @@ def fit_detectron2(config: Detectron2Config, facts: NetworkFacts, weights: str) 
 
 
 def check_mmdet(config: Config, facts: NetworkFacts, weights: str) -> None:
-    """That a config of mmdetection is of the model that the weights are of, where it says what they tell.
+    """Check that a config of mmdetection is of the model that the weights are of, where it says what they tell.
 
     Raises:
         ConfigError: it is of another model.
@@ -79,7 +79,7 @@ def _another(config: Config, weights: str, name: str, said: Any, told: Any) -> C
 
 
 def _check_structure(config: Detectron2Config, facts: NetworkFacts, weights: str) -> None:
-    """What other keys depend on, and so is not inferred alone."""
+    """Return what other keys depend on, and so is not inferred alone."""
     heads = config.values["MODEL"]["ROI_HEADS"]["NAME"]
     backbone = config.values["MODEL"]["BACKBONE"]["NAME"]
     stages = len(config.values["MODEL"]["ROI_BOX_CASCADE_HEAD"]["BBOX_REG_WEIGHTS"])

@@ -32,7 +32,7 @@ def read_mmdet_config(path: Path) -> Config:
 
 
 def mmdet_config(meta: Mapping[str, Any], source: str) -> Config | None:
-    """The config in the checkpoint's own `meta`; None: there is none.
+    """Return the config in the checkpoint's own `meta`; None: there is none.
 
     Args:
         meta: of a `Checkpoint`.
@@ -55,7 +55,7 @@ def mmdet_config(meta: Mapping[str, Any], source: str) -> Config | None:
 
 
 def _values_of(config: Any) -> Mapping[str, Any] | None:
-    """What an object of mmengine's or mmcv's class Config holds, once it is plain data.
+    """Return what an object of mmengine's or mmcv's class Config holds, once it is plain data.
 
     Its dictionary is its `_cfg_dict`, or the first part of its state.
     """
@@ -67,7 +67,7 @@ def _values_of(config: Any) -> Mapping[str, Any] | None:
 
 
 def class_names(meta: Mapping[str, Any]) -> list[str] | None:
-    """The class names in the checkpoint's own `meta`; None: there are none."""
+    """Return the class names in the checkpoint's own `meta`; None: there are none."""
     inner = meta.get("meta")
     if not isinstance(inner, Mapping):
         return None
@@ -199,7 +199,7 @@ class _Assignments:
         return key
 
     def _copy(self, value: Any, depth: int) -> Any:
-        """A value assigned before: a copy, so that references of references are counted."""
+        """Return a value assigned before: a copy, so that references of references are counted."""
         self._left -= 1
         if self._left < 0 or depth > _DEEPEST:
             raise ConfigError(f"Cannot read {self._source}: it has more values than any config.")

@@ -264,7 +264,7 @@ OTHER_MODELS: Mapping[str, str] = {
 
 
 def find_base(name: str) -> ZooModel | None:
-    """The config of detectron2 that a `_BASE_` means, going by the end of its path; None: none, or several."""
+    """Return the config of detectron2 that a `_BASE_` means, going by the end of its path; None: none, or several."""
     parts = PurePosixPath(name.replace("\\", "/").removesuffix(".yaml").removesuffix(".yml")).parts
     if not parts:
         return None

@@ -107,7 +107,7 @@ MODELS: Mapping[str, str] = _read()
 
 
 def normalized(name: str) -> str:
-    """A name that is the same for both of mmdetection's spellings.
+    """Return a name that is the same for both of mmdetection's spellings.
 
     For example `mask_rcnn_r50_fpn_mstrain-poly_3x_coco` and `mask-rcnn_r50_fpn_ms-poly-3x_coco`.
     """

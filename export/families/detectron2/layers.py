@@ -15,7 +15,7 @@ NORMS = ("", *BATCH_NORMS, "GN")
 
 
 def make_norm(kind: str, channels: int) -> nn.Module | None:
-    """The normalisation that a config's `NORM` names (detectron2's `get_norm`); None for ""."""
+    """Return the normalisation that a config's `NORM` names (detectron2's `get_norm`); None for ""."""
     if kind == "":
         return None
     if kind == "GN":

@@ -93,7 +93,7 @@ def _block_options(resnets: Section) -> BlockOptions:
 
 
 def _backbone(model: Section) -> tuple[ResNet | FPN, dict[str, int]]:
-    """The backbone, and the channels of its features by name."""
+    """Return the backbone, and the channels of its features by name."""
     resnets = model.section("RESNETS")
     names = resnets.texts("OUT_FEATURES")
     if not set(names) <= set(STAGES):

@@ -74,7 +74,7 @@ def load_model(options: SourceOptions) -> LoadedModel:
 
 
 def _files(options: SourceOptions) -> tuple[Path, Detectron2Config]:
-    """The checkpoint and the config."""
+    """Return the checkpoint and the config."""
     if options.source.startswith(PREFIX):
         name = options.source.removeprefix(PREFIX).removesuffix(".yaml")
         path = options.checkpoint

@@ -35,7 +35,7 @@ _MASK_THRESHOLD = 0.5
 
 
 def model_spec(config: Section, strides: Mapping[str, int]) -> ModelSpec:
-    """The spec of a config that `support.check_supported` has accepted.
+    """Return the spec of a config that `support.check_supported` has accepted.
 
     Args:
         config: the whole config.
@@ -134,7 +134,7 @@ def anchor_shapes(generator: Section, levels: int) -> list[tuple[tuple[float, ..
 
 
 def _of_each_level(generator: Section, key: str, levels: int) -> list[tuple[float, ...]]:
-    """A list of lists, or one list that holds for all levels."""
+    """Return a list of lists, or one list that holds for all levels."""
     value = generator.get(key)
     nested = isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], list | tuple)
     rows = [generator.with_values({key: row}).numbers(key) for row in (value if nested else [value])]

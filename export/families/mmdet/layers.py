@@ -19,7 +19,7 @@ NormConfig = Mapping[str, Any] | None
 
 
 def make_norm(config: Mapping[str, Any], channels: int) -> nn.Module:
-    """The normalisation of a `norm_cfg`."""
+    """Return the normalisation of a `norm_cfg`."""
     epsilon = config.get("eps", 1e-5)
     if config["type"] == "GN":
         return nn.GroupNorm(config["num_groups"], channels, eps=epsilon)
@@ -28,7 +28,7 @@ def make_norm(config: Mapping[str, Any], channels: int) -> nn.Module:
 
 
 def norm_name(config: Mapping[str, Any]) -> str:
-    """What mmcv calls the layer: "bn" or "gn"."""
+    """Return what mmcv calls the layer: "bn" or "gn"."""
     return "gn" if config["type"] == "GN" else "bn"
 
 

@@ -78,7 +78,7 @@ class TwoStageDetector(nn.Module):
         return len(self.backbone.strides) if self.neck is None else self.neck.num_outs
 
     def size_divisor(self) -> int:
-        """What the sides of a canvas must be multiples of: of a pyramid, whose levels are doubled, its last stride."""
+        """Return what canvas sides must be multiples of: the last stride of a pyramid, whose levels are doubled."""
         return 1 if self.neck is None else self.backbone.strides[-1]
 
 
@@ -99,7 +99,7 @@ def build_network(config: Section) -> TwoStageDetector:
 
 
 def _norm(section: Section, default: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
-    """The `norm_cfg` of a section, checked; None: no normalisation."""
+    """Return the `norm_cfg` of a section, checked; None: no normalisation."""
     if section.get("norm_cfg", default) is None:
         return None
     norm = section.section("norm_cfg") if "norm_cfg" in section.values else Section(default or {})

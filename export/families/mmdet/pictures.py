@@ -44,7 +44,7 @@ def picture_rules(config: Section) -> tuple[Resize, Normalization, int]:
 
 
 def _steps(config: Section) -> Iterator[tuple[str, Section]]:
-    """The steps that do something, by name; each step is checked."""
+    """Return the steps that do something, by name; each step is checked."""
     for section in _unpacked(*_pipeline(config)):
         if type_of(section) not in _PACKING:
             yield check_class(section, ("LoadImageFromFile", "Resize", "Normalize", "Pad")), section

@@ -63,7 +63,7 @@ class Block(nn.Module):
         *,
         downsample: bool = False,
     ) -> None:
-        """`inputs` are the channels of the input, `planes` those of the config's `base_channels`, doubled per stage."""
+        """Make a block of `inputs` channels; `planes` are those of the config's `base_channels`, doubled per stage."""
         super().__init__()
         outputs, width = planes * options.expansion, options.width(planes)
         if options.basic:

@@ -31,7 +31,7 @@ _LEVEL_EPSILON = 1e-6
 
 
 def model_spec(config: Section, features: int, divisor: int) -> ModelSpec:
-    """The spec of a config that `support.check_supported` has accepted.
+    """Return the spec of a config that `support.check_supported` has accepted.
 
     Without masks mmdetection brings boxes to the picture's size before non-maximum suppression, not after it. Scaling
     an axis leaves an IoU as it is but for its rounding, so one rule serves both.

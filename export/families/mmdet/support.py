@@ -126,7 +126,7 @@ _SCORE_LOSSES = ("CrossEntropyLoss", "FocalLoss")
 
 
 def type_of(section: Section) -> str:
-    """The name of a section's class, without a scope in front ("mmdet.ResNet"); "" if it is no name."""
+    """Return the name of a section's class, without a scope in front ("mmdet.ResNet"); "" if it is no name."""
     value = section.get("type", None)
     return value.rpartition(".")[2] if isinstance(value, str) else ""
 

@@ -41,7 +41,7 @@ class TorchvisionOperations:
 
 
 def to_tensor(picture: np.ndarray, device: torch.device) -> Tensor:
-    """A picture `[H, W, 3]` uint8 as torchvision's models take it: `[3, H, W]` float32, 0-1."""
+    """Return a picture `[H, W, 3]` uint8 as torchvision's models take it: `[3, H, W]` float32, 0-1."""
     return torch.from_numpy(picture).to(device).permute(2, 0, 1).float() / 255
 
 

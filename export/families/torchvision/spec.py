@@ -40,7 +40,7 @@ _SMALLEST_DETECTION = 1e-2
 
 
 def model_spec(model: FasterRCNN) -> ModelSpec:
-    """The spec of a model in evaluation mode, FP32.
+    """Return the spec of a model in evaluation mode, FP32.
 
     Raises:
         UnsupportedModelError: the model has a part that cannot be expressed; the message names it.

@@ -18,7 +18,11 @@ from maskrt.export.families.torchvision.operations import SIZE_DIVISOR
 
 
 def check_supported(model: FasterRCNN) -> None:
-    """Raises UnsupportedModelError with the name of the part that cannot be exported, and what is expected there."""
+    """Check that every part of the model can be exported.
+
+    Raises:
+        UnsupportedModelError: it names the part that cannot, and says what is expected there.
+    """
     if model.training:
         raise UnsupportedModelError("the model is in training mode: call model.eval() first")
     parts: list[tuple[str, object, type]] = [
@@ -55,7 +59,11 @@ def check_supported(model: FasterRCNN) -> None:
 
 
 def check_features(features: object, model: FasterRCNN) -> None:
-    """Raises UnsupportedModelError unless the backbone's outputs are the levels of a feature pyramid."""
+    """Check that the backbone's outputs are the levels of a feature pyramid.
+
+    Raises:
+        UnsupportedModelError: they are not.
+    """
     if not isinstance(features, dict):
         raise UnsupportedModelError(
             "cannot export a backbone that gives a single feature map: expected an FPN backbone, which gives a "

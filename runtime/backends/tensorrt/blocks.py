@@ -40,7 +40,7 @@ class Block:
             self.size += aligned(spec.size)
 
     def views(self, memory: np.ndarray) -> dict[str, np.ndarray]:
-        """The tensors as arrays, given the block's memory [size] uint8."""
+        """Return the tensors as arrays, given the block's memory [size] uint8."""
         return {
             name: memory[self.offsets[name] :][: spec.size].view(spec.dtype).reshape(spec.shape)
             for name, spec in self._tensors.items()

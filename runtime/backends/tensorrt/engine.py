@@ -92,7 +92,7 @@ class Engine:
             raise ModelError(f"{self.path} cannot be loaded without its plugins: {error}") from None
 
     def _check_tensors(self, metadata: ModelMetadata) -> dict[str, np.dtype]:
-        """The type of each tensor, after checking that these are the tensors of a maskrt model."""
+        """Return the type of each tensor, after checking that these are the tensors of a maskrt model."""
         engine, trt = self._engine, self._trt
         inputs: dict[str, np.dtype] = {}
         outputs: dict[str, np.dtype] = {}
@@ -110,7 +110,7 @@ class Engine:
         return {name: found[name] for name in (*INPUTS, *output_names(metadata))}
 
     def _make_context_config(self) -> Any:
-        """What contexts are made with: they get their scratch memory from us, see `tensorrt_worker`.
+        """Return what contexts are made with: they get their scratch memory from us, see `tensorrt_worker`.
 
         TensorRT-RTX compiles its kernels on the device. EAGER compiles the ones for a shape in its first run; LAZY
         would swap them in behind a CUDA graph that was captured with others. The runtime cache is shared, so that the
@@ -128,7 +128,7 @@ class Engine:
         return config
 
     def create_context(self) -> Any:
-        """A new execution context, without scratch memory.
+        """Return a new execution context, without scratch memory.
 
         Raises:
             ModelError: TensorRT refuses.
@@ -140,7 +140,7 @@ class Engine:
         return context
 
     def refusal(self, what: str) -> ModelError:
-        """The error for what TensorRT refused, with the reason that it logged."""
+        """Return the error for what TensorRT refused, with the reason that it logged."""
         reason = self._log.take() or "it gives no reason"
         if any(words in reason.lower() for words in ("out of memory", "outofmemory", "could not be allocated")):
             return ModelError(
@@ -155,7 +155,7 @@ class Engine:
 
 @cache
 def _log_of(trt: ModuleType) -> Any:
-    """The log of a TensorRT module: it keeps errors for messages, and prints nothing.
+    """Return the log of a TensorRT module: it keeps errors for messages, and prints nothing.
 
     TensorRT keeps the first one that it is given for good, so there is one in a process.
     """
@@ -170,7 +170,7 @@ def _log_of(trt: ModuleType) -> Any:
                 self._errors.append(message)
 
         def take(self) -> str:
-            """The first error since the last call, which is the cause of the others."""
+            """Return the first error since the last call, which is the cause of the others."""
             errors = list(self._errors)
             self._errors.clear()
             return " ".join(errors[0].split()).rstrip(".") if errors else ""

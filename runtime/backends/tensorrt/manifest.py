@@ -52,7 +52,7 @@ class TensorRtSettings:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> TensorRtSettings:
-        """The same from a JSON object.
+        """Return the same from a JSON object.
 
         Raises:
             KeyError, TypeError, ValueError, AttributeError, OverflowError: it is something else.
@@ -64,12 +64,12 @@ class TensorRtSettings:
         return cls(**{**values, "profile": profile})
 
     def to_json(self) -> dict[str, Any]:
-        """The same as a JSON object, as it is read back."""
+        """Return the same as a JSON object, as it is read back."""
         return json.loads(json.dumps(asdict(self)))
 
 
 def tensorrt_settings(engine: Path, manifest: Manifest) -> TensorRtSettings:
-    """What TensorRT was told when it built the engine.
+    """Return what TensorRT was told when it built the engine.
 
     Raises:
         ModelError: it was not TensorRT that built it, or the manifest is damaged.
@@ -84,7 +84,7 @@ def tensorrt_settings(engine: Path, manifest: Manifest) -> TensorRtSettings:
 
 
 def check_gpu(engine: Path, manifest: Manifest, compute_capability: str, name: str) -> None:
-    """That the engine was built for a GPU of this compute capability (for example "8.9"); `name` is for the message.
+    """Check that the engine was built for a GPU of this compute capability, for example "8.9"; messages name it `name`.
 
     Raises:
         ModelError: it was built for another.
@@ -99,7 +99,7 @@ def check_gpu(engine: Path, manifest: Manifest, compute_capability: str, name: s
 
 
 def check_tensorrt(engine: Path, manifest: Manifest, flavor: str, version: str) -> None:
-    """That the engine was built by this very TensorRT; `flavor` is "tensorrt" or "tensorrt-rtx".
+    """Check that the engine was built by this very TensorRT; `flavor` is "tensorrt" or "tensorrt-rtx".
 
     Raises:
         ModelError: it was built by another.
@@ -114,7 +114,7 @@ def check_tensorrt(engine: Path, manifest: Manifest, flavor: str, version: str) 
 
 
 def check_plugins(engine: Path, manifest: Manifest, version: str) -> None:
-    """That the engine was built with this version of the plugin library.
+    """Check that the engine was built with this version of the plugin library.
 
     Raises:
         ModelError: it was built with another.

@@ -23,7 +23,7 @@ _DISTRIBUTIONS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx-cu13"}
 
 
 def import_tensorrt(engine: Path, manifest: Manifest) -> ModuleType:
-    """The first installed package that runs this engine.
+    """Return the first installed package that runs this engine.
 
     Raises:
         DependencyError: none is installed, or what is there cannot be loaded.
@@ -64,7 +64,7 @@ def _missing(engine: Path, build: BuildInputs, unloadable: Exception | None) -> 
 
 
 def lean_library(version: str) -> str:
-    """The lean runtime's library, which the dispatch runtime opens: from its wheel, else by name from the system."""
+    """Find the lean runtime's library, which the dispatch runtime opens: in its wheel, else by name in the system."""
     name = f"libnvinfer_lean.so.{version.partition('.')[0]}"
     spec = importlib.util.find_spec("tensorrt_lean_libs")
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():

@@ -203,7 +203,7 @@ class Execution:
         self._last = images
 
     def copy_outputs(self) -> dict[str, np.ndarray]:
-        """The outputs of the last run, once its stream is done."""
+        """Return the outputs of the last run, once its stream is done."""
         return self._outputs.views(self._host.bytes[self._inputs.size :][: self._outputs.size].copy())
 
     def _queue_one_by_one(self, stream: Stream) -> None:

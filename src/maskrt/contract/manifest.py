@@ -1,4 +1,4 @@
-"""The manifest beside an engine: what the engine was built from and for, and whether its files are those that were built.
+"""The manifest beside an engine: what it was built from and for, and whether its files are those that were built.
 
 An engine is what a builder makes of an ONNX file for a target: one file of TensorRT, two of OpenVINO. An inference
 engine answers a file that is not its own with an opaque message or a crash, and may run whatever code the file holds.
@@ -65,7 +65,7 @@ class Tensor:
     shape: tuple[int, ...]
 
     def at(self, canvas: tuple[int, int, int]) -> tuple[int, ...]:
-        """The shape for a canvas (batch, height, width)."""
+        """Return the shape for a canvas (batch, height, width)."""
         # Only `images` has a dynamic height and width; elsewhere the first axis, the batch, is the only dynamic one.
         known = canvas if self.name == IMAGES else canvas[:1]
         return tuple(known[axis] if size == -1 else size for axis, size in enumerate(self.shape))
@@ -104,7 +104,7 @@ class Manifest:
     model: Mapping[str, Any]
 
     def metadata(self, source: str) -> ModelMetadata:
-        """The model's metadata; `source` names the engine in messages.
+        """Return the model's metadata; `source` names the engine in messages.
 
         Raises:
             ModelError: from a newer maskrt, or damaged.
@@ -112,7 +112,7 @@ class Manifest:
         return parse_metadata({f"{PREFIX}{key}": json.dumps(value) for key, value in self.model.items()}, source)
 
     def paths(self, engine: Path) -> tuple[Path, ...]:
-        """The engine's files; `engine` is the first."""
+        """Return the engine's files; `engine` is the first."""
         return (engine, *(engine.with_suffix(suffix) for suffix in list(self.files)[1:]))
 
     @property
@@ -121,13 +121,13 @@ class Manifest:
         return build_command(self.build)
 
     def to_json(self) -> str:
-        """The manifest file's text: the same for the same manifest."""
+        """Return the manifest file's text: the same for the same manifest."""
         content = {"format": FORMAT, **asdict(self)}
         return json.dumps({**content, "checksum": _checksum(content)}, indent=2, ensure_ascii=False) + "\n"
 
 
 def build_command(build: BuildInputs, *, onnx: str | None = None, target: str | None = None) -> str:
-    """The command that builds an engine again, for another ONNX file or target where these are given."""
+    """Return the command that builds an engine again, for another ONNX file or target where these are given."""
     return f"maskrt engine {onnx or build.onnx_file} --target {target or build.target}"
 
 
@@ -160,7 +160,7 @@ def model_sha256(path: Path) -> str:
 
 
 def read_manifest(engine: Path) -> Manifest:
-    """The manifest beside an engine. The engine itself is not opened: see `check_engine_files`.
+    """Return the manifest beside an engine. The engine itself is not opened: see `check_engine_files`.
 
     Raises:
         ModelError: there is no engine or no manifest, or the manifest is damaged, edited, or from a newer maskrt.
@@ -188,7 +188,7 @@ def read_manifest(engine: Path) -> Manifest:
 
 
 def check_engine_files(engine: Path, manifest: Manifest) -> None:
-    """That the engine's files are the very files that were built.
+    """Check that the engine's files are the very files that were built.
 
     Raises:
         ModelError: one is missing, truncated, or was changed after it was built.
@@ -213,7 +213,7 @@ def check_engine_files(engine: Path, manifest: Manifest) -> None:
 
 
 def check_onnx(engine: Path, manifest: Manifest, onnx: Path) -> None:
-    """That the engine was built from this ONNX file.
+    """Check that the engine was built from this ONNX file.
 
     Raises:
         ModelError: it was built from another, or this one cannot be read.
@@ -231,7 +231,7 @@ def check_onnx(engine: Path, manifest: Manifest, onnx: Path) -> None:
 
 
 def damaged_manifest(engine: Path, reason: str) -> ModelError:
-    """The error for a manifest that says what no manifest says."""
+    """Return the error for a manifest that says what no manifest says."""
     return ModelError(
         f"{manifest_path(engine)} is damaged or was edited: {reason}. Copy it again, or build the engine again with "
         "`maskrt engine`."
@@ -248,13 +248,13 @@ def _from_json(content: Any, engine: Path) -> Manifest:
         raise ModelError(f"{path} is not the manifest of an engine. Build the engine again with `maskrt engine`.")
     if content["format"] > FORMAT:
         raise ModelError(
-            f"{path} is of format {content['format']}, from a newer maskrt; this one reads format {FORMAT}. Upgrade it: "
-            "`pip install --upgrade maskrt`."
+            f"{path} is of format {content['format']}, from a newer maskrt; this one reads format {FORMAT}. Upgrade "
+            "it: `pip install --upgrade maskrt`."
         )
     if content["format"] < FORMAT:
         raise ModelError(
-            f"{path} is of format {content['format']}, from an older maskrt; this one reads format {FORMAT}. Export the "
-            "model again with `maskrt export`, and build the engine again with `maskrt engine`."
+            f"{path} is of format {content['format']}, from an older maskrt; this one reads format {FORMAT}. Export "
+            "the model again with `maskrt export`, and build the engine again with `maskrt engine`."
         )
     checksum = content.pop("checksum", None)
     if checksum != _checksum(content):

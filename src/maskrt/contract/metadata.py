@@ -61,7 +61,7 @@ class ModelMetadata:
     precision: str
 
     def to_properties(self) -> dict[str, str]:
-        """The entries of `metadata_props`: JSON text by name."""
+        """Return the entries of `metadata_props`: JSON text by name."""
         content = {"format": FORMAT, **asdict(self)}
         return {f"{PREFIX}{key}": json.dumps(value) for key, value in content.items()}
 
@@ -82,7 +82,7 @@ def load_json(text: str | bytes) -> Any:
 
 
 def read_properties(properties: Mapping[str, str], source: str) -> dict[str, Any]:
-    """The `maskrt.*` entries as a JSON object, without that prefix; not yet checked.
+    """Return the `maskrt.*` entries as a JSON object, without that prefix; not yet checked.
 
     Raises:
         ModelError: there are none, or a value is not JSON.

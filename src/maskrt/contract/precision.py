@@ -64,7 +64,7 @@ SOURCE_PRECISION = _ROWS[0].name
 
 
 def find_precision(name: str) -> Precision:
-    """The precision of that name.
+    """Return the precision of that name.
 
     Raises:
         ArgumentError: there is none.

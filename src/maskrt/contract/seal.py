@@ -27,7 +27,7 @@ class _Damaged(Exception):
 
 
 def sealed(content: bytes) -> bytes:
-    """The content of an ONNX file with the seal that `read_metadata_properties` checks.
+    """Return the content of an ONNX file with the seal that `read_metadata_properties` checks.
 
     Args:
         content: a serialized `ModelProto` that has no seal.
@@ -39,7 +39,7 @@ def sealed(content: bytes) -> bytes:
 
 
 def read_metadata_properties(path: Path) -> dict[str, str]:
-    """The `metadata_props` of an ONNX file, after its seal, if it has one, was checked; the seal is none of them.
+    """Read the `metadata_props` of an ONNX file, but for its seal, which is checked where it has one.
 
     Raises:
         ModelError: the file is missing, empty, cut off, not ONNX, or not as it was when it was sealed.
@@ -92,7 +92,7 @@ def _metadata_properties(data: mmap.mmap, path: Path) -> dict[str, str]:
 
 
 def _fields(data: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """The (field number, start, end) of each field of the message between two offsets."""
+    """Return the (field number, start, end) of each field of the message between two offsets."""
     while position < end:
         tag, position = _varint(data, position, end)
         field, wire_type = tag >> 3, tag & 7

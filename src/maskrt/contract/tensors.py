@@ -57,7 +57,7 @@ Threshold = float | Sequence[float] | np.ndarray
 
 
 def round_down_to_float32(value: float) -> np.float32:
-    """The largest float32 that is not above `value`.
+    """Return the largest float32 that is not above `value`.
 
     torchvision's `nms` compares a float32 IoU with a float64 threshold. Compared with this one in float32, the
     outcome is the same for every IoU.
@@ -67,7 +67,7 @@ def round_down_to_float32(value: float) -> np.float32:
 
 
 def check_threshold(name: str, value: Threshold | None, default: float) -> Threshold:
-    """A threshold that a caller gave, or else the model's own.
+    """Return a threshold that a caller gave, or else the model's own.
 
     Args:
         name: for the message.
@@ -89,7 +89,7 @@ def check_threshold(name: str, value: Threshold | None, default: float) -> Thres
 
 
 def check_one_threshold(name: str, value: float | None, default: float) -> float:
-    """The same where one threshold has to do for all images.
+    """Return the same where one threshold has to do for all images.
 
     Raises:
         ArgumentError: not one number from 0 to 1.
@@ -103,7 +103,7 @@ def check_one_threshold(name: str, value: float | None, default: float) -> float
 def make_feed(
     images: Any, image_sizes: np.ndarray, score_threshold: Threshold, nms_threshold: Threshold
 ) -> dict[str, Any]:
-    """The inputs of a model file, by name.
+    """Return the inputs of a model file, by name.
 
     Args:
         images: [B, H, W, 3], or what a backend takes in its place.
