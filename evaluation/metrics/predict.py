@@ -21,7 +21,7 @@ class Predictor(Protocol):
 
     Attributes:
         class_names: the name of each label.
-        precision: "fp32", "fp16", "int8" or "fp8".
+        precision: by its name, see `maskrt.contract.precision`.
         backend: the inference engine and its device, for people.
         sha256: of all that its results depend on, but for thresholds and device.
         thresholds: score and NMS threshold that it uses.

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from maskrt.contract.precision import SOURCE_PRECISION
 from maskrt.evaluation.report.inputs import Results
 from maskrt.evaluation.results import PYTORCH
 from maskrt.evaluation.results.bench import PipelineRecord
@@ -98,9 +99,9 @@ def collect_models(results: Results) -> list[Model]:
 
 
 def reference_of(models: Sequence[Model]) -> Model | None:
-    """Find what AP is compared with: PyTorch, else the first FP32 file."""
+    """Find what AP is compared with: PyTorch, else the first file of its precision."""
     evaluated = [model for model in models if model.evaluation is not None]
     return next(
         (model for model in evaluated if model.name == PYTORCH),
-        next((model for model in evaluated if model.precision == "fp32"), None),
+        next((model for model in evaluated if model.precision == SOURCE_PRECISION), None),
     )
