@@ -21,7 +21,7 @@ class Side:
 
     Attributes:
         name: of the model file, or of the way of running PyTorch.
-        precision: "fp32", "fp16", "int8" or "fp8".
+        precision: by its name, see `maskrt.contract.precision`.
         backend: the engine and the device it runs on.
         work: weights and resize policy (see `work_of`): sides that share it do the same work.
         stream: encodes the masks of all the files, the stages of one batch beside those of others, given the files and

@@ -1,4 +1,6 @@
-"""Cityscapes as a COCO-format data set: `python -m maskrt.evaluation.metrics.cityscapes FOLDER --split val`.
+"""Cityscapes as a COCO-format data set.
+
+    python -m maskrt.evaluation.metrics.cityscapes FOLDER --split val
 
 Reads `gtFine/<split>/<city>/*_gtFine_instanceIds.png` and names `leftImg8bit/<split>/<city>/*_leftImg8bit.png` as the
 images. An instanceIds image [H, W] uint16 holds, for each pixel, the class id times 1000 plus the number of the
@@ -18,10 +20,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maskrt.command import run_command
+from maskrt.command import run_verb
 from maskrt.errors import ArgumentError, ImageError
 from maskrt.files import write_in_one_step
+from maskrt.options import add_output_option
 from maskrt.runtime.inference.progress import Progress
+
+EXTRA = "maskrt[evaluate,cpu]"
+INTERRUPTED_NOTE = "nothing was written"
 
 CLASSES = {
     24: "person",
@@ -89,25 +95,32 @@ def convert(root: Path, split: str) -> dict[str, Any]:
     return {"info": {}, "images": images, "annotations": annotations, "categories": categories}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit code: 0, 2 where something the user gave does not work, 130 interrupted."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
-    parser.add_argument("folder", type=Path, help="with gtFine/ and leftImg8bit/ in it")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="with gtFine/ and leftImg8bit/ in it")
     parser.add_argument("--split", default="val", help="(default: %(default)s)")
-    parser.add_argument("--output", type=Path, metavar="JSON", help="(default: FOLDER/instances_gtFine_<split>.json)")
-    options = parser.parse_args(argv)
-    output = options.output or options.folder / f"instances_gtFine_{options.split}.json"
+    add_output_option(parser, None, "file to write (default: FOLDER/instances_gtFine_<split>.json)")
 
-    def run() -> int:
-        content = json.dumps(convert(options.folder, options.split)).encode()
-        try:
-            write_in_one_step(output, content)
-        except OSError as error:
-            raise ArgumentError(f"cannot write {output}: {error.strerror or error}") from None
-        print(f"{output}\nmaskrt evaluate model.onnx --dataset {output} --images {options.folder}")
-        return 0
 
-    return run_command("cityscapes", run, interrupted="nothing was written", install="maskrt[evaluate,cpu]")
+def run(options: argparse.Namespace) -> int:
+    """Convert a split, and say how to use it; return the exit code.
+
+    Raises:
+        MaskrtError: something the user gave does not work.
+    """
+    output: Path = options.output or options.folder / f"instances_gtFine_{options.split}.json"
+    content = json.dumps(convert(options.folder, options.split)).encode()
+    try:
+        write_in_one_step(output, content)
+    except OSError as error:
+        raise ArgumentError(f"cannot write {output}: {error.strerror or error}") from None
+    print(f"{output}\nmaskrt evaluate model.onnx --dataset {output} --images {options.folder}")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    return run_verb("python -m maskrt.evaluation.metrics.cityscapes", sys.modules[__name__], arguments)
 
 
 if __name__ == "__main__":
