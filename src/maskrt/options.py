@@ -75,7 +75,7 @@ def add_source_options(parser: argparse.ArgumentParser, *, positional: bool = Fa
     """Add the source model: `SOURCE` where the verb works on it, `--source SOURCE` where it is the reference."""
     group = parser.add_argument_group("the source model")
     what = (
-        "a model's name (torchvision's; detectron2:NAME and mmdet:NAME of their model zoos), a checkpoint of detectron2 "
+        "a model's name (torchvision's; detectron2:NAME and mmdet:NAME of their zoos), a checkpoint of detectron2 "
         "(with --config) or of mmdetection, or package.module:factory"
     )
     if positional:
