@@ -40,6 +40,7 @@ def test_ranges_and_macs_of_the_whole_pipeline(exported, scene_folder):
     assert "[10/10]" in shown
 
 
+@pytest.mark.slow
 def test_the_same_images_give_the_same_ranges(exported, scene_folder):
     assert run(exported, scene_folder, [], "percentile") == run(exported, scene_folder, [], "percentile")
 

@@ -57,6 +57,7 @@ def quantize_with_budget(shapes_onnx, scene_folder, held_out, tmp_path, monkeypa
     return run
 
 
+@pytest.mark.slow
 def test_a_budget_that_cannot_be_met(quantize_with_budget, tmp_path, capsys):
     assert quantize_with_budget(0.5, 0.4) == 1
     captured = capsys.readouterr()

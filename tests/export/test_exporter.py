@@ -93,6 +93,7 @@ def test_names_nothing_of_the_exporting_machine(shapes_onnx):
     assert b"site-packages" not in content
 
 
+@pytest.mark.slow
 def test_same_model_gives_the_same_bytes_in_another_process(shapes_onnx, tmp_path):
     code = (
         "import sys; from maskrt.export import export_onnx; from maskrt.shapes.model import shapes_model; "

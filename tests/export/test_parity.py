@@ -54,6 +54,7 @@ def shapes_segmenter(shapes_float32_onnx) -> Segmenter:
     return Segmenter(shapes_float32_onnx)
 
 
+@pytest.mark.slow
 def test_demo_model_on_50_held_out_scenes(shapes_model, shapes_segmenter):
     found = 0
     for number in range(50):
@@ -65,6 +66,7 @@ def test_demo_model_on_50_held_out_scenes(shapes_model, shapes_segmenter):
     assert found > 200
 
 
+@pytest.mark.slow
 def test_uint8_input_costs_less_than_two_thousandths_of_ap(shapes_model, shapes_onnx):
     segmenter, count = Segmenter(shapes_onnx), 60
     reference = describe_model(shapes_model).reference()

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 # The memory of the C library and of ONNX Runtime needs some images of each size to settle.
 IMAGES, WARM_UP = (1000, 100) if os.environ.get("MASKRT_LONG_TESTS") == "1" else (20, 6)
 MOST_GROWTH = 0.01
@@ -29,6 +31,7 @@ def probe(*arguments: str | int | Path) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 def test_a_segmenter_does_not_grow(shapes_onnx: Path) -> None:
     memory = probe("growth", shapes_onnx, IMAGES, WARM_UP)
     limit = memory["before"] * (1 + MOST_GROWTH)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from pycocotools import mask as coco_mask
 
 from maskrt.export.families.base import describe_model
@@ -30,6 +31,7 @@ def test_perfect_results_score_one_and_wrong_labels_nearly_nothing():
     assert score(lambda image, image_id: [], 5)["segm"].AP == 0.0
 
 
+@pytest.mark.slow
 def test_the_demo_model_is_good_enough_to_show_small_losses(shapes_model):
     """On 30 scenes; the figure for all 200 is in the README."""
     reference = describe_model(shapes_model).reference()

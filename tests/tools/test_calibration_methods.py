@@ -19,6 +19,7 @@ def measure(shapes_onnx, tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_each_file_is_scored_on_scenes_that_serve_nothing_else(measure, tmp_path, capsys):
     assert measure() == 0
     result = json.loads((tmp_path / "methods.json").read_text())

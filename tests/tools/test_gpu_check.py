@@ -79,6 +79,7 @@ sys.exit(pytest.main(sys.argv[2:]))
 """
 
 
+@pytest.mark.slow
 def test_its_tests_need_no_more_packages_than_it_says() -> None:
     absent = "av matplotlib onnxscript polygraphy pycocotools safetensors skimage sklearn tensorrt tensorrt_rtx tqdm"
     options = ("-m", "gpu", "--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")

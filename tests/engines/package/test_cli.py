@@ -168,7 +168,7 @@ def test_files_that_are_missing_or_do_not_belong(
     assert "there is no such file. `maskrt engine`" in refused(capsys, tmp_path / "none.engine")
     assert "there is no such file. `maskrt export`" in refused(capsys, tmp_path / "none.onnx")
     for other in (tmp_path / "model.pth", tmp_path, "."):
-        assert "expected a file that ends in .onnx or .engine" in refused(capsys, other)
+        assert "expected a file that ends in .onnx, .engine or .openvino.xml" in refused(capsys, other)
     assert "expected a file that ends in .onnx, by which" in refused(capsys, engine, "--onnx", engine)
     assert "is an ONNX file already" in refused(capsys, skeleton_onnx, "--onnx", skeleton_onnx)
     other = tmp_path / "other.onnx"
