@@ -8,6 +8,7 @@ import pytest
 from maskrt.calibration.cli import main
 
 
+@pytest.mark.slow
 def test_int8_with_accuracy_then_again_from_the_cache(shapes_onnx, scene_folder, held_out, tmp_path, capsys):
     output = tmp_path / "model.int8.onnx"
     arguments = [str(shapes_onnx), "--images", str(scene_folder), "--output", str(output), "--dataset", str(held_out)]

@@ -92,7 +92,10 @@ def _run(segmenter: Segmenter, canvas: np.ndarray, sizes: np.ndarray):
     return segmenter._backend.run(make_feed(canvas, sizes, 0.05, 0.5))
 
 
-@pytest.mark.parametrize(("height", "width"), [(320, 320), (320, 1344), (1344, 320), (800, 1088), (1344, 1344)])
+_LARGE = [pytest.param(height, width, marks=pytest.mark.slow) for height, width in ((800, 1088), (1344, 1344))]
+
+
+@pytest.mark.parametrize(("height", "width"), [(320, 320), (320, 1344), (1344, 320), *_LARGE])
 def test_a_batch_gives_what_its_images_give_alone(shapes_segmenter, height, width):
     """On the same canvas; an image without a single detection alone, first, and in the middle of a batch."""
     rng = np.random.default_rng()

@@ -23,7 +23,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "_FAMILIES", (*base._FAMILIES, "tiny_family"))
 
 
-@pytest.mark.parametrize("source", ["tiny:detectron2", "tiny:mmdetection"])
+@pytest.mark.parametrize("source", ["tiny:detectron2", pytest.param("tiny:mmdetection", marks=pytest.mark.slow)])
 def test_its_models_are_exported_and_verified_with_its_reference(
     source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
