@@ -27,6 +27,8 @@ Once = Callable[[str, Callable[[Path], object]], Path]
 def pytest_configure() -> None:
     """A shell has the commands that it starts in the background ignore Ctrl-C, which some tests send."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # what the make that runs the tests says to those below it
+        os.environ.pop(name, None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,8 +12,6 @@ from maskrt.cli import VERBS
 from maskrt.contract.precision import PRECISIONS, SOURCE_PRECISION
 
 ROOT = Path(__file__).resolve().parents[1]
-_OF_MAKE = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
-"""What the make that runs these tests says to those below it."""
 VALUES = {"PRECISION": "fp16", "ONNX": "other.onnx", "OUT": "elsewhere"}
 """Values for which a variable makes sense; any other gets its name in small letters."""
 
@@ -31,7 +29,7 @@ class Make:
     def run(
         self, *arguments: str, options: tuple[str, ...] = ("-n",), **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        inherited = {name: value for name, value in os.environ.items() if name not in variables() | _OF_MAKE}
+        inherited = {name: value for name, value in os.environ.items() if name not in variables()}
         return subprocess.run(
             ["make", *options, *arguments],
             cwd=self.folder,
