@@ -5,16 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from maskrt.export.rcnn.spec import ModelSpec, Normalization
 from maskrt.options import Thresholds
-
-if TYPE_CHECKING:
-    from maskrt.export.rcnn.spec import ModelSpec, Normalization
 
 OWN_THRESHOLDS = Thresholds()
 """The model's own."""

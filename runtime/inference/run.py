@@ -17,6 +17,7 @@ from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.streaming.pipeline import PipelineError, Stage, run_pipeline
 from maskrt.runtime.streaming.stages import BatchStages, for_each, in_batches
 from maskrt.runtime.streaming.stopwatch import Stopwatch
+from maskrt.runtime.tiling.predict import predict_tiled
 
 
 class Run:
@@ -52,8 +53,20 @@ class Run:
             stopwatch=self._stopwatch,
             decode=source.decode,
         )
+        if settings.tile is None:
+            first = stages.stages()
+        else:
+            predict = partial(
+                predict_tiled,
+                segmenter,
+                tile_size=settings.tile,
+                batch_size=settings.batch_size,
+                score_threshold=settings.thresholds.score,
+                nms_threshold=settings.thresholds.nms,
+            )
+            first = stages.image_stages(predict)
         self.stages = [
-            *(stages.tiled_stages(settings.tile, settings.batch_size) if settings.tile else stages.stages()),
+            *first,
             *(Stage(writer.stage, partial(self._prepare, writer)) for writer in self._writers),
             Stage("write", self._write),
         ]

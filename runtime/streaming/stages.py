@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
+from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar
 
 import numpy as np
 
@@ -17,11 +17,7 @@ from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.streaming.pipeline import Stage
 from maskrt.runtime.streaming.stopwatch import Stopwatch
 from maskrt.runtime.structures.instances import Instances
-from maskrt.runtime.tiling.predict import predict_tiled
 from maskrt.runtime.transforms.canvas import Batch
-
-if TYPE_CHECKING:
-    from maskrt.runtime.segmenter import Segmenter
 
 ImageLike = np.ndarray | str | Path
 Value = TypeVar("Value")
@@ -48,6 +44,22 @@ class Job:
     def result(self) -> Instances | MaskrtError:
         """`instances`, or why there are none."""
         return self.instances if self.error is None else self.error  # type: ignore[return-value]  # one is there
+
+
+class Steps(Protocol):
+    """What the stages do to a batch, in the words of `Segmenter`."""
+
+    def read(self, image: ImageLike) -> np.ndarray:
+        """See `Segmenter.read`."""
+
+    def preprocess(self, images: Sequence[np.ndarray]) -> Batch:
+        """See `Segmenter.preprocess`."""
+
+    def infer(self, batch: Batch, *, score_threshold: float | None, nms_threshold: float | None) -> Detections:
+        """See `Segmenter.infer`."""
+
+    def postprocess(self, detections: Detections, batch: Batch) -> list[Instances]:
+        """See `Segmenter.postprocess`."""
 
 
 class _Thresholds(TypedDict):
@@ -106,7 +118,7 @@ class BatchStages:
 
     def __init__(
         self,
-        segmenter: "Segmenter",
+        segmenter: Steps,
         *,
         score_threshold: float | None,
         nms_threshold: float | None,
@@ -127,18 +139,16 @@ class BatchStages:
             Stage("postprocess", self._postprocess),
         ]
 
-    def tiled_stages(self, tile_size: tuple[int, int], batch_size: int) -> list[Stage]:
-        """Make the same, but each image tile by tile; see `tiling.predict.predict_tiled`."""
+    def image_stages(self, predict: Callable[[np.ndarray], Instances]) -> list[Stage]:
+        """Make the same with `predict`, for one image at a time, in place of the segmenter's steps."""
 
-        def infer_tiles(job: Job) -> None:
+        def infer_image(job: Job) -> None:
             assert job.image is not None
-            job.instances = predict_tiled(
-                self._segmenter, job.image, tile_size=tile_size, batch_size=batch_size, **self._thresholds
-            )
+            job.instances = predict(job.image)
 
         def infer(jobs: list[Job]) -> list[Job]:
             with self._stopwatch.stage("infer"):
-                for_each(jobs, infer_tiles)
+                for_each(jobs, infer_image)
             return jobs
 
         return [Stage("decode", self._decode), Stage("infer", infer)]

@@ -1,12 +1,9 @@
 """Images larger than the model takes, or with objects too small for it once resized: prediction tile by tile."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from itertools import chain, product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,13 +12,11 @@ from maskrt.errors import ArgumentError
 from maskrt.runtime.images.read import check_image, read_image
 from maskrt.runtime.masks.rle import RLE, compress_counts
 from maskrt.runtime.masks.runs import counts_from_runs, runs_from_counts
+from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.structures.instances import Instances
 from maskrt.runtime.structures.masks import GridMasks, RleMasks
 from maskrt.runtime.tiling.merge import Tile, TileDetections, merge
 from maskrt.runtime.tiling.nms import nms
-
-if TYPE_CHECKING:
-    from maskrt.runtime.segmenter import Segmenter  # which streams, and tiles are a stage of that
 
 SMALLEST_SIDE = 64
 """Of a tile, in pixels: with less around an object a detector sees no object."""

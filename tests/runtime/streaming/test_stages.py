@@ -4,6 +4,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.streaming.pipeline import PipelineError
 from maskrt.runtime.streaming.stages import BatchStages, Job, for_each, in_batches
 from maskrt.runtime.streaming.stopwatch import Stopwatch
+from maskrt.runtime.tiling.predict import predict_tiled
 
 WriteModel = Callable[..., Path]
 BAD = 13  # the grey level of images that the model cannot take
@@ -270,13 +272,12 @@ def test_in_batches() -> None:
     assert list(in_batches([], 2)) == []
 
 
-def test_tiles(segmenter: Segmenter) -> None:
-    from maskrt.runtime.tiling.predict import predict_tiled
-
+def test_one_image_at_a_time(segmenter: Segmenter) -> None:
     image = image_of(100, 150)
     stages = BatchStages(segmenter, score_threshold=0.1, nms_threshold=None, stopwatch=Stopwatch())
     jobs = [Job(image), Job(None)]
-    for stage in stages.tiled_stages((64, 80), batch_size=2):
+    predict = partial(predict_tiled, segmenter, tile_size=(64, 80), batch_size=2, score_threshold=0.1)
+    for stage in stages.image_stages(predict):
         jobs = stage.function(jobs)
     assert jobs[0].instances is not None
     expected = predict_tiled(segmenter, image, tile_size=(64, 80), score_threshold=0.1)
