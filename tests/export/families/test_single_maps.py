@@ -12,18 +12,22 @@ from maskrt.export.verify import verify_onnx
 from .detectron2 import configs as of_detectron2
 from .mmdet import configs as of_mmdet
 
-_DELTAS = ("anchor_deltas", "bbox_pred", "rpn_reg", "fc_reg")
+_SMALLER = {
+    "conv3": 0.25,  # ends a residual branch, and the sum of sixteen grows
+    **dict.fromkeys(("anchor_deltas", "bbox_pred", "rpn_reg", "fc_reg"), 0.03),  # boxes near their anchors, proposals
+    **dict.fromkeys(("cls_score", "fc_cls"), 0.5),  # scores below 1: among equal ones chance decides which remain
+}
+"""By the last part of a layer's name: by how much its drawn weights are smaller."""
 
 
 def _drawn(network: nn.Module) -> nn.Module:
-    """With weights that keep the size of activations, and predict boxes near their anchors and proposals."""
+    """With weights that keep the size of activations and predict boxes near their anchors, and scores below 1."""
     generator = torch.Generator().manual_seed(0)
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             fan_in = module.weight[0].numel() if not isinstance(module, nn.ConvTranspose2d) else module.weight.shape[0]
             module.weight.data = torch.randn(module.weight.shape, generator=generator) * (2 / fan_in) ** 0.5
-            if name.endswith(_DELTAS):
-                module.weight.data *= 0.03
+            module.weight.data *= _SMALLER.get(name.rpartition(".")[2], 1)
             if module.bias is not None:
                 module.bias.data = torch.randn(module.bias.shape, generator=generator) * 0.1
         elif isinstance(module, nn.BatchNorm2d):
