@@ -14,6 +14,7 @@ from maskrt.contract.manifest import Manifest, check_engine_files, damaged_manif
 from maskrt.contract.tensors import IMAGES, INPUTS
 from maskrt.errors import DependencyError, ModelError
 from maskrt.runtime.backends.base import Detections, is_maskrt_model, output_names
+from maskrt.runtime.backends.signal_stack import kept_signal_stack
 
 TITLE = "OpenVINO"
 SUFFIX = ".openvino.xml"
@@ -63,7 +64,8 @@ class OpenVinoBackend:
         config = CONFIG if threads is None else {**CONFIG, "INFERENCE_NUM_THREADS": threads}
         try:
             core = openvino.Core()
-            self._model = core.compile_model(core.read_model(*manifest.paths(path)), DEVICE, config)
+            with kept_signal_stack():
+                self._model = core.compile_model(core.read_model(*manifest.paths(path)), DEVICE, config)
             inputs, outputs = _types(self._model.inputs, INPUTS), _types(self._model.outputs, self._outputs)
             device = core.get_property(DEVICE, "FULL_DEVICE_NAME")
         except RuntimeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -124,6 +125,33 @@ def test_threads_and_precision_reach_openvino(engine: Path) -> None:
         model = OpenVinoBackend(engine, threads=threads)._model
         assert model.get_property("INFERENCE_NUM_THREADS") == threads
         assert model.get_property("INFERENCE_PRECISION_HINT") == openvino.Type.f32
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="where signals are handled differs")
+def test_ctrl_c_after_an_engine_was_closed_in_another_thread(engine: Path) -> None:
+    """Its memory for signals would be gone by then. In a process of its own, which a fault would end."""
+    script = f"""
+import ctypes, os, signal, threading
+from pathlib import Path
+from maskrt.runtime.backends.openvino import OpenVinoBackend
+from maskrt.runtime.backends.signal_stack import SignalStack
+library, stacks = ctypes.CDLL(None), [SignalStack(), SignalStack()]
+library.sigaltstack(None, ctypes.byref(stacks[0]))
+held = [OpenVinoBackend(Path({str(engine)!r}))]
+library.sigaltstack(None, ctypes.byref(stacks[1]))
+thread = threading.Thread(target=held.clear)
+thread.start()
+thread.join()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.pause()
+except KeyboardInterrupt:
+    print(*(stack.address for stack in stacks))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    before, after = result.stdout.split()
+    assert before == after
 
 
 def test_providers_are_onnx_runtimes(engine: Path) -> None:
