@@ -109,6 +109,16 @@ class Reference(ABC):
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         self.spec, self.device = spec, device
 
+    @property
+    def computed_by(self) -> str:
+        """What finds something in pictures (`detect`): a framework, with its version, or "PyTorch" for the spec."""
+        return "PyTorch"
+
+    @property
+    def remark(self) -> str:
+        """The same as a sentence, and, where it is not the framework, why not."""
+        return f"What the source model finds is computed by {self.computed_by}."
+
     @abstractmethod
     def preprocess(self, pictures: Sequence[np.ndarray]) -> Canvas:
         """Resize, normalise and pad."""
@@ -144,6 +154,12 @@ class Reference(ABC):
             modules: paths of modules of the source model.
         """
 
+    def detect(self, picture: np.ndarray, thresholds: Thresholds = OWN_THRESHOLDS) -> PictureDetections:
+        """Find what is in a picture, from its pixels to pasted masks, best score first."""
+        canvas = self.preprocess([picture])
+        (found,) = self.postprocess(self.infer(canvas, thresholds), canvas)
+        return found
+
     def records(
         self, picture: np.ndarray, thresholds: Thresholds = OWN_THRESHOLDS, image_id: int = 0
     ) -> list[dict[str, Any]]:
@@ -151,8 +167,7 @@ class Reference(ABC):
 
         `category_id` is the label; `segmentation` (compressed run-length encoding) is there where the model has masks.
         """
-        canvas = self.preprocess([picture])
-        (found,) = self.postprocess(self.infer(canvas, thresholds), canvas)
+        found = self.detect(picture, thresholds)
         boxes, scores, labels = (values.tolist() for values in (found.boxes, found.scores, found.labels))
         records: list[dict[str, Any]] = [
             {"image_id": image_id, "category_id": label, "bbox": [x0, y0, x1 - x0, y1 - y0], "score": score}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from onnx import TensorProto
 
 from maskrt.plugins import build, libraries
 
+from .support.reference_models import REFERENCE_FILE, export_reference, load_reference
 from .support.small_model import build_model
 
 Once = Callable[[str, Callable[[Path], object]], Path]
@@ -148,6 +150,25 @@ def shapes_float32_onnx(shapes_model, once: Once) -> Path:
         export_onnx(shapes_model, folder / "shapes.onnx", input_type="float32")
 
     return once("shapes-float32", export) / "shapes.onnx"
+
+
+@pytest.fixture(scope="session")
+def reference_source(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """`reference_source(name)` -> the `SourceModel` of a reference model of detectron2 or mmdetection."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    return functools.cache(lambda name: load_reference(name, folder))
+
+
+@pytest.fixture(scope="session")
+def reference_onnx(reference_source: Callable[[str], Any], once: Once) -> Callable[[str], Path]:
+    """`reference_onnx(name)` -> the ONNX file of a reference model, with uint8 input."""
+
+    def export(name: str) -> Path:
+        return (
+            once(f"reference-{name}", lambda folder: export_reference(reference_source(name), folder)) / REFERENCE_FILE
+        )
+
+    return export
 
 
 @pytest.fixture(scope="session")

@@ -105,7 +105,7 @@ def compare(request: Request, stream: TextIO = sys.stderr) -> Comparison:
         progress.close()
     return Comparison(
         environment=describe_environment(),
-        reference=ReferenceRecord(PYTORCH, source.source),
+        reference=ReferenceRecord(PYTORCH, source.source, reference.computed_by, reference.remark),
         score_threshold=request.score_threshold,
         candidates=tuple(
             _record(candidate, seen[candidate.name], source, reference, folder) for candidate in candidates

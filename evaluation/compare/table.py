@@ -36,7 +36,8 @@ def table(result: Comparison) -> str:
     for candidate in candidates:
         if candidate.reasons:
             lines += ["", f"{candidate.name} fails:", *(f"  {reason}." for reason in candidate.reasons)]
-    lines += ["", *(f"Not compared: {entry.name}. {entry.why}" for entry in result.not_compared)]
+    lines += ["", result.reference.remark]
+    lines += [*(f"Not compared: {entry.name}. {entry.why}" for entry in result.not_compared)]
     return "\n".join(lines).rstrip()
 
 

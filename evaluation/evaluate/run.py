@@ -159,6 +159,7 @@ def evaluate_model(
         file=None if file is None else str(file),
         precision=predictor.precision,
         backend=predictor.backend,
+        remark=predictor.remark,
         score_threshold=score_threshold,
         nms_threshold=nms_threshold,
         box=box.overall,

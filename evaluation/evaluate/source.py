@@ -11,7 +11,6 @@ from torch import nn
 
 from maskrt.contract.precision import SOURCE_PRECISION
 from maskrt.errors import ArgumentError
-from maskrt.evaluation.results import PYTORCH
 from maskrt.export.exporter import weights_hash
 from maskrt.export.families.base import SourceModel
 from maskrt.export.reference import best_device
@@ -40,7 +39,8 @@ class SourcePredictor:
         self._thresholds = thresholds
         self.class_names = source.class_names
         self.precision = SOURCE_PRECISION
-        self.backend = f"{PYTORCH} ({self._reference.device.type})"
+        self.backend = f"{self._reference.computed_by} ({self._reference.device.type})"
+        self.remark = self._reference.remark
         description = f"{weights_hash(source.model)}{source.model}{source.spec}{_settings(source.model)}"
         self.sha256 = hashlib.sha256(description.encode()).hexdigest()
         self.thresholds = (

@@ -18,6 +18,7 @@ def table(result: Evaluation) -> str:
             values = "".join(f"{_value(getattr(ap, name)):>8}" for name in STATISTICS)
             end = f"{1000 * model.seconds_per_image:10.1f}" if kind == "box" else ""
             lines.append(f"{model.name:{width}}  {model.precision:9}  {kind:4}{values}{end}")
+    lines += [model.remark for model in result.models if model.remark is not None]
     return "\n".join(lines)
 
 

@@ -23,6 +23,7 @@ class Predictor(Protocol):
         class_names: the name of each label.
         precision: by its name, see `maskrt.contract.precision`.
         backend: the inference engine and its device, for people.
+        remark: a sentence on where its results are from, for people; None: there is nothing to say.
         sha256: of all that its results depend on, but for thresholds and device.
         thresholds: score and NMS threshold that it uses.
     """
@@ -30,6 +31,7 @@ class Predictor(Protocol):
     class_names: tuple[str, ...]
     precision: str
     backend: str
+    remark: str | None
     sha256: str
     thresholds: tuple[float, float]
 
@@ -62,6 +64,7 @@ class FilePredictor:
         self.class_names = self._segmenter.class_names
         self.precision = metadata.precision
         self.backend = backend_name(self._segmenter)
+        self.remark = None
         self.sha256 = model_sha256(path)
         self.thresholds = (
             metadata.score_threshold if score_threshold is None else score_threshold,

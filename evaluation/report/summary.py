@@ -122,7 +122,7 @@ def _how(results: Results) -> str:
     if results.compare:
         parts.append(
             f"Verdicts compare each file with {results.compare.reference.name} on "
-            f"{figures.count(len(results.compare.images), 'image')}."
+            f"{figures.count(len(results.compare.images), 'image')}. " + results.compare.reference.remark
         )
     if results.evaluate:
         data = results.evaluate.dataset

@@ -17,10 +17,14 @@ class ReferenceRecord:
     Attributes:
         name: "PyTorch", its key among the instances of an image.
         model: as `--source` names it.
+        computed_by: what its detections are from: its framework and the version, or "PyTorch" for its spec in PyTorch.
+        remark: the same as a sentence, and, where it is not the framework, why not.
     """
 
     name: str
     model: str
+    computed_by: str
+    remark: str
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ class ModelRecord:
         file: its path; None for the source model.
         precision: for example "int8"; "fp32" for the source model.
         backend: the engine and the device it ran on, for people.
+        remark: of the source model, a sentence: whether its own framework ran, and if not, why not; None for a file.
         score_threshold, nms_threshold: that it ran with, 0 to 1.
         box: AP of the boxes.
         mask: AP of the masks; None where the model, or an annotation, has no masks.
@@ -59,6 +60,7 @@ class ModelRecord:
     file: str | None
     precision: str
     backend: str
+    remark: str | None
     score_threshold: float
     nms_threshold: float
     box: ApStatistics

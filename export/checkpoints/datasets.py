@@ -37,6 +37,7 @@ def class_names_of(datasets: Sequence[str]) -> list[str] | None:
         datasets: names in detectron2's registry; all of a config have the same classes.
 
     Returns:
+        Names as in the annotations: detectron2 itself calls category 162 of LVIS v1 horned_cow, by a synonym.
         None if the first is none of those that detectron2 brings with it.
     """
     if not datasets:

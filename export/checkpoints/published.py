@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
@@ -57,6 +57,19 @@ class Published:
         """Where its file is kept once it has been downloaded."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return cache / "maskrt" / self.framework / self.name / self.url.rpartition("/")[2]
+
+
+def shown_on(stream: TextIO, model: Published) -> Progress | None:
+    """Return what draws the progress of a download, in place, on a terminal; None where the stream is none."""
+    if not stream.isatty():
+        return None
+
+    def draw(done: int, total: int | None) -> None:
+        of = "" if total is None else f" of {total / 1e6:.1f}"
+        stream.write(f"\r\033[KDownloading {model.source}: {done / 1e6:.1f}{of} MB" + ("\n" if done == total else ""))
+        stream.flush()
+
+    return draw
 
 
 def is_published_source(source: str) -> bool:

@@ -46,6 +46,7 @@ def evaluation() -> evaluate.Evaluation:
             file=None if name == "PyTorch" else f"out/{name}",
             precision=precision,
             backend=CPU,
+            remark="Computed by torchvision 0.29.1." if name == "PyTorch" else None,
             score_threshold=0.05,
             nms_threshold=0.5,
             box=ApStatistics(ap, 0.9, 0.7, None, ap, ap),
@@ -105,7 +106,7 @@ def comparison(image_folder: Path) -> compare.Comparison:
     }
     return compare.Comparison(
         environment("maskrt compare a.onnx"),
-        compare.ReferenceRecord("PyTorch", "models:make"),
+        compare.ReferenceRecord("PyTorch", "models:make", "torchvision 0.29.1", "Computed by torchvision 0.29.1."),
         0.5,
         (candidate("model.onnx", "fp32", True, 0), candidate("model.int8.onnx", "int8", False, 1)),
         (compare.NotCompared("TensorRT", "there is no GPU."),),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .references import ReferenceModel, picture
 
 BOX_LIMIT = 0.05
 """Pixels of the picture."""
@@ -15,6 +18,12 @@ SCORE_LIMIT = 1e-4
 IOU_LIMIT = 0.995
 PIXEL_LIMIT = 2
 """Pixels by which a mask may differ that is not identical."""
+
+IDENTICAL_SHARE = 0.9
+"""Of masks, of each model. Two FP32 implementations differ at pixels whose probability is 0.5 but for rounding: the
+frameworks themselves with other convolution kernels do as well. Over all models it is `IDENTICAL_SHARE_OF_ALL`."""
+
+IDENTICAL_SHARE_OF_ALL = 0.98
 
 _EDGE = 1e-5
 """Share of a cell: two FP32 implementations of a network differ by more in the sides of a box."""
@@ -68,6 +77,16 @@ def decode_masks(golden: dict[str, Any]) -> np.ndarray:
     texts = [counts if isinstance(counts, str) else bytes(counts) for counts in golden["rle_counts"]]
     masks = [coco_mask.decode({"size": size, "counts": counts}) for counts in texts]
     return np.array(masks, dtype=bool).reshape(-1, *size)
+
+
+def compare_file(model: ReferenceModel, spec: Any, file: Path) -> Row:
+    """Compare what a model's file finds in all pictures of which there are golden outputs; `spec` is the model's."""
+    from maskrt.runtime import Segmenter
+
+    segmenter, row = Segmenter(file, providers=["CPUExecutionProvider"]), Row(model.name)
+    for shown in model.pictures():
+        add_picture(row, shown, segmenter.predict(picture(shown)), model.golden(shown), spec)
+    return row
 
 
 def add_picture(row: Row, picture: str, instances: Any, golden: dict[str, np.ndarray], spec: Any) -> None:

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from maskrt.export.families.base import LoadedModel
+from maskrt.export.families.detectron2.framework import DETECTRON2
 from maskrt.export.families.detectron2.network import GeneralizedRCNN
 from maskrt.export.families.detectron2.sources import PREFIX, claims_source, load_model
 from maskrt.export.families.detectron2.spec import model_spec
+from maskrt.export.families.framework import FrameworkReference
 from maskrt.export.rcnn.modules import RcnnModules
-from maskrt.export.rcnn.reference import RcnnReference
 from maskrt.export.rcnn.spec import ModelSpec
 from maskrt.export.reference import Reference
 from maskrt.options import SourceOptions
@@ -44,7 +45,8 @@ class _Detectron2:
     def reference(
         self, model: nn.Module, spec: ModelSpec, *, device: str | torch.device = "cpu", compiled: bool = False
     ) -> Reference:
-        return RcnnReference(model, spec, self.modules, torch.device(device), compiled=compiled)
+        device = torch.device(device)
+        return FrameworkReference(model, spec, self.modules, device, compiled=compiled, framework=DETECTRON2)
 
     def operations(self) -> None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from maskrt.export.checkpoints.configs.detectron2 import Detectron2Config, read_
 from maskrt.export.checkpoints.configs.fit import fit_detectron2
 from maskrt.export.checkpoints.datasets import class_names_of
 from maskrt.export.checkpoints.facts import FactsError, detectron2_facts
-from maskrt.export.checkpoints.published import check_sum, fetch, find_published
+from maskrt.export.checkpoints.published import check_sum, fetch, find_published, shown_on
 from maskrt.export.checkpoints.zoo.detectron2 import MODELS
 from maskrt.export.class_names import BACKGROUND
 from maskrt.export.errors import SourceError
@@ -79,7 +80,8 @@ def _files(options: SourceOptions) -> tuple[Path, Detectron2Config]:
         name = options.source.removeprefix(PREFIX).removesuffix(".yaml")
         path = options.checkpoint
         if path is None:
-            path = fetch(find_published(options.source))
+            published = find_published(options.source)
+            path = fetch(published, shown_on(sys.stderr, published))
         elif name not in MODELS or MODELS[name].file:  # of some models no weights are published
             check_sum(path, find_published(options.source))
         return path, zoo_config(name) if options.config is None else read_detectron2_config(options.config)

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from maskrt.export.families.base import LoadedModel
+from maskrt.export.families.framework import FrameworkReference
+from maskrt.export.families.mmdet.framework import MMDET
 from maskrt.export.families.mmdet.network import FeatureExtractor, TwoStageDetector
 from maskrt.export.families.mmdet.sources import PREFIX, claims_source, load_model
 from maskrt.export.families.mmdet.spec import model_spec
 from maskrt.export.rcnn.modules import RcnnModules
-from maskrt.export.rcnn.reference import RcnnReference
 from maskrt.export.rcnn.spec import ModelSpec
 from maskrt.export.reference import Reference
 from maskrt.options import SourceOptions
@@ -45,7 +46,8 @@ class _Mmdet:
     def reference(
         self, model: nn.Module, spec: ModelSpec, *, device: str | torch.device = "cpu", compiled: bool = False
     ) -> Reference:
-        return RcnnReference(model, spec, self.modules, torch.device(device), compiled=compiled)
+        device = torch.device(device)
+        return FrameworkReference(model, spec, self.modules, device, compiled=compiled, framework=MMDET)
 
     def operations(self) -> None:
         return None

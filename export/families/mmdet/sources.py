@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from maskrt.export.checkpoints.configs.base import Config
 from maskrt.export.checkpoints.configs.fit import check_mmdet
 from maskrt.export.checkpoints.configs.mmdet import class_names, mmdet_config, read_mmdet_config
 from maskrt.export.checkpoints.facts import FactsError, mmdet_facts
-from maskrt.export.checkpoints.published import check_sum, fetch, find_published
+from maskrt.export.checkpoints.published import check_sum, fetch, find_published, shown_on
 from maskrt.export.class_names import BACKGROUND
 from maskrt.export.errors import SourceError
 from maskrt.export.families.base import LoadedModel
@@ -73,7 +74,7 @@ def _path(options: SourceOptions) -> Path:
     if options.source.startswith(PREFIX):
         published = find_published(options.source)
         if options.checkpoint is None:
-            return fetch(published)
+            return fetch(published, shown_on(sys.stderr, published))
         check_sum(options.checkpoint, published)
         return options.checkpoint
     if options.checkpoint is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torchvision
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
@@ -43,6 +44,11 @@ class TorchvisionReference(Reference):
             for part in (model.backbone, model.rpn.head, *of_boxes, *of_masks):
                 if part is not None:
                     part.compile()
+
+    @property
+    def computed_by(self) -> str:
+        """See `Reference.computed_by`."""
+        return f"torchvision {torchvision.__version__.partition('+')[0]}"
 
     @torch.inference_mode()
     def preprocess(self, pictures: Sequence[np.ndarray]) -> Canvas:

@@ -25,6 +25,12 @@ def test_data_sets_of_detectron2(dataset, count, first, last):
     assert len(set(names)) == count
 
 
+def test_the_names_of_lvis_are_those_of_its_annotations():
+    names = class_names_of(["lvis_v1_val"])
+    assert names is not None
+    assert names[162 - 1] == "bull"  # its name there; detectron2 takes the first synonym, "horned_cow"
+
+
 @pytest.mark.parametrize("datasets", [[], ["my_data"], ["coco_2017_train_panoptic"], ["lvis_v2_train"], [""]])
 def test_other_data_sets(datasets):
     assert class_names_of(datasets) is None

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 
 from maskrt.evaluation.metrics.coco import average_precision
-from maskrt.export import export_onnx
 from maskrt.runtime import Segmenter
 from maskrt.shapes.dataset import ground_truth
 
 from ...support.golden import (
     BOX_LIMIT,
+    IDENTICAL_SHARE,
+    IDENTICAL_SHARE_OF_ALL,
     IOU_LIMIT,
     PIXEL_LIMIT,
     SCORE_LIMIT,
     Row,
-    add_picture,
+    compare_file,
     decode_masks,
     golden_records,
     print_table,
@@ -27,12 +28,6 @@ from ...support.references import ALL_NAMES, full_reference_model, picture
 
 FAST = ("d2_mask_rcnn_R_50_C4", "mm_trained_shapes_r18_fpn")
 """Whose model files are compared in the fast tests; their frameworks differ in everything."""
-
-_IDENTICAL_SHARE = 0.9
-"""Of masks, of each model. Two FP32 implementations differ at pixels whose probability is 0.5 but for rounding: the
-frameworks themselves with other convolution kernels do as well. Over all models it is `_IDENTICAL_SHARE_OF_ALL`."""
-
-_IDENTICAL_SHARE_OF_ALL = 0.98
 
 _SCENES = 8
 
@@ -73,30 +68,24 @@ def test_the_reference_finds_what_the_framework_found(load, name):
 
 
 @_MODELS
-def test_the_model_file_finds_what_the_framework_found(load, name, tmp_path, table):
-    source, model = load(name), full_reference_model(name)
-    file = export_onnx(source.model, tmp_path / "model.onnx", class_names=source.class_names)
-    segmenter = Segmenter(file, providers=["CPUExecutionProvider"])
-    row = Row(name)
-    for shown in model.pictures():
-        add_picture(row, shown, segmenter.predict(picture(shown)), model.golden(shown), source.spec)
+def test_the_model_file_finds_what_the_framework_found(load, reference_onnx, name, table):
+    row = compare_file(full_reference_model(name), load(name).spec, reference_onnx(name))
     table.append(row)
     assert not row.wrong
     assert row.box <= BOX_LIMIT
     assert row.score <= SCORE_LIMIT
     assert row.pixels <= PIXEL_LIMIT
     assert row.iou >= IOU_LIMIT
-    assert row.identical >= _IDENTICAL_SHARE * row.masks
+    assert row.identical >= IDENTICAL_SHARE * row.masks
     assert row.on_edge <= 0.01 * row.masks
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ALL_NAMES if "trained_shapes" in name])
-def test_ap_of_the_model_file_is_that_of_the_framework(load, name, tmp_path):
+def test_ap_of_the_model_file_is_that_of_the_framework(reference_onnx, name):
     """Of the two models that were trained, on the held-out scenes of which there are golden outputs."""
-    source, model = load(name), full_reference_model(name)
-    file = export_onnx(source.model, tmp_path / "model.onnx", class_names=source.class_names)
-    segmenter = Segmenter(file, providers=["CPUExecutionProvider"])
+    model = full_reference_model(name)
+    segmenter = Segmenter(reference_onnx(name), providers=["CPUExecutionProvider"])
     truth = ground_truth(_SCENES)
     ours, theirs = [], []
     for number in range(_SCENES):
@@ -113,4 +102,4 @@ def test_ap_of_the_model_file_is_that_of_the_framework(load, name, tmp_path):
 def test_masks_of_all_models_are_identical_but_for_a_few(table):
     if len(table) < len(ALL_NAMES):
         pytest.skip("not all models were compared")
-    assert sum(row.identical for row in table) >= _IDENTICAL_SHARE_OF_ALL * sum(row.masks for row in table)
+    assert sum(row.identical for row in table) >= IDENTICAL_SHARE_OF_ALL * sum(row.masks for row in table)

@@ -1,0 +1,51 @@
+"""Engines of detectron2's and mmdetection's models: each kind of graph builds, with plugin layers only.
+
+All of them: `python -m tests.references.measure engines`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from maskrt.calibration import quantize
+from maskrt.contract.manifest import read_manifest
+
+from ....support.reference_engines import TARGET, engine_options
+
+pytest.importorskip("tensorrt_rtx")
+
+MASKS = {"BatchedNMS": 2, "MultilevelRoIAlign": 2}
+
+KINDS = {
+    "d2_mask_rcnn_R_50_C4": MASKS,  # a last stage as head, more proposals than TopK gives, canvases of any size
+    "d2_cls_agnostic_bbox": MASKS,
+    "d2_roialign_v1_sampling2": MASKS,
+    "mm_faster-rcnn_r50_fpn": {"BatchedNMS": 2, "MultilevelRoIAlign": 1},
+    "mm_mask-rcnn_r50_fpn_gn": MASKS,
+    "mm_mask-rcnn_x101-32x4d_fpn": MASKS,
+}
+"""A model of each kind of graph → its plugin layers; the others of `tests/references` differ from these in numbers."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_model_builds(
+    maskrt_engine: Callable[..., subprocess.CompletedProcess[str]],
+    reference_onnx: Callable[[str], Path],
+    name: str,
+    precision: str,
+    tmp_path: Path,
+) -> None:
+    onnx, engine = reference_onnx(name), tmp_path / "model.engine"
+    if precision != "fp32":
+        onnx = quantize(onnx, tmp_path / "model.onnx", precision).path
+    result = maskrt_engine(onnx, "--target", TARGET, "--output", engine, *engine_options())
+    assert result.returncode == 0, result.stderr
+    manifest = read_manifest(engine)
+    assert manifest.plugin_layers == KINDS[name]
+    assert manifest.build.precision == precision
