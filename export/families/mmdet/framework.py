@@ -75,10 +75,14 @@ def _checked(value: Any, name: str) -> Any:
         UnsupportedModelError: a type is no plain name, or a value is none.
     """
     if isinstance(value, dict):
-        kind = value.get("type")
-        if kind is not None and not (isinstance(kind, str) and re.fullmatch(r"[A-Za-z_]\w*", kind)):
-            raise UnsupportedModelError(f"its config has the type {kind!r} at {name}, which is no name of a class")
-        return {key: _checked(each, f"{name}.{key}") for key, each in value.items()}
+        copied = {key: _checked(each, f"{name}.{key}") for key, each in value.items()}
+        kind = copied.get("type")
+        if kind is not None:
+            known = isinstance(kind, str) and re.fullmatch(r"(?:mmdet\.)?([A-Za-z_]\w*)", kind)
+            if not known:
+                raise UnsupportedModelError(f"its config has the type {kind!r} at {name}, which is no name of a class")
+            copied["type"] = known[1]
+        return copied
     if isinstance(value, list | tuple):
         return [_checked(each, f"{name}.{number}") for number, each in enumerate(value)]
     if value is None or isinstance(value, bool | int | float | str):
