@@ -40,7 +40,7 @@ class SourcePredictor:
         self.class_names = source.class_names
         self.precision = SOURCE_PRECISION
         self.backend = f"{self._reference.computed_by} ({self._reference.device.type})"
-        self.remark = self._reference.remark
+        self.remark: str | None = self._reference.remark
         description = f"{weights_hash(source.model)}{source.model}{source.spec}{_settings(source.model)}"
         self.sha256 = hashlib.sha256(description.encode()).hexdigest()
         self.thresholds = (

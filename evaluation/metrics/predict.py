@@ -64,7 +64,7 @@ class FilePredictor:
         self.class_names = self._segmenter.class_names
         self.precision = metadata.precision
         self.backend = backend_name(self._segmenter)
-        self.remark = None
+        self.remark: str | None = None
         self.sha256 = model_sha256(path)
         self.thresholds = (
             metadata.score_threshold if score_threshold is None else score_threshold,

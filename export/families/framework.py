@@ -136,9 +136,10 @@ def load_into(model: nn.Module, network: nn.Module, recomputed: Iterable[str]) -
     Raises:
         UnsupportedModelError: a name or a shape differs.
     """
-    state = {key: value.detach().cpu() for key, value in network.state_dict().items()}
+    idle = (*recomputed, "num_batches_tracked")  # counters of training, which frozen normalisations do not have
+    state = {key: value.detach().cpu() for key, value in network.state_dict().items() if not key.endswith(idle)}
     missing, unexpected = model.load_state_dict(state, strict=False)
-    missing = [key for key in missing if not key.endswith(tuple(recomputed))]
+    missing = [key for key in missing if not key.endswith(idle)]
     if missing or unexpected:
         raise UnsupportedModelError(
             f"{len(missing)} tensors are missing and {len(unexpected)} are unknown, for example "

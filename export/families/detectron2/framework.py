@@ -14,7 +14,7 @@ from maskrt.export.families.framework import Framework, Predict, load_into, pict
 from maskrt.export.reference import PictureDetections
 from maskrt.options import Thresholds
 
-_RECOMPUTED = ("num_batches_tracked", "pixel_mean", "pixel_std", "fed_loss_cls_weights")
+_RECOMPUTED = ("pixel_mean", "pixel_std", "fed_loss_cls_weights")
 _ANCHORS = tuple(f"anchor_generator.cell_anchors.{level}" for level in range(16))
 
 

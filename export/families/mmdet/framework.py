@@ -16,7 +16,7 @@ from maskrt.export.families.mmdet.network import TwoStageDetector
 from maskrt.export.reference import PictureDetections
 from maskrt.options import Thresholds
 
-_RECOMPUTED = ("num_batches_tracked", "data_preprocessor.mean", "data_preprocessor.std")
+_RECOMPUTED = ("data_preprocessor.mean", "data_preprocessor.std")
 
 
 def _open(network: nn.Module, thresholds: Thresholds, device: torch.device) -> Predict:
