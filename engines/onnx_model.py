@@ -28,7 +28,7 @@ class OnnxModel:
         sha256: of the file.
         metadata: what the file says of the model.
         properties: the same as a JSON object, without the prefix `maskrt.`.
-        custom_nodes: number of nodes of each operator that must become a plugin layer.
+        custom_layers: the operator of each node that must become a plugin layer, by the name of its layer in TensorRT.
         weights_bytes: size of the weights.
     """
 
@@ -36,8 +36,13 @@ class OnnxModel:
     sha256: str
     metadata: ModelMetadata
     properties: Mapping[str, Any]
-    custom_nodes: Mapping[str, int]
+    custom_layers: Mapping[str, str]
     weights_bytes: int
+
+    @property
+    def custom_nodes(self) -> dict[str, int]:
+        """How many nodes of each operator must become a plugin layer."""
+        return dict(sorted(Counter(self.custom_layers.values()).items()))
 
 
 def read_onnx_model(path: Path) -> OnnxModel:
@@ -54,8 +59,8 @@ def read_onnx_model(path: Path) -> OnnxModel:
             f"{path} is damaged: its precision is {metadata.precision!r}, not one of {', '.join(PRECISIONS)}."
         )
     graph = _load(path).graph
-    custom_nodes = Counter(node.op_type for node in graph.node if node.domain == DOMAIN)
-    if IMAGES not in {tensor.name for tensor in graph.input} or not custom_nodes:
+    custom_layers = {_layer_name(node): node.op_type for node in graph.node if node.domain == DOMAIN}
+    if IMAGES not in {tensor.name for tensor in graph.input} or not custom_layers:
         raise ModelError(
             f"{path} is damaged: it is not a graph that maskrt exports. Export it again with `maskrt export`."
         )
@@ -64,9 +69,14 @@ def read_onnx_model(path: Path) -> OnnxModel:
         sha256=sha256_of(path),
         metadata=metadata,
         properties=read_properties(strings, str(path)),
-        custom_nodes=dict(sorted(custom_nodes.items())),
+        custom_layers=custom_layers,
         weights_bytes=sum(tensor.ByteSize() for tensor in graph.initializer),
     )
+
+
+def _layer_name(node: onnx.NodeProto) -> str:
+    """Name the layer that TensorRT's parser makes of a node: `getNodeName` of its `onnxProtoUtils`."""
+    return node.name or f"node_of_{next(iter(node.output), '')}"
 
 
 def without_functions(path: Path) -> bytes:

@@ -80,6 +80,31 @@ def load_plugins(trt: ModuleType) -> PluginLibrary:
     return described
 
 
+def check_driver(described: PluginLibrary, driver: int) -> None:
+    """Check that the driver knows the CUDA that the library was compiled with; kernels would fail at their first launch.
+
+    Within a major version, any driver does (CUDA's minor version compatibility).
+
+    Args:
+        described: the library.
+        driver: the newest CUDA that the driver supports, as `cudaDriverGetVersion` gives it, e.g. 12040.
+
+    Raises:
+        PluginLibraryError: it is of an earlier major version.
+    """
+    if driver // 1000 < described.cuda // 1000:
+        raise PluginLibraryError(
+            f"{described.path} was compiled with CUDA {cuda_version(described.cuda)}, but the NVIDIA driver supports "
+            f"CUDA {cuda_version(driver)}. Update the driver, or compile the plugins with an nvcc of CUDA "
+            f"{driver // 1000}: `make plugins`."
+        )
+
+
+def cuda_version(number: int) -> str:
+    """Write CUDA's 12040 as "12.4"."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
 def _check_headers(described: PluginLibrary, trt: ModuleType, is_rtx: bool) -> None:
     if described.tensorrt_headers is None:
         raise PluginLibraryError(

@@ -53,11 +53,12 @@ struct ChannelsLast {
         }
     }
 
-    __device__ static void store(T* base, int64_t bin, int, int channel_stride, int, const float (&values)[kChannels])
+    __device__ static void store(
+        T* base, int64_t bin, int, int channel_stride, int valid, const float (&values)[kChannels])
     {
         Vector vector;
         for (int k = 0; k < kChannels; ++k) {
-            store_as(&vector.values[k], values[k]);
+            store_as(&vector.values[k], k < valid ? values[k] : 0.0f);
         }
         *reinterpret_cast<uint4*>(base + bin * channel_stride) = vector.bits;
     }

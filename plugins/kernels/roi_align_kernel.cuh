@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kRoiAlignThreads, kRoiAlignBlocks)
     const int first_bin_x = (run - bin_y * runs_per_row) * Layout<T>::kBins;
     const int end_bin_x = min(first_bin_x + Layout<T>::kBins, attributes.output_width);
     const int channel = group * kChannels;
-    const int valid = padded_channels - channel;
+    const int valid = call.channels - channel;  // what is behind the channels becomes zero, whatever the features hold
 
     const float4 corners = __ldg(reinterpret_cast<const float4*>(call.rois) + roi_index);
     const Box roi{corners.x, corners.y, corners.z, corners.w};

@@ -9,6 +9,43 @@ namespace maskrt {
 using nvinfer1::PluginField;
 using nvinfer1::PluginFieldType;
 
+namespace {
+
+size_t bytes_of(PluginFieldType type) noexcept
+{
+    switch (type) {
+    case PluginFieldType::kFLOAT64:
+    case PluginFieldType::kINT64: return 8;
+    case PluginFieldType::kFLOAT32:
+    case PluginFieldType::kINT32: return 4;
+    case PluginFieldType::kFLOAT16:
+    case PluginFieldType::kINT16: return 2;
+    default: return 1;
+    }
+}
+
+void hash_bytes(uint64_t& hash, const void* data, size_t size) noexcept
+{
+    for (size_t i = 0; i < size; ++i) {
+        hash = (hash ^ static_cast<const unsigned char*>(data)[i]) * 0x100000001b3;
+    }
+}
+
+}  // namespace
+
+uint64_t hash_fields(const nvinfer1::PluginFieldCollection& collection) noexcept
+{
+    uint64_t hash = 0xcbf29ce484222325;
+    for (int32_t i = 0; i < collection.nbFields; ++i) {
+        const PluginField& field = collection.fields[i];
+        const int32_t kind[] = {static_cast<int32_t>(field.type), field.length};
+        hash_bytes(hash, field.name, std::strlen(field.name) + 1);
+        hash_bytes(hash, kind, sizeof(kind));
+        hash_bytes(hash, field.data, static_cast<size_t>(field.length) * bytes_of(field.type));
+    }
+    return hash;
+}
+
 const PluginField* Fields::find(const char* name) const noexcept
 {
     for (int32_t i = 0; collection_ != nullptr && i < collection_->nbFields; ++i) {

@@ -9,6 +9,9 @@
 
 namespace maskrt {
 
+// A number that any change of a name, a type or a value changes (FNV-1a).
+uint64_t hash_fields(const nvinfer1::PluginFieldCollection& collection) noexcept;
+
 class Fields {
 public:
     Fields(const char* plugin, const nvinfer1::PluginFieldCollection* collection) noexcept

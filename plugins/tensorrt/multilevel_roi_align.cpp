@@ -26,6 +26,18 @@ int64_t round_up_to_8(int64_t channels)
     return (channels + 7) / 8 * 8;
 }
 
+const char* name_of(DataType type)
+{
+    switch (type) {
+    case DataType::kFLOAT: return "float32";
+    case DataType::kHALF: return "float16";
+    case DataType::kBF16: return "bfloat16 (convert the model with `maskrt quantize --precision fp16`)";
+    case DataType::kINT32: return "int32";
+    case DataType::kINT8: return "int8";
+    default: return "of another type";
+    }
+}
+
 // The pairs of type and format that features and output may have.
 bool is_feature_format(const PluginTensorDesc& tensor)
 {
@@ -97,7 +109,8 @@ int32_t MultilevelRoIAlign::getOutputDataTypes(
     }
     for (int32_t i = 1; i < input_count; ++i) {
         if ((input_types[i] != DataType::kFLOAT && input_types[i] != DataType::kHALF) || input_types[i] != input_types[1]) {
-            log_error("MultilevelRoIAlign: features must be all float32 or all float16, but feature %d is not", i - 1);
+            log_error("MultilevelRoIAlign: features must be all float32 or all float16, but feature %d is %s", i - 1,
+                name_of(input_types[i]));
             return 1;
         }
     }

@@ -1,9 +1,12 @@
-// What both plugins have in common: one class is the plugin and its three capabilities, copied whole by clone().
+// What all plugins have in common: one class is the plugin and its three capabilities, copied whole by clone().
 #pragma once
 
 #include <NvInferRuntime.h>
 
+#include <cstdio>
 #include <new>
+
+#include "fields.h"
 
 namespace maskrt {
 
@@ -51,6 +54,15 @@ public:
         return kPluginNamespace;
     }
 
+    // What tells plugins of one name apart in TensorRT's timing cache, which knows the shapes and formats itself. Without
+    // it the plugin is timed again in each build.
+    nvinfer1::AsciiChar const* getTimingCacheID() noexcept override
+    {
+        const uint64_t hash = hash_fields(*this->getFieldsToSerialize());
+        std::snprintf(timing_cache_id_, sizeof(timing_cache_id_), "%016llx", static_cast<unsigned long long>(hash));
+        return timing_cache_id_;
+    }
+
     int32_t configurePlugin(nvinfer1::DynamicPluginTensorDesc const*, int32_t, nvinfer1::DynamicPluginTensorDesc const*,
         int32_t) noexcept override
     {
@@ -62,6 +74,9 @@ public:
     {
         return 0;
     }
+
+private:
+    nvinfer1::AsciiChar timing_cache_id_[17];
 };
 
 template <typename Plugin>

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from maskrt.errors import DependencyError, ModelError
+from maskrt.plugins.loader import cuda_version
 
 
 class CudaError(RuntimeError):
@@ -45,6 +46,7 @@ class Gpu:
         index: its ordinal.
         name: for example "NVIDIA L4".
         compute_capability: for example "8.9".
+        driver_version: the newest CUDA that the driver supports, for example 12040.
 
     Raises:
         DependencyError: cuda-bindings is not installed.
@@ -60,6 +62,7 @@ class Gpu:
                 '`pip install cuda-bindings`, or with a driver for CUDA 12 `pip install "cuda-bindings<13"`.'
             ) from None
         self._check_driver()
+        self.driver_version = int(self.call("cudaDriverGetVersion"))
         self.index = int(self.call("cudaGetDevice"))
         self.name: str = self.call("cudaGetDeviceProperties", self.index).name.decode(errors="replace")
         attribute = self.cudart.cudaDeviceAttr
@@ -77,8 +80,8 @@ class Gpu:
                     "ONNX file, which needs no GPU."
                 )
             raise ModelError(
-                f"The NVIDIA driver is too old: it supports CUDA {_version(driver)}, but the installed cuda-bindings "
-                f"need {_version(needed)}. Update the driver, or install the bindings of its version: "
+                f"The NVIDIA driver is too old: it supports CUDA {cuda_version(driver)}, but the installed cuda-bindings "
+                f"need {cuda_version(needed)}. Update the driver, or install the bindings of its version: "
                 f'`pip install "cuda-bindings<{driver // 1000 + 1}"`.'
             )
         if error.name == "cudaErrorNoDevice" or (error.name == "cudaSuccess" and count == 0):
@@ -242,8 +245,3 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _version(number: int) -> str:
-    """CUDA's 12040 → "12.4"."""
-    return f"{number // 1000}.{number % 1000 // 10}"

@@ -38,9 +38,10 @@ def plugins(
     return ctypes.CDLL(str(folder / LIBRARY))
 
 
-def to_channels_last(array: np.ndarray, stride: int) -> np.ndarray:
-    """[N, C, H, W] as [N, H, W, stride], with zeros behind the channels."""
-    padded = np.pad(array, ((0, 0), (0, stride - array.shape[1]), (0, 0), (0, 0)))
+def to_channels_last(array: np.ndarray, stride: int, behind: float) -> np.ndarray:
+    """[N, C, H, W] as [N, H, W, stride], with `behind` behind the channels."""
+    missing = ((0, 0), (0, stride - array.shape[1]), (0, 0), (0, 0))
+    padded = np.pad(array, missing, constant_values=behind)
     return np.ascontiguousarray(padded.transpose(0, 2, 3, 1))
 
 
@@ -51,7 +52,7 @@ def to_channels_last(array: np.ndarray, stride: int) -> np.ndarray:
         (np.float16, 5, None),
         (np.float32, 12, 12),
         (np.float16, 16, 16),
-        (np.float16, 13, 16),  # what TensorRT pads, it pads with zeros
+        (np.float16, 13, 16),  # what lies behind the channels of a feature may be anything
     ],
 )
 @pytest.mark.parametrize(("levels", "mode"), [(3, "avg"), (1, "max")])
@@ -71,7 +72,8 @@ def test_roi_align_equals_host(
     features = [rng.standard_normal((2, channels, 40 >> i, 48 >> i)).astype(dtype) for i in range(levels)]
     expected = reference(host.multilevel_roi_align, rois, features, attributes)
     if stride is not None:
-        features, expected = [to_channels_last(f, stride) for f in features], to_channels_last(expected, stride)
+        features = [to_channels_last(feature, stride, np.nan) for feature in features]
+        expected = to_channels_last(expected, stride, 0)
     output = np.full(expected.shape, 77, dtype)
     call = abi.RoiAlignStruct(
         attributes=attributes.to_struct(),
@@ -97,7 +99,7 @@ def test_channels_last_float32_needs_whole_vectors(plugins: ctypes.CDLL) -> None
     assert plugins.emulated_roi_align(ctypes.byref(call)) == UNSUPPORTED
 
 
-FLOAT, HALF, INT8 = 0, 1, 2  # nvinfer1::DataType
+FLOAT, HALF, INT8, BF16 = 0, 1, 2, 7  # nvinfer1::DataType
 
 
 @pytest.mark.parametrize(
@@ -106,8 +108,13 @@ FLOAT, HALF, INT8 = 0, 1, 2  # nvinfer1::DataType
         ((FLOAT, FLOAT, FLOAT), FLOAT, ""),
         ((FLOAT, HALF, HALF), HALF, ""),
         ((HALF, HALF, HALF), -1, "rois must be float32"),
-        ((FLOAT, HALF, FLOAT), -1, "all float32 or all float16, but feature 1 is not"),
-        ((FLOAT, INT8, INT8), -1, "all float32 or all float16, but feature 0 is not"),
+        ((FLOAT, HALF, FLOAT), -1, "all float32 or all float16, but feature 1 is float32"),
+        ((FLOAT, INT8, INT8), -1, "all float32 or all float16, but feature 0 is int8"),
+        (
+            (FLOAT, BF16, BF16),
+            -1,
+            "but feature 0 is bfloat16 (convert the model with `maskrt quantize --precision fp16`)",
+        ),
         ((FLOAT, FLOAT), -1, "2 scales need 3 inputs (rois and the features), but there are 2"),
     ],
 )
@@ -118,6 +125,26 @@ def test_roi_align_gives_the_features_type(
     given = (ctypes.c_int32 * len(types))(*types)
     assert plugins.emulated_roi_align_type(ctypes.byref(attributes), given, len(types)) == output
     assert message in capfd.readouterr().err
+
+
+def test_the_timing_cache_tells_attributes_apart(plugins: ctypes.CDLL) -> None:
+    """And a copy of a plugin, and one that was written and read, has the ID of the first."""
+    plugins.emulated_roi_align_timing_id.restype = ctypes.c_char_p
+    scales = (0.5, 0.25)
+    attributes = [
+        RoiAlignAttributes(7, 7, 2, scales, (20.0,)),
+        RoiAlignAttributes(14, 14, 2, scales, (20.0,)),
+        RoiAlignAttributes(7, 7, 2, scales, (21.0,)),
+        RoiAlignAttributes(7, 7, 2, scales, (20.0,), mode="max"),
+        RoiAlignAttributes(7, 7, 2, (0.5,)),
+    ]
+    structs = [each.to_struct() for each in attributes]
+    ids = [
+        plugins.emulated_roi_align_timing_id(ctypes.byref(struct), reread) for struct in structs for reread in (0, 1)
+    ]
+    assert all(len(one) == 16 for one in ids)
+    assert ids[::2] == ids[1::2]
+    assert len(set(ids)) == len(attributes)
 
 
 def nms_call(rng: np.random.Generator, batch: int, count: int, max_output: int) -> tuple[abi.BatchedNmsStruct, Any]:

@@ -152,7 +152,7 @@ class TensorRtBuilder:
                 parsed = parse_network(trt, self.package, model)
                 network = parsed[1]
                 io = tensors(trt, network)
-                layers, plugins = layer_types(network), plugin_layers(trt, network)
+                layers, plugins = layer_types(network), plugin_layers(trt, network, model)
                 monitor = builder_monitor(trt, progress)
                 data = serialize_network(trt, self.package, parsed, settings, io[0], timing_cache, monitor)
             except polygraphy_exception() as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from types import ModuleType
@@ -33,7 +34,7 @@ def parse_network(trt: ModuleType, package: Package, model: OnnxModel) -> tuple[
     else:
         load = NetworkFromOnnxPath(str(model.path), strongly_typed=strongly_typed)
     builder, network, parser = load()
-    check_plugin_layers(plugin_layers(trt, network), model)
+    check_plugin_layers(plugin_layers(trt, network, model), model)
     return builder, network, parser
 
 
@@ -42,15 +43,21 @@ def layer_types(network: Any) -> Counter[str]:
     return Counter(network.get_layer(index).type.name for index in range(network.num_layers))
 
 
-def plugin_layers(trt: ModuleType, network: Any) -> Counter[str]:
-    """Count the plugin layers of each plugin, by the plugin's name."""
-    counts: Counter[str] = Counter()
-    for index in range(network.num_layers):
-        layer = network.get_layer(index)
-        if layer.type == trt.LayerType.PLUGIN_V3:
-            layer.__class__ = trt.IPluginV3Layer  # the bindings return the base class
-            counts[layer.plugin.get_capability_interface(trt.PluginCapabilityType.CORE).plugin_name] += 1
-    return counts
+def plugin_layers(trt: ModuleType, network: Any, model: OnnxModel) -> Counter[str]:
+    """Count the plugin layers of each operator of the file; one that is none of the file's counts by its own name.
+
+    A layer bears the name of its node. Its plugin is not asked: `IPluginV3.get_capability_interface` gives nothing in
+    Python before TensorRT 10.4, which is what JetPack 6.1 and 6.2 bring.
+    """
+    layers = (network.get_layer(index) for index in range(network.num_layers))
+    names = (layer.name for layer in layers if layer.type == trt.LayerType.PLUGIN_V3)
+    operators = model.custom_layers
+    return Counter(operators.get(name) or operators.get(_without_number(name), name) for name in names)
+
+
+def _without_number(name: str) -> str:
+    """Cut off what the parser appends where two layers would have one name."""
+    return re.sub(r"_\d+$", "", name)
 
 
 def check_plugin_layers(found: Mapping[str, int], model: OnnxModel) -> None:

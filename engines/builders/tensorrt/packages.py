@@ -1,6 +1,6 @@
 """The two TensorRT packages, and importing one together with Polygraphy.
 
-`tensorrt` (10 or newer) builds on the target GPU itself. `tensorrt_rtx` builds for a named compute capability on any
+`tensorrt` (10.1 or newer) builds on the target GPU itself. `tensorrt_rtx` builds for a named compute capability on any
 machine, with no GPU at all.
 """
 
@@ -34,7 +34,10 @@ class Package:
 
 
 TENSORRT = Package(
-    "tensorrt", "tensorrt", (10, 0), "`pip install tensorrt` (on a Jetson, it comes with JetPack 6 or newer)"
+    "tensorrt",
+    "tensorrt",
+    (10, 1),  # before, Python cannot tell an execution context how large its memory is
+    "`pip install tensorrt` (on a Jetson, it comes with JetPack 6.1 or newer)",
 )
 TENSORRT_RTX = Package("tensorrt-rtx", "tensorrt_rtx", (1, 7), "`pip install tensorrt-rtx-cu13`")
 

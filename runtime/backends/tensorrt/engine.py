@@ -16,7 +16,7 @@ from maskrt.contract.metadata import ModelMetadata
 from maskrt.contract.tensors import INPUTS
 from maskrt.errors import ModelError
 from maskrt.plugins.libraries import PluginLibraryError
-from maskrt.plugins.loader import load_plugins, plugin_library
+from maskrt.plugins.loader import check_driver, load_plugins, plugin_library
 from maskrt.runtime.backends.base import is_maskrt_model, output_names
 from maskrt.runtime.backends.tensorrt.manifest import FLAVOR_NAMES, check_gpu, check_plugins
 from maskrt.runtime.backends.tensorrt.modules import DISPATCH, import_tensorrt, lean_library
@@ -54,7 +54,7 @@ class Engine:
         with _REGISTRATION:
             self._log = _log_of(self._trt)
             runtime = self._make_runtime(manifest)
-            self._register_plugins(manifest, runtime)
+            self._register_plugins(manifest, runtime, gpu)
         check_engine_files(path, manifest)
         self._log.take()
         self._engine = runtime.deserialize_cuda_engine(path.read_bytes())
@@ -78,7 +78,7 @@ class Engine:
             )
         return runtime
 
-    def _register_plugins(self, manifest: Manifest, runtime: Any) -> None:
+    def _register_plugins(self, manifest: Manifest, runtime: Any, gpu: Gpu) -> None:
         trt: Any = self._trt
         if trt.__name__ == DISPATCH:  # each lean runtime that it loads has a registry of its own
             registry = runtime.get_plugin_registry()
@@ -86,7 +86,9 @@ class Engine:
                 __name__=trt.__name__, __version__=trt.__version__, get_plugin_registry=lambda: registry
             )
         try:
-            check_plugins(self.path, manifest, plugin_library().version)
+            library = plugin_library()
+            check_plugins(self.path, manifest, library.version)
+            check_driver(library, gpu.driver_version)
             load_plugins(trt)
         except PluginLibraryError as error:
             raise ModelError(f"{self.path} cannot be loaded without its plugins: {error}") from None

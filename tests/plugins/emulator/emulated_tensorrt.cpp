@@ -106,6 +106,18 @@ extern "C" int32_t emulated_roi_align(const MaskrtRoiAlign* call)
     return runtime->enqueue(tensors.data(), &tensors.back(), inputs.data(), &output, nullptr, nullptr);
 }
 
+// The ID for TensorRT's timing cache, of a plugin as it is made, or after it was written and read again.
+extern "C" const char* emulated_roi_align_timing_id(const MaskrtRoiAlignAttributes* attributes, int32_t read_again)
+{
+    static char id[64];
+    maskrt::MultilevelRoIAlign original(*attributes);
+    const std::unique_ptr<IPluginV3> copy = reread(original);
+    IPluginV3& plugin = read_again != 0 ? *copy : original;
+    auto* build = static_cast<IPluginV3OneBuild*>(plugin.getCapabilityInterface(PluginCapabilityType::kBUILD));
+    std::snprintf(id, sizeof(id), "%s", build->getTimingCacheID());
+    return id;
+}
+
 // The DataType of the output for inputs of these DataTypes, or -1 where the plugin refuses them.
 extern "C" int32_t emulated_roi_align_type(const MaskrtRoiAlignAttributes* attributes, const int32_t* types, int32_t count)
 {

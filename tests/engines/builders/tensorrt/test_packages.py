@@ -11,13 +11,16 @@ from maskrt.engines.builders.tensorrt.packages import TENSORRT, TENSORRT_RTX, Pa
 from maskrt.runtime import DependencyError
 
 
-@pytest.mark.parametrize(("package", "version"), [(TENSORRT, "8.6.1"), (TENSORRT, "9.3.0"), (TENSORRT_RTX, "1.2.0.54")])
+@pytest.mark.parametrize(
+    ("package", "version"), [(TENSORRT, "8.6.1"), (TENSORRT, "10.0.1"), (TENSORRT_RTX, "1.2.0.54")]
+)
 def test_too_old(monkeypatch: pytest.MonkeyPatch, package: Package, version: str) -> None:
     old = ModuleType(package.module)
     old.__version__ = version  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, package.module, old)
     with pytest.raises(
-        DependencyError, match=rf"{version} is too old: the plugins need {package.oldest[0]}\..*pip install"
+        DependencyError,
+        match=rf"{version} is too old: the plugins need {package.oldest[0]}\.{package.oldest[1]} .*pip install",
     ):
         import_tensorrt(package)
 

@@ -88,6 +88,17 @@ def test_plugins_of_another_version(
     assert machine.log == []
 
 
+def test_plugins_compiled_with_a_newer_cuda(engine_file: Path, machine: Any) -> None:
+    """cuda-bindings of CUDA 12 work with the driver, the static CUDA runtime of the library would not."""
+    machine.driver = machine.runtime_version = 12040
+    message = r"compiled with CUDA 13\.0, but the NVIDIA driver supports CUDA 12\.4.*an nvcc of CUDA 12: `make plugins`"
+    with pytest.raises(ModelError, match=message):
+        Segmenter(engine_file)
+    assert machine.log == []
+    machine.driver = 14010
+    Segmenter(engine_file)
+
+
 def test_no_plugins(engine_file: Path, machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from maskrt.plugins.loader import plugin_library
     from maskrt.runtime.backends.tensorrt import engine as tensorrt_engine
