@@ -81,9 +81,10 @@ def load_plugins(trt: ModuleType) -> PluginLibrary:
 
 
 def check_driver(described: PluginLibrary, driver: int) -> None:
-    """Check that the driver knows the CUDA that the library was compiled with; kernels would fail at their first launch.
+    """Check that the driver knows the CUDA that the library was compiled with.
 
-    Within a major version, any driver does (CUDA's minor version compatibility).
+    Where it does not, kernels fail at their first launch. Within a major version, any driver does (CUDA's minor version
+    compatibility).
 
     Args:
         described: the library.

@@ -80,8 +80,9 @@ class Gpu:
                     "ONNX file, which needs no GPU."
                 )
             raise ModelError(
-                f"The NVIDIA driver is too old: it supports CUDA {cuda_version(driver)}, but the installed cuda-bindings "
-                f"need {cuda_version(needed)}. Update the driver, or install the bindings of its version: "
+                f"The NVIDIA driver is too old: it supports CUDA {cuda_version(driver)}, but the installed "
+                f"cuda-bindings need {cuda_version(needed)}. Update the driver, or install the bindings of its "
+                "version: "
                 f'`pip install "cuda-bindings<{driver // 1000 + 1}"`.'
             )
         if error.name == "cudaErrorNoDevice" or (error.name == "cudaSuccess" and count == 0):
