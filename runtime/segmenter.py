@@ -77,6 +77,11 @@ class Segmenter:
         """The devices that do the work, first choice first."""
         return self._backend.providers
 
+    @property
+    def runs_at_once(self) -> int:
+        """How many calls of `infer` at the same time keep the device busy."""
+        return self._backend.runs_at_once
+
     def __repr__(self) -> str:
         metadata = self.metadata
         return (
@@ -108,7 +113,7 @@ class Segmenter:
         Args:
             images: a uint8 RGB array [H, W, 3], the path of an image file, or a sequence of these. Sizes may
                 differ: as in torchvision, smaller images of a batch are padded to the largest. TensorRT engines take
-                arrays on the GPU, too (see `device_arrays`), and read them there.
+                arrays on the GPU, too (see `runtime.cuda.arrays`).
             score_threshold: only instances with a higher score, 0 to 1. One for all images, or one for each. None: the
                 source model's.
             nms_threshold: of two boxes of a class that overlap by more than this IoU, 0 to 1, only the better

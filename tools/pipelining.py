@@ -112,7 +112,7 @@ def _timed(stage: Stage, stopwatch: Stopwatch) -> Stage:
         with stopwatch.stage(stage.name):
             return stage.function(value)
 
-    return Stage(stage.name, function)
+    return stage._replace(function=function)
 
 
 def _check(jobs: Sequence[Any]) -> None:

@@ -68,6 +68,8 @@ class Backend(Protocol):
     """uint8 or float32: what the canvas has to be."""
     providers: tuple[str, ...]
     """The devices that do the work, first choice first."""
+    runs_at_once: int
+    """How many calls of `run` at the same time keep its device busy."""
     resizes: bool
     """Whether `run` takes `Frames`, and resizes them itself."""
 

@@ -35,6 +35,7 @@ class OnnxRuntimeBackend:
     """
 
     resizes = False
+    runs_at_once = 1
 
     def __init__(self, path: Path, *, providers: Sequence[str] | None = None, threads: int | None = None) -> None:
         self.metadata = parse_metadata(read_metadata_properties(path), str(path))

@@ -44,6 +44,7 @@ class OpenVinoBackend:
     """
 
     resizes = False
+    runs_at_once = 1
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         self._path = path

@@ -11,6 +11,7 @@ Memory is shared within a CUDA context, and these libraries use the GPU's primar
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,6 @@ import numpy as np
 
 from maskrt.errors import ArgumentError
 from maskrt.runtime.cuda.device import Gpu, Stream
-
-ALIGNMENT = 256
-"""TensorRT takes no tensor that starts at an address which is not a multiple of this."""
 
 _LEGACY_DEFAULT_STREAM = 1
 _DLPACK_CUDA, _DLPACK_CUDA_MANAGED = 2, 13  # DLDeviceType
@@ -47,6 +45,11 @@ class DeviceArray:
     shape: tuple[int, ...]
     strides: tuple[int, ...] | None = None
     owner: object = None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -87,11 +90,11 @@ def _check_device(device: int | None, gpu: Gpu) -> None:
         raise ArgumentError(f"The images lie {where}, but the engine runs on GPU {gpu.index}. Copy them there.")
 
 
-def check_tensor(array: DeviceArray) -> None:
-    """Check that TensorRT can read an array where it is.
+def check_contiguous(array: DeviceArray) -> None:
+    """Check that one copy takes the whole array.
 
     Raises:
-        ArgumentError: it has gaps, another order of axes, or starts at an odd address.
+        ArgumentError: it has gaps, or another order of axes.
     """
     expected = array.dtype.itemsize
     for size, stride in zip(reversed(array.shape), reversed(array.strides or ()), strict=False):
@@ -102,11 +105,6 @@ def check_tensor(array: DeviceArray) -> None:
                 "with `images.contiguous()` in torch."
             )
         expected *= size
-    if array.address % ALIGNMENT:
-        raise ArgumentError(
-            f"The images start at {array.address:#x}, but TensorRT takes multiples of {ALIGNMENT} only: they are part "
-            "of a larger array. Copy them to an array of their own."
-        )
 
 
 def _open_interface(array: Any, gpu: Gpu, stream: Stream) -> DeviceArray:

@@ -191,6 +191,11 @@ class Stream:
         kind = self._gpu.cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self._gpu.call("cudaMemcpyAsync", target, source, size, kind, self.handle)
 
+    def copy_on_device(self, target: int, source: int, size: int) -> None:
+        """Queue a copy of `size` bytes within the GPU's memory; both are addresses."""
+        kind = self._gpu.cudart.cudaMemcpyKind.cudaMemcpyDeviceToDevice
+        self._gpu.call("cudaMemcpyAsync", target, source, size, kind, self.handle)
+
     def wait_for(self, stream: int) -> None:
         """Let what is queued from now on wait for what is queued on another stream (a cudaStream_t) so far."""
         self._gpu.call("cudaEventRecord", self._event, stream)

@@ -15,6 +15,7 @@ interrupted or failing thread could leave taken.
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, cycle, pairwise
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -27,10 +28,15 @@ class PipelineError(RuntimeError):
 
 
 class Stage(NamedTuple):
-    """A step of the work: `function` takes the result of the stage before it and returns its own."""
+    """A step of the work: `function` takes the result of the stage before it and returns its own.
+
+    `workers` items are worked on at the same time, each in a thread of its own. They leave the stage in their order. Of
+    two neighbouring stages with more than one worker, both have the same number.
+    """
 
     name: str
     function: Callable[[Any], Any]
+    workers: int = 1
 
 
 @dataclass
@@ -72,7 +78,7 @@ def run_pipeline(
         source: gives the items; iterated in a thread of its own, never further ahead than `in_flight` allows.
         stages: at least one.
         in_flight: how many items may be on their way, including the one that the consumer has. None: one for each
-            stage, and one to spare.
+            worker, and one to spare.
 
     Yields:
         An outcome for each item, in the order of the source.
@@ -81,20 +87,27 @@ def run_pipeline(
         Exception: what the source raised, after the outcomes of all items before it.
         PipelineError: a thread was ended (by `SystemExit`, say), after the outcomes of all items that had passed it.
     """
-    return _Pipeline(source, stages, in_flight or len(stages) + 1).outcomes()
+    return _Pipeline(source, stages, in_flight or sum(stage.workers for stage in stages) + 1).outcomes()
 
 
 class _Pipeline(Generic[Item]):
     def __init__(self, source: Iterable[Item], stages: Sequence[Stage], in_flight: int) -> None:
         self._source = source
         self._slots: SimpleQueue[None] = SimpleQueue()  # what lets an item in
-        self._queues: list[SimpleQueue[Outcome[Item] | _End]] = [SimpleQueue() for _ in range(len(stages) + 1)]
+        # Between two stages, a queue for each worker. They take turns, which keeps the order.
+        workers = [1, *(stage.workers for stage in stages), 1]
+        self._queues: list[list[SimpleQueue[Outcome[Item] | _End]]] = [
+            [SimpleQueue() for _ in range(max(pair))] for pair in pairwise(workers)
+        ]
         self._stopped = False
         for _ in range(in_flight):
             self._slots.put(None)
         self._threads = [self._thread("source", self._feed)]
-        for stage, inlet, outlet in zip(stages, self._queues[:-1], self._queues[1:], strict=True):
-            self._threads.append(self._thread(stage.name, partial(self._work, stage, inlet, outlet)))
+        for stage, inlets, outlets in zip(stages, self._queues[:-1], self._queues[1:], strict=True):
+            for i in range(stage.workers):
+                mine = slice(None) if stage.workers == 1 else slice(i, i + 1)
+                work = partial(self._work, stage, inlets[mine], outlets[mine])
+                self._threads.append(self._thread(stage.name, work))
         self._running: set[Thread] = set()
         self._ended: SimpleQueue[None] = SimpleQueue()  # gets an entry when a thread has left `_running`
 
@@ -113,7 +126,8 @@ class _Pipeline(Generic[Item]):
         try:
             for thread in self._threads:
                 self._start(thread)
-            while isinstance(entry := self._queues[-1].get(), Outcome):
+            turns = cycle(self._queues[-1])
+            while isinstance(entry := next(turns).get(), Outcome):
                 yield entry
                 del entry  # it is let go of before another is let in
                 self._slots.put(None)
@@ -122,7 +136,7 @@ class _Pipeline(Generic[Item]):
         finally:
             self._stopped = True
             self._slots.put(None)
-            for queue in self._queues:
+            for queue in chain(*self._queues):
                 queue.put(_End())
             self._wait()
 
@@ -151,13 +165,14 @@ class _Pipeline(Generic[Item]):
 
     def _feed(self) -> None:
         entry: Outcome[Item] | _End
+        turns = cycle(self._queues[0])
         try:
             items = iter(self._source)
             while True:
                 self._slots.get()
                 if self._stopped:
                     break
-                self._queues[0].put(Outcome(item := next(items), item))
+                next(turns).put(Outcome(item := next(items), item))
                 del item
             entry = _End()
         except StopIteration:
@@ -166,21 +181,27 @@ class _Pipeline(Generic[Item]):
             entry = _End(error)
         except BaseException as error:
             entry = _End(_explained("The source of the pipeline was ended", error))
-        self._queues[0].put(entry)
+        for queue in self._queues[0]:
+            queue.put(entry)
 
     def _work(
-        self, stage: Stage, inlet: "SimpleQueue[Outcome[Item] | _End]", outlet: "SimpleQueue[Outcome[Item] | _End]"
+        self,
+        stage: Stage,
+        inlets: "Sequence[SimpleQueue[Outcome[Item] | _End]]",
+        outlets: "Sequence[SimpleQueue[Outcome[Item] | _End]]",
     ) -> None:
+        inlet_turns, outlet_turns = cycle(inlets), cycle(outlets)
         try:
-            while isinstance(entry := inlet.get(), Outcome) and not self._stopped:
+            while isinstance(entry := next(inlet_turns).get(), Outcome) and not self._stopped:
                 if entry.error is None:
                     _apply(stage, entry)
-                outlet.put(entry)
+                next(outlet_turns).put(entry)
                 del entry  # waiting for the next item keeps none alive
+            end = entry if isinstance(entry, _End) else _End()
         except BaseException as error:
-            outlet.put(_End(_explained(f"The thread of the {stage.name} stage was ended", error)))
-        else:
-            outlet.put(entry if isinstance(entry, _End) else _End())
+            end = _End(_explained(f"The thread of the {stage.name} stage was ended", error))
+        for outlet in outlets:
+            outlet.put(end)
 
 
 def _apply(stage: Stage, outcome: Outcome[Any]) -> None:

@@ -49,6 +49,10 @@ class Job:
 class Steps(Protocol):
     """What the stages do to a batch, in the words of `Segmenter`."""
 
+    @property
+    def runs_at_once(self) -> int:
+        """See `Segmenter.runs_at_once`."""
+
     def read(self, image: ImageLike) -> np.ndarray:
         """See `Segmenter.read`."""
 
@@ -135,7 +139,7 @@ class BatchStages:
         return [
             Stage("decode", self._decode),
             Stage("preprocess", self._preprocess),
-            Stage("infer", self._infer),
+            Stage("infer", self._infer, self._segmenter.runs_at_once),
             Stage("postprocess", self._postprocess),
         ]
 

@@ -4,12 +4,14 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 
 class Stopwatch:
-    """Adds up the wall time of named stages, each of which may run in a thread of its own."""
+    """Adds up the wall time of named stages, each of which may run in one thread of its own or several."""
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
@@ -19,7 +21,9 @@ class Stopwatch:
         try:
             yield
         finally:
-            self._seconds[name] += time.perf_counter() - start
+            seconds = time.perf_counter() - start
+            with self._lock:
+                self._seconds[name] += seconds
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -95,6 +95,7 @@ class RecordingBackend:
     """Stands in for a model, to see what it is given."""
 
     resizes = False
+    runs_at_once = 1
 
     def __init__(self, metadata: ModelMetadata) -> None:
         self.metadata = metadata

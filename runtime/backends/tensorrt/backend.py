@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import math
+import threading
+from collections.abc import Mapping
 from pathlib import Path
+from queue import Empty, LifoQueue
 from typing import Any
 
 import numpy as np
@@ -16,15 +19,16 @@ from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.backends.tensorrt.engine import Engine
 from maskrt.runtime.backends.tensorrt.manifest import tensorrt_settings
 from maskrt.runtime.backends.tensorrt.worker import Worker
-from maskrt.runtime.cuda.arrays import check_tensor, is_device_array, open_device_array
-from maskrt.runtime.cuda.device import CudaError, Gpu
+from maskrt.runtime.cuda.arrays import check_contiguous, is_device_array, open_device_array
+from maskrt.runtime.cuda.device import CudaError, Gpu, OutOfMemory
 
 
 class TensorRtBackend:
     """An engine on the GPU that is the current one in the opening thread; see `base.Backend`.
 
     Calls of `run` that overlap have a stream, memory and execution contexts of their own: a worker, kept for a later
-    call. There are as many workers as calls have ever overlapped, until the backend is collected.
+    call. There are as many workers as calls have ever overlapped, or as the GPU's memory has room for: then calls wait
+    for each other.
 
     Args:
         path: the engine file, with its manifest beside it.
@@ -36,6 +40,7 @@ class TensorRtBackend:
     """
 
     resizes = True
+    runs_at_once = 2  # while the GPU works on a batch, the next one is copied to it
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         self._path = path
@@ -49,27 +54,25 @@ class TensorRtBackend:
             raise ModelError(f"{path} cannot be loaded: the GPU failed. {error}.") from None
         self.input_dtype = self._engine.dtypes[IMAGES]
         self.providers: tuple[str, ...] = (f"{self._engine.title} on {self._gpu.name}",)
-        self._idle: list[Worker] = []
+        self._idle: LifoQueue[Worker] = LifoQueue()  # a single thread meets the same one, warm, each time
+        self._lock = threading.Lock()
+        self._workers = 0
+        self._room = math.inf  # for so many workers
 
     def run(self, feed: Mapping[str, Any]) -> Detections:
         """Run one batch; see `base.Backend.run`.
 
         Args:
             feed: `images` as `Frames`, which are resized on the GPU, as a NumPy array, or as an array on the GPU (of
-                torch, CuPy, PyCUDA, ...), which is used where it is. The other inputs as NumPy arrays.
+                torch, CuPy, PyCUDA, ...), which is copied there. The other inputs as NumPy arrays.
 
         Raises:
             ArgumentError: the images are of another type, outside of the engine's profile, or on another GPU.
             ModelError: there is too little GPU memory, or the engine failed.
         """
         try:
-            with self._gpu.current(), self._worker() as worker:
-                images = feed[IMAGES]
-                if is_device_array(images):
-                    images = open_device_array(images, self._gpu, worker.stream)
-                    check_tensor(images)
-                self._check(images.dtype, tuple(images.shape), feed[IMAGE_SIZES].shape)
-                outputs = worker.run({**feed, IMAGES: images})
+            with self._gpu.current():
+                outputs = self._run(feed)
         except CudaError as error:
             raise ModelError(
                 f"{self._path} failed on the GPU: {error}. Start the program again; if it fails again, run the ONNX "
@@ -77,16 +80,58 @@ class TensorRtBackend:
             ) from None
         return Detections.of(outputs)
 
-    @contextlib.contextmanager
-    def _worker(self) -> Iterator[Worker]:
+    def _run(self, feed: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        worker = self._take()
         try:
-            worker = self._idle.pop()  # the last one used: a single thread meets the same one, warm, each time
-        except IndexError:
-            worker = Worker(self._engine, self._gpu)
-        try:
-            yield worker
+            try:
+                return self._run_on(worker, feed)
+            except OutOfMemory as error:
+                with self._lock:
+                    if self._workers == 1:
+                        raise self._too_large(feed[IMAGES].shape, error) from None
+                    self._workers -= 1
+                    self._room = self._workers
+            # Behind the exception, whose frames hold the worker: its memory is free when there is no other name for it.
+            del worker
+            worker = self._idle.get()
+            try:
+                return self._run_on(worker, feed)
+            except OutOfMemory as error:
+                raise self._too_large(feed[IMAGES].shape, error) from None
         finally:
-            self._idle.append(worker)
+            self._idle.put(worker)
+
+    def _run_on(self, worker: Worker, feed: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        images = feed[IMAGES]
+        if is_device_array(images):
+            images = open_device_array(images, self._gpu, worker.stream)
+            check_contiguous(images)
+        self._check(images.dtype, tuple(images.shape), feed[IMAGE_SIZES].shape)
+        return worker.run({**feed, IMAGES: images})
+
+    def _take(self) -> Worker:
+        """Return a worker that is idle: one that is there, a new one, or the first to be given back."""
+        with contextlib.suppress(Empty):
+            return self._idle.get_nowait()
+        with self._lock:
+            if self._workers < self._room:
+                worker = Worker(self._engine, self._gpu, self._profile.max[1:])
+                self._workers += 1
+                return worker
+        return self._idle.get()
+
+    def _too_large(self, shape: tuple[int, ...], error: OutOfMemory) -> ModelError:
+        batch, height, width = shape[:3]
+        if error.call == "cudaMalloc":
+            free, total = self._gpu.free_memory()
+            kind, have = "GPU memory", f"{free / 1e6:,.0f} of {total / 1e6:,.0f} MB are free"
+        else:
+            kind, have = "pinned host memory", "the system has less"
+        return ModelError(
+            f"{self._path}: a batch of {batch} canvases of {height}x{width} pixels needs "
+            f"{error.size / 1e6:,.0f} MB of {kind}, but {have}. Use a smaller batch, smaller images, an engine with a "
+            "smaller profile (`maskrt engine --max`), fewer threads, or close other programs that use the GPU."
+        )
 
     def _check(self, dtype: np.dtype, shape: tuple[int, ...], sizes_shape: tuple[int, ...]) -> None:
         if dtype != self.input_dtype or len(shape) != 4 or shape[3] != 3 or sizes_shape != (shape[0], 2):

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskrt.runtime.cuda.arrays import ALIGNMENT
+ALIGNMENT = 256
+"""TensorRT takes no tensor that starts at an address which is not a multiple of this."""
 
 
 class Spec(NamedTuple):

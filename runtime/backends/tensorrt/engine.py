@@ -18,6 +18,7 @@ from maskrt.errors import ModelError
 from maskrt.plugins.libraries import PluginLibraryError
 from maskrt.plugins.loader import check_driver, load_plugins, plugin_library
 from maskrt.runtime.backends.base import is_maskrt_model, output_names
+from maskrt.runtime.backends.tensorrt.kernel_cache import KernelCache
 from maskrt.runtime.backends.tensorrt.manifest import FLAVOR_NAMES, check_gpu, check_plugins
 from maskrt.runtime.backends.tensorrt.modules import DISPATCH, import_tensorrt, lean_library
 from maskrt.runtime.cuda.device import Gpu
@@ -62,7 +63,8 @@ class Engine:
             raise self.refusal("cannot load this engine")
         self.dtypes = self._check_tensors(manifest.metadata(str(path)))
         self._lock = threading.Lock()
-        self._context_config = self._make_context_config()
+        self._kernel_cache: KernelCache | None = None
+        self._context_config = self._make_context_config(manifest, gpu)
 
     def _make_runtime(self, manifest: Manifest) -> Any:
         runtime = self._trt.Runtime(self._log)
@@ -111,12 +113,12 @@ class Engine:
             )
         return {name: found[name] for name in (*INPUTS, *output_names(metadata))}
 
-    def _make_context_config(self) -> Any:
-        """Return what contexts are made with: they get their scratch memory from us, see `tensorrt_worker`.
+    def _make_context_config(self, manifest: Manifest, gpu: Gpu) -> Any:
+        """Return what contexts are made with: they get their scratch memory from us, see `worker`.
 
         TensorRT-RTX compiles its kernels on the device. EAGER compiles the ones for a shape in its first run; LAZY
         would swap them in behind a CUDA graph that was captured with others. The runtime cache is shared, so that the
-        second thread finds what the first compiled.
+        second thread finds what the first compiled, and the next process what this one did.
         """
         trt = self._trt
         strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
@@ -125,9 +127,17 @@ class Engine:
         config = self._engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(strategy)
         config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
-        self._kernel_cache = config.create_runtime_cache()
-        config.set_runtime_cache(self._kernel_cache)
+        runtime_cache = config.create_runtime_cache()
+        files = [file.sha256 for file in manifest.files.values()]
+        key = (*files, trt.__version__, gpu.name, gpu.compute_capability, gpu.driver_version)
+        self._kernel_cache = KernelCache(self.path, key, runtime_cache)
+        config.set_runtime_cache(runtime_cache)
         return config
+
+    def keep_kernels(self) -> None:
+        """Keep what was compiled so far for the next process; where the engine holds its kernels, there is nothing."""
+        if self._kernel_cache is not None:
+            self._kernel_cache.save()
 
     def create_context(self) -> Any:
         """Return a new execution context, without scratch memory.

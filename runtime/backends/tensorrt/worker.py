@@ -3,7 +3,8 @@
 A CUDA graph holds the addresses and the state of the execution context that it was captured from, and is undefined once
 that context changes. So each input shape has a context of its own, and all contexts of a worker, of which one runs at a
 time, share one block of scratch memory, as NVIDIA's "Working with CUDA graphs" advises. The block is as large as the
-largest shape so far needs: TensorRT's own allocation would be the profile's largest for each context.
+profile's largest canvas needs at the largest batch so far, so that pictures of all sizes find room in it. TensorRT's
+own allocation would be that of the profile's largest batch, for each context.
 """
 
 from __future__ import annotations
@@ -24,20 +25,29 @@ from maskrt.runtime.cuda.arrays import DeviceArray
 from maskrt.runtime.cuda.device import CudaError, DeviceMemory, Gpu, Graph, OutOfMemory, PinnedMemory, Stream
 from maskrt.runtime.transforms.canvas import Frames
 
-MAX_SHAPES = 16
-"""Input shapes that a worker keeps a context and a graph for; the one that was not used for longest goes."""
+MAX_SHAPES = 64
+"""Input shapes that a worker keeps a context and a graph for; the one that was not used for longest goes.
+
+Photographs of all kinds, resized to 800 x 1333 and padded to multiples of 32, have about 50.
+"""
 
 
 class Worker:
     """A stream, memory, and an execution context per input shape. Used by one thread at a time.
 
+    Args:
+        engine: the engine.
+        gpu: where it runs.
+        largest: (height, width) of the profile's largest canvas.
+
     Attributes:
         stream: where all of its work is queued.
     """
 
-    def __init__(self, engine: Engine, gpu: Gpu) -> None:
+    def __init__(self, engine: Engine, gpu: Gpu, largest: tuple[int, int]) -> None:
         self._engine = engine
         self._gpu = gpu
+        self._largest = largest
         self.stream = Stream(gpu)
         self._loader = ImageLoader(gpu, self.stream)
         self._in_use: list[DeviceArray] = []
@@ -49,85 +59,81 @@ class Worker:
         """Run one batch and wait for it.
 
         Args:
-            feed: the inputs by name. `images` [B, H, W, 3] in the engine's type (on the GPU they are used where they
-                are), or frames to be resized; the others as NumPy arrays.
+            feed: the inputs by name. `images` [B, H, W, 3] in the engine's type, on the host or on the GPU, or frames
+                to be resized; the others as NumPy arrays.
 
         Returns:
             The engine's outputs, in memory of their own.
 
         Raises:
-            ModelError: there is too little memory, or TensorRT or the plugin library refuses.
+            OutOfMemory: there is too little memory.
+            ModelError: TensorRT or the plugin library refuses.
             ArgumentError: an image on the GPU cannot be used.
             CudaError: the GPU failed.
         """
-        try:
-            return self._run(feed)
-        except OutOfMemory as error:
-            raise self._too_large(feed[IMAGES].shape, error) from None
-
-    def _run(self, feed: Mapping[str, Any]) -> dict[str, np.ndarray]:
         images: np.ndarray | DeviceArray | Frames = feed[IMAGES]
         execution = self._execution(images.shape)
+        is_first = not execution.has_run
         for name, target in execution.host_inputs.items():
             target[...] = feed[name]
-        address = execution.canvas.address
         try:
-            if isinstance(images, DeviceArray):
-                address = images.address
+            if isinstance(images, DeviceArray):  # copied, because a graph reads the images where it was captured
+                self.stream.copy_on_device(execution.canvas.address, images.address, execution.canvas.size)
             elif isinstance(images, Frames):
                 self._in_use = self._loader.resize(images, execution.canvas)
             else:
                 self._loader.copy(images, execution.canvas)
-            execution.queue(self.stream, address)
+            execution.queue(self.stream)
         finally:  # before anything else may touch the pinned memory
             self.stream.synchronize()
             self._in_use = []
-        return execution.copy_outputs()
+        outputs = execution.copy_outputs()
+        if is_first:
+            self._engine.keep_kernels()
+        return outputs
 
     def _execution(self, shape: tuple[int, ...]) -> Execution:
         execution = self._executions.get(shape)
         if execution is None:
             execution = Execution(self._engine, shape)
-            execution.bind(*self._reserve(execution.device_size, execution.host_size))
+            execution.bind(*self._reserve(execution, shape[0]))
             self._executions[shape] = execution
             if len(self._executions) > MAX_SHAPES:
                 self._executions.popitem(last=False)
         self._executions.move_to_end(shape)
         return execution
 
-    def _reserve(self, device_size: int, host_size: int) -> tuple[DeviceMemory, PinnedMemory]:
-        """Memory of at least these sizes. Where it has to grow, the contexts that use the old one are dropped."""
-        if self._device is None or self._device.size < device_size:
-            self._executions.clear()
-            self._device = None  # freed before the larger one is asked for
-            self._device = DeviceMemory(self._gpu, device_size)
-        if self._host is None or self._host.size < host_size:
-            self._executions.clear()
-            self._host = None
-            self._host = PinnedMemory(self._gpu, host_size)
-        return self._device, self._host
+    def _reserve(self, execution: Execution, batch: int) -> tuple[DeviceMemory, PinnedMemory]:
+        """Memory for an execution. Where it has to grow, the contexts that use the old one are dropped."""
+        device, host = self._device, self._host
+        if device is None or host is None or device.size < execution.device_size or host.size < execution.host_size:
+            device = host = None
+            largest = Execution(self._engine, (batch, *self._largest, 3))
+            sizes = [
+                (max(execution.device_size, largest.device_size), max(execution.host_size, largest.host_size)),
+                (execution.device_size, execution.host_size),
+            ]
+            try:
+                device, host = self._allocate(*sizes[0])
+            except OutOfMemory:  # it may do for this canvas
+                device, host = self._allocate(*sizes[1])
+        return device, host
 
-    def _too_large(self, shape: tuple[int, ...], error: OutOfMemory) -> ModelError:
-        batch, height, width = shape[:3]
-        if error.call == "cudaMalloc":
-            free, total = self._gpu.free_memory()
-            kind, have = "GPU memory", f"{free / 1e6:,.0f} of {total / 1e6:,.0f} MB are free"
-        else:
-            kind, have = "pinned host memory", "the system has less"
-        return ModelError(
-            f"{self._engine.path}: a batch of {batch} canvases of {height}x{width} pixels needs "
-            f"{error.size / 1e6:,.0f} MB of {kind}, but {have}. Use a smaller batch, smaller images, an engine with a "
-            "smaller profile (`maskrt engine --max`), fewer threads, or close other programs that use the GPU."
-        )
+    def _allocate(self, device_size: int, host_size: int) -> tuple[DeviceMemory, PinnedMemory]:
+        self._executions.clear()
+        self._device = self._host = None  # freed before the larger one is asked for
+        self._device = DeviceMemory(self._gpu, device_size)
+        self._host = PinnedMemory(self._gpu, host_size)
+        return self._device, self._host
 
 
 class Execution:
-    """The engine at one input shape: a context, and from the second run in a row on the same memory a CUDA graph.
+    """The engine at one input shape: a context, and from the second run on a CUDA graph.
 
-    The second, because images on the GPU may lie elsewhere each time. The run before it also is what TensorRT asks for:
-    one that is not captured, after the shape was set.
+    The run before it is what TensorRT asks for: one that is not captured, after the shape was set.
 
     Attributes:
+        has_run: whether there was that run.
         device_size: bytes of GPU memory that it needs: scratch memory, inputs, outputs.
         host_size: bytes of pinned memory: the inputs but for the images, and the outputs.
         host_inputs: these inputs, to be filled before `queue`.
@@ -159,7 +165,7 @@ class Execution:
         self.host_size = self._inputs.size + self._outputs.size
         self.device_size = self._scratch_size + self.host_size + self._images.size
         self.host_inputs: dict[str, np.ndarray] = {}
-        self._last: int | None = None  # where the images of the last run were, if it went well
+        self.has_run = False
         self._graph: Graph | None = None
         self._can_be_captured = True
 
@@ -175,32 +181,26 @@ class Execution:
         self.canvas = DeviceArray(self._device_outputs + self._outputs.size, self._images.dtype, self._images.shape)
         if self._scratch_size:
             self._context.set_device_memory(device.address, self._scratch_size)
+        self._set_address(IMAGES, self.canvas.address)
         for block, start in ((self._inputs, self._device_inputs), (self._outputs, self._device_outputs)):
             for name, offset in block.offsets.items():
                 self._set_address(name, start + offset)
 
-    def queue(self, stream: Stream, images: int) -> None:
+    def queue(self, stream: Stream) -> None:
         """Queue the engine, and the copies of its outputs and its inputs but for the images.
-
-        Args:
-            images: their address on the GPU.
 
         Raises:
             ModelError: TensorRT refuses.
             CudaError: the GPU failed.
         """
-        repeated = images == self._last
-        self._last = None  # until this run is queued
-        if not repeated:
-            self._graph = None
-            self._set_address(IMAGES, images)
-        elif self._graph is None and self._can_be_captured:
+        if self.has_run and self._graph is None and self._can_be_captured:
             self._graph = self._capture(stream)
         if self._graph is None:
+            self.has_run = False  # until this run is queued
             self._queue_one_by_one(stream)
+            self.has_run = True
         else:
             self._graph.launch(stream)
-        self._last = images
 
     def copy_outputs(self) -> dict[str, np.ndarray]:
         """Return the outputs of the last run, once its stream is done."""

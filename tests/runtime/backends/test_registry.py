@@ -26,6 +26,7 @@ class Toy:
     input_dtype = np.dtype(np.uint8)
     providers = ("the toy box",)
     resizes = False
+    runs_at_once = 1
 
     def __init__(self, path: Path, *, threads: int = 7) -> None:
         self.metadata: ModelMetadata = make_metadata(outputs=[])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maskrt.runtime import ArgumentError
-from maskrt.runtime.cuda.arrays import DeviceArray, check_tensor, is_device_array, open_device_array
+from maskrt.runtime.cuda.arrays import DeviceArray, check_contiguous, is_device_array, open_device_array
 from maskrt.runtime.cuda.device import Gpu, Stream
 
 
@@ -45,7 +45,7 @@ def stream(gpu: Gpu) -> Stream:
 def open_tensor(array: Any, gpu: Gpu, stream: Stream) -> DeviceArray:
     """Open an array that TensorRT shall read."""
     opened = open_device_array(array, gpu, stream)
-    check_tensor(opened)
+    check_contiguous(opened)
     return opened
 
 
@@ -108,7 +108,7 @@ def test_other_orders_of_axes(machine: Any, gpu: Gpu, stream: Stream, axes: tupl
         opened = open_device_array(given, gpu, stream)
         assert opened.strides == array.strides
         with pytest.raises(ArgumentError, match=r"must be contiguous, but have gaps or another order.*contiguous\(\)"):
-            check_tensor(opened)
+            check_contiguous(opened)
 
 
 def test_every_second_row(machine: Any, gpu: Gpu, stream: Stream) -> None:
@@ -142,8 +142,7 @@ def test_dlpack_on_another_gpu_is_not_asked_for(gpu: Gpu, stream: Stream) -> Non
 
 def test_part_of_a_larger_array(machine: Any, gpu: Gpu, stream: Stream) -> None:
     array = in_gpu_memory(machine, np.zeros((2, 4, 5, 3), np.uint8))
-    with pytest.raises(ArgumentError, match=r"but TensorRT takes multiples of 256 only.*Copy them"):
-        open_tensor(DlpackArray(array[1:]), gpu, stream)
+    assert open_tensor(DlpackArray(array[1:]), gpu, stream).address % 256 != 0
 
 
 def test_types_that_the_engine_does_not_take(machine: Any, gpu: Gpu, stream: Stream) -> None:

@@ -138,8 +138,11 @@ class Machine(MachineState):
 
     def cudaMemcpyAsync(self, dst: int, src: int, count: int, kind: cudaMemcpyKind, stream: int) -> tuple:
         host, device = cudaMemoryType.cudaMemoryTypeHost, cudaMemoryType.cudaMemoryTypeDevice
-        to_device = kind is cudaMemcpyKind.cudaMemcpyHostToDevice
-        kinds = (device, host) if to_device else (host, device)
+        name, *kinds = {
+            cudaMemcpyKind.cudaMemcpyHostToDevice: ("to device", device, host),
+            cudaMemcpyKind.cudaMemcpyDeviceToHost: ("to host", host, device),
+            cudaMemcpyKind.cudaMemcpyDeviceToDevice: ("on device", device, device),
+        }[kind]
 
         def copy() -> None:
             self.read(dst, count, kinds[0])[:] = self.read(src, count, kinds[1])
@@ -150,7 +153,6 @@ class Machine(MachineState):
 
         with self.lock:
             check()
-            name = "to device" if to_device else "to host"
             self.log.append((name, count))
             return (self.queue(stream, Operation(name, copy, check)),)
 

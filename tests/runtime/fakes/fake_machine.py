@@ -31,6 +31,7 @@ class cudaError_t(enum.Enum):
 class cudaMemcpyKind(enum.Enum):
     cudaMemcpyHostToDevice = 1
     cudaMemcpyDeviceToHost = 2
+    cudaMemcpyDeviceToDevice = 3
 
 
 class cudaStreamCaptureMode(enum.Enum):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import itertools
+import json
 import math
 import threading
 import types
@@ -91,20 +92,40 @@ def make_module(name: str, version: str, machine: Any, misuse: type[Exception], 
                 return None
             return ICudaEngine(self._logger, machine.engines[data])
 
+    class IRuntimeCache:
+        """The shapes that kernels were compiled for, on this GPU with this driver."""
+
+        def __init__(self) -> None:
+            self._shapes: set[tuple[int, ...]] = set()
+
+        def _environment(self) -> list:
+            return [version, machine.gpus, machine.driver]
+
+        def serialize(self) -> bytes:
+            machine.log.append(("serialize kernels", len(self._shapes)))
+            return json.dumps([self._environment(), sorted(self._shapes)]).encode()
+
+        def deserialize(self, blob: bytes) -> bool:
+            environment, shapes = json.loads(blob)
+            if environment != json.loads(json.dumps(self._environment())):
+                return False
+            self._shapes = {tuple(shape) for shape in shapes}
+            return True
+
     class IRuntimeConfig:
         def __init__(self) -> None:
             self.allocation = ExecutionContextAllocationStrategy.STATIC
             self.dynamic_shapes_kernel_specialization_strategy = DynamicShapesKernelSpecializationStrategy.LAZY
-            self.cache: set[tuple[int, ...]] | None = None
+            self._cache: IRuntimeCache | None = None
 
         def set_execution_context_allocation_strategy(self, strategy: ExecutionContextAllocationStrategy) -> None:
             self.allocation = strategy
 
-        def create_runtime_cache(self) -> set[tuple[int, ...]]:
-            return set()
+        def create_runtime_cache(self) -> IRuntimeCache:
+            return IRuntimeCache()
 
-        def set_runtime_cache(self, cache: set[tuple[int, ...]]) -> bool:
-            self.cache = cache
+        def set_runtime_cache(self, cache: IRuntimeCache) -> bool:
+            self._cache = cache
             return True
 
     class ICudaEngine:
@@ -214,10 +235,11 @@ def make_module(name: str, version: str, machine: Any, misuse: type[Exception], 
                 return False
             if is_rtx and not capturing:
                 with machine.lock:
-                    if self._config.cache is None or shape not in self._config.cache:
+                    cache = self._config._cache
+                    if cache is None or shape not in cache._shapes:
                         machine.log.append(("compile", shape))
-                    if self._config.cache is not None:
-                        self._config.cache.add(shape)
+                    if cache is not None:
+                        cache._shapes.add(shape)
             self._ran_at = shape
             self._busy_for = None if capturing else threading.get_ident()
             tensors = self._tensors()
@@ -271,7 +293,7 @@ def make_module(name: str, version: str, machine: Any, misuse: type[Exception], 
     else:
         del ICudaEngine.create_runtime_config
     kinds = (ILogger, TensorIOMode, ExecutionContextAllocationStrategy, Runtime)
-    for kind in (*kinds, ICudaEngine, IExecutionContext, IRuntimeConfig):
+    for kind in (*kinds, ICudaEngine, IExecutionContext, IRuntimeConfig, IRuntimeCache):
         setattr(trt, kind.__name__, kind)
     trt.get_plugin_registry = lambda: f"registry of {name}"  # type: ignore[attr-defined]
     trt.nptype = lambda dtype: dtype  # type: ignore[attr-defined]

@@ -69,6 +69,40 @@ def test_stages_overlap() -> None:
     assert [outcome.error for outcome in outcomes] == [None] * 5
 
 
+@pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_stage_with_several_workers_keeps_the_order(position: int, failing: bool) -> None:
+    """They work at the same time, and an item that fails takes its place, too."""
+    together = threading.Barrier(3)
+
+    def meet(value: int) -> int:
+        together.wait(60)
+        time.sleep(0.002 * (value % 3 == 0))
+        if failing and value % 5 == 0:
+            raise ValueError(value)
+        return value
+
+    stages = [Stage("same", same), Stage("same", same), Stage("same", same)]
+    stages[position] = Stage("meet", meet, workers=3)
+    outcomes = list(run_pipeline(range(30), stages))
+    assert [outcome.item for outcome in outcomes] == list(range(30))
+    assert [outcome.item for outcome in outcomes if outcome.error is not None] == list(range(0, 30, 5)) * failing
+
+
+def test_the_end_of_one_of_several_workers() -> None:
+    """What came before its item is there; the others end, too."""
+
+    def end(value: int) -> int:
+        if value == 7:
+            raise SystemExit
+        return value
+
+    stages = [Stage("same", same), Stage("end", end, workers=2), Stage("same", same, workers=2)]
+    outcomes = run_pipeline(range(20), stages)
+    done = [outcome for outcome in outcomes if outcome.error is None]
+    assert [outcome.item for outcome in done] == [*range(7), *range(8, 20)]
+
+
 @pytest.mark.parametrize("in_flight", [1, 3])
 def test_the_source_is_never_far_ahead(in_flight: int) -> None:
     taken = 0

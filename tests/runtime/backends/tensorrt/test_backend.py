@@ -167,7 +167,7 @@ def test_input_outside_of_the_profile(both: Both) -> None:
 @pytest.mark.parametrize(
     ("call", "kind"),
     [
-        ("cudaMalloc", "1 MB of GPU memory, but 0 of 0 MB are free"),
+        ("cudaMalloc", "1 MB of GPU memory, but 1 of 1 MB are free"),
         ("cudaMallocHost", "0 MB of pinned host memory, but the system has"),
     ],
 )
@@ -176,7 +176,7 @@ def test_out_of_memory_and_after(both: Both, machine: Any, fake_cuda: ModuleType
     small, large = image_of(64, 64), [image_of(64, 128)] * 8
     engine.predict(small)
     if call == "cudaMalloc":
-        machine.total = machine.used() + 100_000
+        machine.total = 700_000
     else:
         machine.failing[call] = fake_cuda.cudaError_t.cudaErrorMemoryAllocation
     message = rf"batch of 8 canvases of 64x128 pixels needs {kind}.*smaller batch.*maskrt engine --max"
@@ -186,6 +186,24 @@ def test_out_of_memory_and_after(both: Both, machine: Any, fake_cuda: ModuleType
     assert records(engine.predict(small)) == records(reference.predict(small))
     machine.total = 1 << 30
     assert records(engine.predict(large)) == records(reference.predict(large))
+
+
+def test_calls_wait_for_each_other_where_memory_has_room_for_one(both: Both, machine: Any) -> None:
+    """A second worker finds none; its call runs on the first, as do all later ones."""
+    engine, reference = both
+    expected = records(reference.predict(image_of(64, 64)))
+    engine.predict(image_of(64, 64))
+    machine.total = machine.used() + 100_000
+    start = threading.Barrier(4)
+
+    def predict(_: int) -> object:
+        start.wait(60)
+        return records(engine.predict(image_of(64, 64)))
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            assert list(pool.map(predict, range(4))) == [expected] * 4
+    assert len(machine.streams) == 2  # one, and the default stream
 
 
 def test_a_gpu_that_fails(both: Both, machine: Any, fake_cuda: ModuleType) -> None:

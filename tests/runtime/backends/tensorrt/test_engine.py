@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import subprocess
 import sys
@@ -183,6 +184,83 @@ def test_tensorrt_rtx_compiles_a_shape_once_for_all_threads(rtx: Path, machine: 
         for widths in ([64] * 4, [96] * 4, [64] * 4):
             assert list(pool.map(predict, widths)) == [2] * 4
     assert [entry[1] for entry in machine.log if entry[0] == "compile"] == [(1, 64, 64, 3), (1, 64, 96, 3)]
+
+
+def compiled(machine: Any) -> list[tuple[int, ...]]:
+    """The shapes that kernels were compiled for since the last time."""
+    shapes = [entry[1] for entry in machine.log if entry[0] == "compile"]
+    machine.log.clear()
+    return shapes
+
+
+def predict_widths(engine: Path, *widths: int) -> None:
+    segmenter = Segmenter(engine)
+    for width in widths:
+        assert len(segmenter.predict(np.zeros((64, width, 3), np.uint8))) == 2
+
+
+def test_tensorrt_rtx_finds_the_kernels_of_the_process_before(rtx: Path, machine: Any) -> None:
+    predict_widths(rtx, 64)
+    assert compiled(machine) == [(1, 64, 64, 3)]
+    (kept,) = rtx.parent.glob("model.*.kernels")
+    before = kept.stat().st_mtime_ns, kept.read_bytes()
+    predict_widths(rtx, 64, 64)
+    assert compiled(machine) == []
+    assert (kept.stat().st_mtime_ns, kept.read_bytes()) == before  # nothing new, nothing written
+    predict_widths(rtx, 64, 96)
+    assert compiled(machine) == [(1, 64, 96, 3)]
+    machine.driver += 10  # another driver: a file of its own
+    predict_widths(rtx, 64)
+    assert compiled(machine) == [(1, 64, 64, 3)]
+    assert len(list(rtx.parent.glob("model.*.kernels"))) == 2
+
+
+@pytest.mark.parametrize("damage", ["cut off", "other bytes", "empty", "not taken"])
+def test_damaged_kernels_are_compiled_again(rtx: Path, machine: Any, damage: str) -> None:
+    predict_widths(rtx, 64)
+    (kept,) = rtx.parent.glob("model.*.kernels")
+    content = kept.read_bytes()
+    kernels = b"[[], []]"
+    kept.write_bytes(
+        {
+            "cut off": content[:-3],
+            "other bytes": content[:-1] + b"?",
+            "empty": b"",
+            "not taken": hashlib.sha256(kernels).digest() + kernels,
+        }[damage]
+    )
+    machine.log.clear()
+    predict_widths(rtx, 64)
+    assert compiled(machine) == [(1, 64, 64, 3)]
+    assert kept.read_bytes() == content
+
+
+@pytest.mark.filterwarnings("error")
+def test_kernels_of_an_engine_in_a_folder_that_is_read_only(
+    rtx: Path, machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They lie in the user's cache; where that cannot be written to either, it is said once, and the engine runs."""
+    from maskrt.runtime.backends.tensorrt import kernel_cache
+
+    cache = tmp_path / "cache"
+    refused = [rtx.parent]
+
+    def write(path: Path, content: bytes) -> None:
+        if path.parent in refused:
+            raise PermissionError(13, "Permission denied")
+        path.write_bytes(content)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr(kernel_cache, "write_in_one_step", write)
+    predict_widths(rtx, 64)
+    (kept,) = (cache / "maskrt" / "kernels").glob("model.*.kernels")
+    machine.log.clear()
+    predict_widths(rtx, 64)
+    assert compiled(machine) == []
+    refused.append(kept.parent)
+    with pytest.warns(RuntimeWarning, match=r"cannot be kept: there is no writing to .* Each start compiles") as told:
+        predict_widths(rtx, 96)
+    assert len(told) == 1
 
 
 def test_tensorrt_rtx_is_asked_before_a_capture(rtx: Path, machine: Any) -> None:
