@@ -193,7 +193,7 @@ def test_calls_wait_for_each_other_where_memory_has_room_for_one(both: Both, mac
     engine, reference = both
     expected = records(reference.predict(image_of(64, 64)))
     engine.predict(image_of(64, 64))
-    machine.total = machine.used() + 100_000
+    machine.total = machine.used() + 10_000
     start = threading.Barrier(4)
 
     def predict(_: int) -> object:
