@@ -15,15 +15,15 @@ from maskrt.export.ops import OPSET, PLUGIN_ATTRIBUTES
 
 
 @pytest.fixture(scope="session")
-def run_operator() -> Callable[..., onnxruntime.InferenceSession]:
-    """`run_operator(function, inputs, outputs, **attributes)` -> a session of a file with one node that calls it."""
+def make_model() -> Callable[..., onnx.ModelProto]:
+    """`make_model(function, inputs, outputs, **attributes)` -> a file with one node that calls it."""
 
-    def session(
+    def model(
         function: onnx.FunctionProto,
         inputs: Sequence[onnx.ValueInfoProto],
         outputs: Sequence[onnx.ValueInfoProto],
         **attributes: Any,
-    ) -> onnxruntime.InferenceSession:
+    ) -> onnx.ModelProto:
         node = helper.make_node(
             function.name,
             [value.name for value in inputs],
@@ -32,13 +32,24 @@ def run_operator() -> Callable[..., onnxruntime.InferenceSession]:
             **attributes,
             **PLUGIN_ATTRIBUTES,
         )
-        model = helper.make_model(
+        proto = helper.make_model(
             helper.make_graph([node], "test", inputs, outputs),
             opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)],
             functions=[function],
             ir_version=10,
         )
-        onnx.checker.check_model(model, full_check=True)
-        return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        onnx.checker.check_model(proto, full_check=True)
+        return proto
+
+    return model
+
+
+@pytest.fixture(scope="session")
+def run_operator(make_model: Callable[..., onnx.ModelProto]) -> Callable[..., onnxruntime.InferenceSession]:
+    """`run_operator(function, inputs, outputs, **attributes)` -> a session of what `make_model` makes."""
+
+    def session(*arguments: Any, **attributes: Any) -> onnxruntime.InferenceSession:
+        proto = make_model(*arguments, **attributes)
+        return onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
 
     return session

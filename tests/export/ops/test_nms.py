@@ -1,6 +1,11 @@
 """The function in ONNX Runtime against the eager operator, and that against torchvision's."""
 
+import subprocess
+import sys
+
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper
@@ -10,7 +15,7 @@ from maskrt.export.ops.nms import batched_nms, batched_nms_function
 
 
 @pytest.fixture(scope="module")
-def nms_session(run_operator):
+def nms_model(make_model):
     value = helper.make_tensor_value_info
     inputs = [
         value("boxes", TensorProto.FLOAT, ["B", "N", 4]),
@@ -20,7 +25,12 @@ def nms_session(run_operator):
         value("score", TensorProto.FLOAT, ["B", 1]),
     ]
     outputs = [value("num", TensorProto.INT32, ["B"]), value("indices", TensorProto.INT32, ["B", 30])]
-    return run_operator(batched_nms_function(), inputs, outputs, max_output=30)
+    return make_model(batched_nms_function(), inputs, outputs, max_output=30)
+
+
+@pytest.fixture(scope="module")
+def nms_session(nms_model):
+    return onnxruntime.InferenceSession(nms_model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
 def _random_boxes(rng: np.random.Generator, batch: int, count: int) -> np.ndarray:
@@ -82,3 +92,50 @@ def test_nms_without_a_candidate_gives_nothing(nms_session):
     num, indices = nms_session.run(None, {**feed, "iou": np.float32([[0.5]] * 2), "score": np.float32([[0.0]] * 2)})
     assert num.tolist() == [0, 0]
     assert (indices == -1).all()
+
+
+def _many_classes(rng: np.random.Generator, boxes: int, classes: int) -> dict[str, np.ndarray]:
+    """As a head of many classes gives it: boxes around a few objects, each scored for every class, no scores tied."""
+    objects = _random_boxes(rng, 1, 20)[0] * 10
+    corners = objects[rng.integers(0, 20, boxes)][:, None] + rng.normal(0, 5, (boxes, classes, 4))
+    scores = (rng.permutation(boxes * classes) + 0.5) / (boxes * classes)
+    return {
+        "boxes": corners.reshape(1, -1, 4).astype(np.float32),
+        "scores": scores[None].astype(np.float32),
+        "groups": np.tile(np.arange(1, classes + 1, dtype=np.int32), boxes)[None],
+        "iou": np.float32([[0.5]]),
+    }
+
+
+@pytest.mark.parametrize("above", [500, 100_000])
+def test_nms_of_1203_classes_equals_torchvision(nms_session, above):
+    feed = _many_classes(np.random.default_rng(), 100, 1203)
+    threshold = np.float32(1 - above / feed["scores"].size)
+    num, indices = nms_session.run(None, {**feed, "score": threshold.reshape(1, 1)})
+    candidates = np.flatnonzero(feed["scores"][0] > threshold)
+    boxes, scores, groups = (torch.from_numpy(feed[name][0, candidates]) for name in ("boxes", "scores", "groups"))
+    kept = torchvision_batched_nms(boxes, scores, groups, 0.5)[:30].numpy()
+    np.testing.assert_array_equal(indices[0, : num[0]], candidates[kept])
+
+
+_GROWTH = """
+import resource, sys
+import numpy as np
+import onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+feed = dict(np.load(sys.argv[2]))
+session.run(None, {name: value if value.shape[1:] == (1,) else value[:, :2000] for name, value in feed.items()})
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+session.run(None, feed)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000)
+"""
+
+
+def test_nms_of_470_000_candidates_takes_little_memory(nms_model, tmp_path):
+    """LVIS at its own low threshold; a matrix of classes and candidates would take 2 GB."""
+    onnx.save(nms_model, tmp_path / "nms.onnx")
+    feed = _many_classes(np.random.default_rng(0), 1000, 1203)
+    np.savez(tmp_path / "feed.npz", **feed, score=np.float32([[0.61]]))
+    command = [sys.executable, "-c", _GROWTH, str(tmp_path / "nms.onnx"), str(tmp_path / "feed.npz")]
+    megabytes = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert megabytes < 100
