@@ -33,7 +33,7 @@ class Detected(NamedTuple):
 def detect(
     rule: DetectionRule,
     head: BoxHead,
-    logits: Tensor,
+    scores: Tensor,
     deltas: Tensor,
     proposals: Tensor,
     is_proposal: Tensor,
@@ -45,9 +45,9 @@ def detect(
 
     Args:
         rule, head: the spec.
-        logits: `[B*R, L]`, L labels.
+        scores: `[B*R, L]`, L labels.
         deltas: `[B*R, 4L]`, or fewer, as the spec says.
-        proposals: `[B, R, 4]` xyxy in canvas pixels.
+        proposals: what the deltas move, `[B, R, 4]` xyxy in canvas pixels.
         is_proposal: which of them exist `[B, R]`.
         limits: of each image `[B, 1, 4]`: width, height, width, height.
         score_threshold, nms_threshold: `[B, 1]` float32.
@@ -56,8 +56,7 @@ def detect(
     first = rule.background == "first"
     foreground = rule.num_labels - 1
     objects = slice(1, None) if first else slice(0, -1)
-    activated = torch.softmax(logits, dim=-1) if rule.activation == "softmax" else torch.sigmoid(logits)
-    scores = activated.unflatten(0, (batch, count))[..., objects]
+    scores = scores.unflatten(0, (batch, count))[..., objects]
     rows = 1 if head.class_agnostic else rule.num_labels if first else foreground
     deltas = deltas.unflatten(1, (rows, 4)).unflatten(0, (batch, count))
     if rows == rule.num_labels:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from maskrt.export.rcnn.cascade import mean_scores, refine_boxes
 from maskrt.export.rcnn.detections import detect
 from maskrt.export.rcnn.masks import mask_probabilities
 from maskrt.export.rcnn.modules import RcnnModules
@@ -44,14 +45,13 @@ class InferenceGraph(nn.Module):
         self.register_buffer("std", torch.tensor(spec.normalization.std, dtype=torch.float32)[:, None, None])
         for level, anchors in enumerate(spec.rpn.anchors):
             self.register_buffer(f"cell_anchors_{level}", torch.tensor(anchors.cells, dtype=torch.float32))
-        (self._box_head,) = spec.box_heads
-        box_pooling = GraphPooling.of(self._box_head.pooling)
-        self.pooled_levels = len(box_pooling.features)
+        box_poolings = [GraphPooling.of(head.pooling) for head in spec.box_heads]
+        self.pooled_levels = max(len(pooling.features) for pooling in box_poolings)
         if spec.mask_head is not None:
             mask_pooling = GraphPooling.of(spec.mask_head.pooling)
             self.pooled_levels = max(self.pooled_levels, len(mask_pooling.features))
             self._mask_pooling = mask_pooling.padded(self.pooled_levels)
-        self._box_pooling = box_pooling.padded(self.pooled_levels)
+        self._box_poolings = [pooling.padded(self.pooled_levels) for pooling in box_poolings]
 
     def forward(
         self, images: Tensor, image_sizes: Tensor, score_threshold: Tensor, nms_threshold: Tensor
@@ -65,14 +65,22 @@ class InferenceGraph(nn.Module):
         logits, deltas = parts.rpn_head([features[name] for name in spec.rpn.features])
         cells = [getattr(self, f"cell_anchors_{level}") for level in range(len(spec.rpn.anchors))]
         proposals, is_proposal = propose(spec.rpn, cells, logits, deltas, canvas.shape[-2:], limits)
-        (box_module,) = parts.box_heads
-        logits, deltas = box_module(self._box_pooling(features, proposals))
+        stages: list[Tensor] = []
+        last = len(spec.box_heads) - 1
+        for stage, (head, module) in enumerate(zip(spec.box_heads, parts.box_heads, strict=True)):
+            logits, deltas = module(self._box_poolings[stage](features, proposals))
+            stages.append(logits)
+            if stage < last:
+                proposals = refine_boxes(spec.detection, head, logits, deltas, proposals, limits)
+        scores = mean_scores(spec.detection, spec.stage_mean, stages)
         thresholds = score_threshold, nms_threshold
-        detected = detect(spec.detection, self._box_head, logits, deltas, proposals, is_proposal, limits, *thresholds)
+        detected = detect(
+            spec.detection, spec.box_heads[last], scores, deltas, proposals, is_proposal, limits, *thresholds
+        )
         if spec.mask_head is None:
             return detected[:4]
-        (mask_module,) = parts.mask_heads
-        logits = mask_module(self._mask_pooling(features, detected.boxes))
+        pooled = self._mask_pooling(features, detected.boxes)
+        logits = [module(pooled) for module in parts.mask_heads]
         return *detected[:4], mask_probabilities(spec.detection, spec.mask_head, logits, detected)
 
     def _normalize(self, images: Tensor, image_sizes: Tensor) -> Tensor:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,12 +13,12 @@ from maskrt.export.rcnn.detections import Detected
 from maskrt.export.rcnn.spec import DetectionRule, MaskHead
 
 
-def mask_probabilities(rule: DetectionRule, head: MaskHead, logits: Tensor, detected: Detected) -> Tensor:
+def mask_probabilities(rule: DetectionRule, head: MaskHead, logits: Sequence[Tensor], detected: Detected) -> Tensor:
     """Choose the mask of the detected class.
 
     Args:
         rule, head: the spec.
-        logits: `[B*K, L, M, M]`, or fewer, as the spec says.
+        logits: of each head `[B*K, L, M, M]`, or fewer, as the spec says.
         detected: the detections that they belong to.
 
     Returns:
@@ -26,6 +30,8 @@ def mask_probabilities(rule: DetectionRule, head: MaskHead, logits: Tensor, dete
         channel = detected.labels
     else:
         channel = (detected.labels - 1).clamp(min=0)  # rows that do not exist have label 0
-    index = channel.flatten().to(torch.int64)[:, None, None, None].expand(-1, 1, *logits.shape[-2:])
-    masks = torch.sigmoid(torch.gather(logits, 1, index)).squeeze(1).unflatten(0, detected.labels.shape)
+    index = channel.flatten().to(torch.int64)[:, None, None, None].expand(-1, 1, *logits[0].shape[-2:])
+    each = [torch.sigmoid(torch.gather(of_head, 1, index)) for of_head in logits]
+    masks = each[0] if len(each) == 1 else functools.reduce(operator.add, each) / len(each)
+    masks = masks.squeeze(1).unflatten(0, detected.labels.shape)
     return torch.where(detected.valid[..., None, None], masks, 0.0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image, roi_align
 from maskrt.export.rcnn.levels import choose_level
 from maskrt.export.rcnn.modules import RcnnModules
 from maskrt.export.rcnn.pictures import paste_mask, resize_picture
-from maskrt.export.rcnn.spec import Anchors, BoxCoder, MinSide, ModelSpec, RoIPooling
+from maskrt.export.rcnn.spec import Anchors, BoxCoder, BoxHead, DetectionRule, MinSide, ModelSpec, RoIPooling
 from maskrt.export.recorder import ModuleRecorder
 from maskrt.export.reference import (
     OWN_THRESHOLDS,
@@ -173,10 +174,16 @@ class RcnnReference(Reference):
         thresholds: Thresholds,
         poolings: list[PooledRois] | None,
     ) -> CanvasDetections:
-        rule, (head,), (module,) = self.spec.detection, self.spec.box_heads, self._modules.box_heads
-        logits, deltas = module(_pool(head.pooling, features, proposals, poolings))
-        logits, deltas = logits.float(), deltas.float()
-        scores = logits.softmax(-1) if rule.activation == "softmax" else logits.sigmoid()
+        rule, stages = self.spec.detection, list[Tensor]()
+        last = len(self.spec.box_heads) - 1
+        for stage, (head, module) in enumerate(zip(self.spec.box_heads, self._modules.box_heads, strict=True)):
+            said = module(_pool(head.pooling, features, proposals, poolings))
+            logits, deltas = (value.float() for value in said)
+            stages.append(logits)
+            if stage < last:
+                moved = _decode(head.coder, _of_best_class(rule, head, logits, deltas), proposals)
+                proposals = clip_boxes_to_image(moved, size)
+        scores = self._scores(stages)
         columns = range(1, rule.num_labels) if rule.background == "first" else range(rule.num_labels - 1)
         found = []
         for label, column in enumerate(columns, start=1):
@@ -192,18 +199,25 @@ class RcnnReference(Reference):
         boxes, score, labels = boxes[best], score[best], labels[best]
         return CanvasDetections(boxes, score, labels, self._segment(features, boxes, labels, poolings))
 
+    def _scores(self, stages: Sequence[Tensor]) -> Tensor:
+        """Scores `[R, L]` of the logits of each stage."""
+        activate = torch.sigmoid if self.spec.detection.activation == "sigmoid" else partial(torch.softmax, dim=-1)
+        if self.spec.stage_mean == "logits":
+            return activate(torch.stack(tuple(stages)).mean(dim=0))
+        return torch.stack([activate(logits) for logits in stages]).mean(dim=0)
+
     def _segment(
         self, features: Mapping[str, Tensor], boxes: Tensor, labels: Tensor, poolings: list[PooledRois] | None
     ) -> Tensor | None:
         head = self.spec.mask_head
         if head is None:
             return None
-        (module,) = self._modules.mask_heads
-        logits = module(_pool(head.pooling, features, boxes, poolings)).float()
+        pooled = _pool(head.pooling, features, boxes, poolings)
+        masks = torch.stack([module(pooled).float().sigmoid() for module in self._modules.mask_heads]).mean(dim=0)
         channels = labels if self.spec.detection.background == "first" else labels - 1
         if head.class_agnostic:
             channels = torch.zeros_like(labels)
-        return logits[torch.arange(len(labels), device=labels.device), channels].sigmoid()
+        return masks[torch.arange(len(labels), device=labels.device), channels]
 
     def _paste(self, probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
         masks = torch.zeros(len(boxes), *size, dtype=torch.bool, device=boxes.device)
@@ -233,6 +247,15 @@ def _decode(coder: BoxCoder, deltas: Tensor, boxes: Tensor) -> Tensor:
     centers = moves[:, :2] * sides + (boxes[:, :2] + 0.5 * sides)
     halves = 0.5 * (growth.exp() * sides)
     return torch.cat((centers - halves, centers + halves), dim=1)
+
+
+def _of_best_class(rule: DetectionRule, head: BoxHead, logits: Tensor, deltas: Tensor) -> Tensor:
+    """Deltas `[R, 4]` of what a stage says of each RoI: those of its likeliest class, where each has its own."""
+    if head.class_agnostic:
+        return deltas
+    objects = logits[:, 1:] if rule.background == "first" else logits[:, :-1]
+    best = objects.argmax(dim=1) + (rule.background == "first")
+    return deltas.reshape(len(deltas), -1, 4)[torch.arange(len(deltas), device=deltas.device), best]
 
 
 def _has_sides(boxes: Tensor, rule: MinSide) -> Tensor:

@@ -181,9 +181,13 @@ class DetectionRule:
     max_detections: int
 
 
+StageMean = Literal["scores", "logits"]
+"""What is averaged over the stages of a cascade: scores (detectron2), or logits, before they become scores (mmdet)."""
+
+
 @dataclass(frozen=True)
 class MaskHead:
-    """What predicts masks of the detected boxes.
+    """What predicts masks of the detected boxes; where a cascade has several, the mean of their probabilities is taken.
 
     Attributes:
         pooling: of the boxes.
@@ -203,9 +207,10 @@ class ModelSpec:
         normalization: of the canvas.
         pipeline: from pictures to canvases, and back.
         rpn: the region proposal network.
-        box_heads: one, or the stages of a cascade.
+        box_heads: one, or the stages of a cascade, each of which takes the boxes of the one before.
         detection: which of the last head's boxes are detections.
         mask_head: None for a detector of boxes alone.
+        stage_mean: the scores of a cascade; of a single head both are the same.
     """
 
     family: str
@@ -215,3 +220,4 @@ class ModelSpec:
     box_heads: tuple[BoxHead, ...]
     detection: DetectionRule
     mask_head: MaskHead | None
+    stage_mean: StageMean = "scores"

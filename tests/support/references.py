@@ -20,7 +20,12 @@ FOLDER = Path(__file__).parents[1] / "references"
 STORE = "tensors.safetensors"
 """Every tensor of the models that are not stored as files of their own; none is there twice."""
 
-ORIGINALS = {"d2_mask_rcnn_R_101_FPN": "model_final.pkl", "mm_mask-rcnn_r50_fpn": "epoch_12.pth"}
+ORIGINALS = {
+    "d2_mask_rcnn_R_101_FPN": "model_final.pkl",
+    "mm_mask-rcnn_r50_fpn": "epoch_12.pth",
+    "d2_cascade_mask_rcnn_R_50_FPN": "model_final.pth",
+    "mm_cascade-mask-rcnn_r50_fpn": "model.pth",
+}
 """Models whose checkpoint is there as the framework wrote it; others share tensors with them."""
 
 FULL_SET = Path(os.environ["MASKRT_REFERENCES"]) if "MASKRT_REFERENCES" in os.environ else None

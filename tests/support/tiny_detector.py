@@ -121,17 +121,18 @@ class TinyDetector(nn.Module):
         generator = torch.Generator().manual_seed(1)
         anchors = len(spec.rpn.anchors[0].cells)
         labels, last = spec.detection.num_labels, spec.detection.background == "last"
-        (box_head,) = spec.box_heads
-        boxes = 1 if box_head.class_agnostic else labels - 1 if last else labels
-        height, width = box_head.pooling.output_size
         self.backbone = _Backbone()
         self.rpn_head = _RpnHead(anchors)
-        self.box_head = _BoxHead(_CHANNELS * height * width, labels, 4 * boxes)
+        self.box_heads, self.mask_heads = nn.ModuleList(), nn.ModuleList()
+        for box_head in spec.box_heads:
+            boxes = 1 if box_head.class_agnostic else labels - 1 if last else labels
+            height, width = box_head.pooling.output_size
+            self.box_heads.append(_BoxHead(_CHANNELS * height * width, labels, 4 * boxes))
         if spec.mask_head is not None:
             masks = 1 if spec.mask_head.class_agnostic else labels - 1 if last else labels
-            self.mask_head = nn.Sequential(
-                nn.ConvTranspose2d(_CHANNELS, _CHANNELS, 2, 2), nn.ReLU(), nn.Conv2d(_CHANNELS, masks, 1)
-            )
+            for _ in range(len(spec.box_heads) if spec.stage_mean == "logits" else 1):  # as mmdetection, and detectron2
+                up = nn.ConvTranspose2d(_CHANNELS, _CHANNELS, 2, 2)
+                self.mask_heads.append(nn.Sequential(up, nn.ReLU(), nn.Conv2d(_CHANNELS, masks, 1)))
         for parameter in self.parameters():
             fan_in = parameter[0].numel() if parameter.dim() > 1 else 1
             scale = (2 / fan_in) ** 0.5 if parameter.dim() > 1 else 0.1
@@ -144,8 +145,8 @@ class TinyDetector(nn.Module):
     @staticmethod
     def parts(model: nn.Module) -> RcnnModules:
         """Its layers, or those of a copy of it."""
-        masks = (model.mask_head,) if hasattr(model, "mask_head") else ()
-        return RcnnModules(model.backbone, model.rpn_head, (model.box_head,), masks)  # type: ignore[arg-type]
+        heads = tuple(model.box_heads), tuple(model.mask_heads)  # type: ignore[arg-type]
+        return RcnnModules(model.backbone, model.rpn_head, *heads)  # type: ignore[arg-type]
 
 
 class _Backbone(nn.Module):

@@ -40,7 +40,7 @@ class _Detectron2:
         network = cast(GeneralizedRCNN, model)
         heads = network.roi_heads
         masks = () if heads.mask_head is None else (heads.mask_branch(),)
-        return RcnnModules(network.backbone, network.proposal_generator.rpn_head, (heads.box_branch(),), masks)
+        return RcnnModules(network.backbone, network.proposal_generator.rpn_head, heads.box_branches(), masks)
 
     def reference(
         self, model: nn.Module, spec: ModelSpec, *, device: str | torch.device = "cpu", compiled: bool = False

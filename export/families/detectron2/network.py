@@ -19,8 +19,8 @@ from maskrt.export.families.detectron2.resnet import (
     ResNet,
     make_stage,
 )
-from maskrt.export.families.detectron2.spec import anchor_shapes
-from maskrt.export.families.detectron2.support import C4_HEADS, FPN_BACKBONE
+from maskrt.export.families.detectron2.spec import anchor_shapes, stage_weights
+from maskrt.export.families.detectron2.support import C4_HEADS, CASCADE_HEADS, FPN_BACKBONE
 
 
 class ProposalGenerator(nn.Module):
@@ -32,25 +32,31 @@ class ProposalGenerator(nn.Module):
 
 
 class RoIHeads(nn.Module):
-    """The heads that run on RoIs; `res5` in place of a box head makes it a C4 model."""
+    """The heads that run on RoIs; `res5` in place of a box head makes it a C4 model, lists of heads a cascade."""
 
     def __init__(
         self,
-        box_predictor: BoxPredictor,
+        box_predictor: BoxPredictor | nn.ModuleList,
         *,
-        box_head: BoxHead | None = None,
+        box_head: BoxHead | nn.ModuleList | None = None,
         res5: nn.Sequential | None = None,
         mask_head: MaskHead | None = None,
     ) -> None:
         super().__init__()
         self.box_head, self.res5, self.box_predictor, self.mask_head = box_head, res5, box_predictor, mask_head
 
-    def box_branch(self) -> nn.Module:
-        """Pooled RoIs `[N, C, P, P]` → logits `[N, K+1]`, the background last, and deltas `[N, 4K]` or `[N, 4]`."""
+    def box_branches(self) -> tuple[nn.Module, ...]:
+        """Return the head of each stage.
+
+        Pooled RoIs `[N, C, P, P]` → logits `[N, K+1]`, the background last, and deltas `[N, 4K]` or `[N, 4]`.
+        """
         if self.res5 is not None:
-            return nn.Sequential(self.res5, nn.AdaptiveAvgPool2d(1), nn.Flatten(), self.box_predictor)
+            return (nn.Sequential(self.res5, nn.AdaptiveAvgPool2d(1), nn.Flatten(), self.box_predictor),)
         assert self.box_head is not None
-        return nn.Sequential(self.box_head, self.box_predictor)
+        if isinstance(self.box_head, nn.ModuleList):
+            assert isinstance(self.box_predictor, nn.ModuleList)
+            return tuple(map(nn.Sequential, self.box_head, self.box_predictor))
+        return (nn.Sequential(self.box_head, self.box_predictor),)
 
     def mask_branch(self) -> nn.Module:
         """Pooled detections `[N, C, P, P]` → `[N, K, M, M]` or `[N, 1, M, M]`."""
@@ -58,7 +64,7 @@ class RoIHeads(nn.Module):
 
 
 class GeneralizedRCNN(nn.Module):
-    """A Faster or Mask R-CNN with the names of detectron2's state dicts.
+    """A Faster, Mask or Cascade R-CNN with the names of detectron2's state dicts.
 
     Attributes:
         config: that it was built from.
@@ -145,7 +151,10 @@ def _channels_of(section: Section, channels: Mapping[str, int]) -> int:
 def _roi_heads(model: Section, channels: Mapping[str, int]) -> RoIHeads:
     heads, box, mask = (model.section(f"ROI_{name}") for name in ("HEADS", "BOX_HEAD", "MASK_HEAD"))
     classes, inputs = heads.count("NUM_CLASSES"), _channels_of(heads, channels)
-    box_head = res5 = mask_head = None
+    cascade = heads.get("NAME") == CASCADE_HEADS
+    stages = len(stage_weights(model)) if cascade else 1
+    box_head: BoxHead | nn.ModuleList | None = None
+    res5 = mask_head = None
     if heads.get("NAME") == C4_HEADS:
         # Three bottlenecks, whatever the depth of the backbone.
         resnets = model.section("RESNETS")
@@ -154,14 +163,18 @@ def _roi_heads(model: Section, channels: Mapping[str, int]) -> RoIHeads:
         res5 = make_stage(3, (inputs, width, outputs), replace(_block_options(resnets), basic=False), stride=2)
         inputs = box_channels = outputs
     else:
-        box_head = BoxHead(
-            inputs,
-            box.count("POOLER_RESOLUTION", most=64),
-            [box.count("CONV_DIM")] * box.count("NUM_CONV", least=0, most=32),
-            [box.count("FC_DIM")] * box.count("NUM_FC", least=0, most=32),
-            box.one_of("NORM", NORMS),
-        )
-        box_channels = box_head.out_channels
+        box_heads = [
+            BoxHead(
+                inputs,
+                box.count("POOLER_RESOLUTION", most=64),
+                [box.count("CONV_DIM")] * box.count("NUM_CONV", least=0, most=32),
+                [box.count("FC_DIM")] * box.count("NUM_FC", least=0, most=32),
+                box.one_of("NORM", NORMS),
+            )
+            for _ in range(stages)
+        ]
+        box_head = nn.ModuleList(box_heads) if cascade else box_heads[0]
+        box_channels = box_heads[0].out_channels
     if model.flag("MASK_ON"):
         dim = mask.count("CONV_DIM")
         mask_head = MaskHead(
@@ -171,5 +184,7 @@ def _roi_heads(model: Section, channels: Mapping[str, int]) -> RoIHeads:
             1 if mask.flag("CLS_AGNOSTIC_MASK") else classes,
             mask.one_of("NORM", NORMS),
         )
-    predictor = BoxPredictor(box_channels, classes, box.flag("CLS_AGNOSTIC_BBOX_REG"))
+    agnostic = box.flag("CLS_AGNOSTIC_BBOX_REG")
+    predictors = [BoxPredictor(box_channels, classes, agnostic) for _ in range(stages)]
+    predictor = nn.ModuleList(predictors) if cascade else predictors[0]
     return RoIHeads(predictor, box_head=box_head, res5=res5, mask_head=mask_head)

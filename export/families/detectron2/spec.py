@@ -9,7 +9,7 @@ import numpy as np
 
 from maskrt.contract.pipeline import Boxes, Paste, Pipeline, Resize
 from maskrt.export.families.config import Section
-from maskrt.export.families.detectron2.support import C4_HEADS, FPN_BACKBONE
+from maskrt.export.families.detectron2.support import C4_HEADS, CASCADE_HEADS, FPN_BACKBONE
 from maskrt.export.rcnn.spec import (
     RPN,
     Anchors,
@@ -53,8 +53,11 @@ def model_spec(config: Section, strides: Mapping[str, int]) -> ModelSpec:
         # A C4 model has one pooler for boxes and masks.
         pooling = box_pooling if heads.get("NAME") == C4_HEADS else _pooling(mask, heads, strides)
         mask_head = MaskHead(pooling, mask.flag("CLS_AGNOSTIC_MASK"))
+    cascade = heads.get("NAME") == CASCADE_HEADS
+    coders = [_coder_of(weights) for weights in stage_weights(model)] if cascade else [_coder(box)]
+    kind = "MaskRCNN" if mask_head is not None else "RCNN" if cascade else "FasterRCNN"
     return ModelSpec(
-        family="detectron2.FasterRCNN" if mask_head is None else "detectron2.MaskRCNN",
+        family=f"detectron2.{'Cascade' if cascade else ''}{kind}",
         normalization=Normalization(
             "RGB" if config.section("INPUT").one_of("FORMAT", ("BGR", "RGB")) == "RGB" else "BGR",
             1,
@@ -63,7 +66,7 @@ def model_spec(config: Section, strides: Mapping[str, int]) -> ModelSpec:
         ),
         pipeline=_pipeline(config, strides),
         rpn=_rpn(model, strides),
-        box_heads=(BoxHead(box_pooling, _coder(box), box.flag("CLS_AGNOSTIC_BBOX_REG")),),
+        box_heads=tuple(BoxHead(box_pooling, coder, box.flag("CLS_AGNOSTIC_BBOX_REG")) for coder in coders),
         detection=DetectionRule(
             num_labels=heads.count("NUM_CLASSES") + 1,
             background="last",
@@ -74,6 +77,7 @@ def model_spec(config: Section, strides: Mapping[str, int]) -> ModelSpec:
             max_detections=config.section("TEST").count("DETECTIONS_PER_IMAGE"),
         ),
         mask_head=mask_head,
+        stage_mean="scores",
     )
 
 
@@ -159,8 +163,25 @@ def _anchors(generator: Section, strides: Sequence[int]) -> tuple[Anchors, ...]:
     return tuple(anchors)
 
 
+def stage_weights(model: Section) -> list[tuple[float, ...]]:
+    """Return the weights of the deltas of each stage of a cascade.
+
+    Raises:
+        UnsupportedModelError: they are not four numbers for each of one stage or more.
+    """
+    section, key = model.section("ROI_BOX_CASCADE_HEAD"), "BBOX_REG_WEIGHTS"
+    rows = section.get(key)
+    if not isinstance(rows, list | tuple) or not rows:
+        raise section.refusal(key, "four numbers for each stage")
+    return [section.with_values({key: row}).numbers(key, 4) for row in rows]
+
+
 def _coder(section: Section) -> BoxCoder:
-    x, y, width, height = section.numbers("BBOX_REG_WEIGHTS", 4)
+    return _coder_of(section.numbers("BBOX_REG_WEIGHTS", 4))
+
+
+def _coder_of(weights: tuple[float, ...]) -> BoxCoder:
+    x, y, width, height = weights
     return BoxCoder((x, y, width, height), "divide", max_log_scale=_MAX_LOG_SCALE, min_log_scale=None)
 
 

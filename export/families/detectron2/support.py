@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maskrt.export.families.config import Section
 
-STANDARD_HEADS, C4_HEADS = "StandardROIHeads", "Res5ROIHeads"
+STANDARD_HEADS, C4_HEADS, CASCADE_HEADS = "StandardROIHeads", "Res5ROIHeads", "CascadeROIHeads"
 FPN_BACKBONE, RESNET_BACKBONE = "build_resnet_fpn_backbone", "build_resnet_backbone"
 
 _PARTS = (
@@ -40,9 +40,10 @@ def check_supported(config: Section) -> None:
 
 def _check_heads(model: Section) -> None:
     heads = model.section("ROI_HEADS")
-    if heads.get("NAME") == "CascadeROIHeads":
-        raise heads.refusal("NAME", f"'{STANDARD_HEADS}' or '{C4_HEADS}': cascades are not supported")
-    if heads.one_of("NAME", (STANDARD_HEADS, C4_HEADS)) == STANDARD_HEADS:
-        model.section("ROI_BOX_HEAD").one_of("NAME", ("FastRCNNConvFCHead",))
+    name, box = heads.one_of("NAME", (STANDARD_HEADS, C4_HEADS, CASCADE_HEADS)), model.section("ROI_BOX_HEAD")
+    if name != C4_HEADS:
+        box.one_of("NAME", ("FastRCNNConvFCHead",))
+    if name == CASCADE_HEADS and not box.flag("CLS_AGNOSTIC_BBOX_REG"):
+        raise box.refusal("CLS_AGNOSTIC_BBOX_REG", "True in a cascade, whose stages hand on one box for all classes")
     if model.flag("MASK_ON"):
         model.section("ROI_MASK_HEAD").one_of("NAME", ("MaskRCNNConvUpsampleHead",))

@@ -39,9 +39,8 @@ class _Mmdet:
     def modules(self, model: nn.Module) -> RcnnModules:
         network = cast(TwoStageDetector, model)
         heads = network.roi_head
-        masks = () if heads.mask_head is None else (heads.mask_branch(),)
         features = FeatureExtractor(network.backbone, network.neck)
-        return RcnnModules(features.eval(), network.rpn_head, (heads.box_branch(),), masks)
+        return RcnnModules(features.eval(), network.rpn_head, heads.box_branches(), heads.mask_branches())
 
     def reference(
         self, model: nn.Module, spec: ModelSpec, *, device: str | torch.device = "cpu", compiled: bool = False

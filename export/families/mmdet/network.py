@@ -5,7 +5,7 @@ A config gives the arguments of mmdetection's classes, so what it leaves out has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -16,32 +16,42 @@ from maskrt.export.families.mmdet.fpn import FPN
 from maskrt.export.families.mmdet.heads import BoxHead, MaskHead, RPNHead
 from maskrt.export.families.mmdet.layers import NORMS
 from maskrt.export.families.mmdet.resnet import BASIC_DEPTHS, BLOCKS, BlockOptions, ResNet, SharedHead
-from maskrt.export.families.mmdet.support import SHARED_LAYERS, type_of
+from maskrt.export.families.mmdet.support import SHARED_LAYERS, is_cascade, stages, type_of
 
 _STAGES = {"strides": (1, 2, 2, 2), "dilations": (1, 1, 1, 1)}
 """The defaults of a ResNet."""
 
 
 class RoIHead(nn.Module):
-    """The heads that run on RoIs; with a `shared_head` it is a C4 model."""
+    """The heads that run on RoIs; with a `shared_head` it is a C4 model, with lists of heads a cascade."""
 
     def __init__(
-        self, bbox_head: BoxHead, *, mask_head: MaskHead | None = None, shared_head: SharedHead | None = None
+        self,
+        bbox_head: BoxHead | nn.ModuleList,
+        *,
+        mask_head: MaskHead | nn.ModuleList | None = None,
+        shared_head: SharedHead | None = None,
     ) -> None:
         super().__init__()
         self.bbox_head, self.mask_head, self.shared_head = bbox_head, mask_head, shared_head
 
-    def box_branch(self) -> nn.Module:
-        """Pooled RoIs `[N, C, P, P]` → logits `[N, K+1]`, the background last, and deltas `[N, 4K]` or `[N, 4]`."""
-        return self._behind_shared_head(self.bbox_head)
+    def box_branches(self) -> tuple[nn.Module, ...]:
+        """Return the head of each stage.
 
-    def mask_branch(self) -> nn.Module:
-        """Pooled detections `[N, C, P, P]` → `[N, K, M, M]` or `[N, 1, M, M]`."""
-        assert self.mask_head is not None
-        return self._behind_shared_head(self.mask_head)
+        Pooled RoIs `[N, C, P, P]` → logits `[N, K+1]`, the background last, and deltas `[N, 4K]` or `[N, 4]`.
+        """
+        return tuple(map(self._behind_shared_head, _each(self.bbox_head)))
+
+    def mask_branches(self) -> tuple[nn.Module, ...]:
+        """Return the mask heads, if any: pooled detections `[N, C, P, P]` → `[N, K, M, M]` or `[N, 1, M, M]`."""
+        return () if self.mask_head is None else tuple(map(self._behind_shared_head, _each(self.mask_head)))
 
     def _behind_shared_head(self, head: nn.Module) -> nn.Module:
         return head if self.shared_head is None else nn.Sequential(self.shared_head, head)
+
+
+def _each(head: nn.Module) -> Iterable[nn.Module]:
+    return head if isinstance(head, nn.ModuleList) else (head,)
 
 
 class FeatureExtractor(nn.Module):
@@ -60,7 +70,7 @@ class FeatureExtractor(nn.Module):
 
 
 class TwoStageDetector(nn.Module):
-    """A Faster or Mask R-CNN with the names of mmdetection's state dicts.
+    """A Faster, Mask or Cascade R-CNN with the names of mmdetection's state dicts.
 
     Attributes:
         config: that it was built from.
@@ -178,7 +188,8 @@ def _rpn_head(section: Section, channels: int) -> RPNHead:
 
 
 def _roi_head(section: Section, channels: int) -> RoIHead:
-    shared_head = mask_head = None
+    shared_head: SharedHead | None = None
+    mask_head: MaskHead | nn.ModuleList | None = None
     if section.get("shared_head", None) is not None:
         shared = section.section("shared_head")
         shared_head = SharedHead(
@@ -191,12 +202,18 @@ def _roi_head(section: Section, channels: int) -> RoIHead:
         if shared_head.in_channels != channels:
             raise shared.refusal("stage", f"one that takes the {channels} channels of the features")
         channels = shared_head.out_channels
+    boxes = stages(section, "bbox_head")
+    box_heads = [_box_head(box, channels) for box in boxes]
     if section.get("mask_head", None) is not None:
-        mask = section.section("mask_head")
-        if mask.get("num_classes", 80) != section.section("bbox_head").get("num_classes", 80):
-            raise mask.refusal("num_classes", "as many as the bbox_head has")
-        mask_head = _mask_head(mask, channels)
-    return RoIHead(_box_head(section.section("bbox_head"), channels), mask_head=mask_head, shared_head=shared_head)
+        masks = stages(section, "mask_head")
+        for mask in masks:
+            if mask.get("num_classes", 80) != boxes[0].get("num_classes", 80):
+                raise mask.refusal("num_classes", "as many as the bbox_head has")
+        mask_heads = [_mask_head(mask, channels) for mask in masks]
+        mask_head = nn.ModuleList(mask_heads) if is_cascade(section) else mask_heads[0]
+    return RoIHead(
+        nn.ModuleList(box_heads) if is_cascade(section) else box_heads[0], mask_head=mask_head, shared_head=shared_head
+    )
 
 
 def _box_head(section: Section, channels: int) -> BoxHead:

@@ -55,9 +55,10 @@ def load_model(options: SourceOptions) -> LoadedModel:
     require_supported(checkpoint, "mmdetection")
     config = _config(options, checkpoint)
     try:
-        check_mmdet(config, mmdet_facts(checkpoint.shapes), str(path))
+        facts = mmdet_facts(checkpoint.shapes)
     except FactsError as error:
         raise CheckpointError(f"Cannot export {path}: {error}.") from error
+    check_mmdet(config, facts, str(path))
     section = Section.of(config)
     check_supported(section)
     with torch.device("meta"):
@@ -65,7 +66,7 @@ def load_model(options: SourceOptions) -> LoadedModel:
     load_weights(network, checkpoint, config.source, _IDLE)
     forget_checkpoint()
     names = class_names(checkpoint.meta)
-    if names is not None and len(names) != config.value("model.roi_head.bbox_head.num_classes"):
+    if names is not None and len(names) != facts.num_classes:
         names = None
     return LoadedModel(network.eval(), None if names is None else [BACKGROUND, *names])
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
 from maskrt.contract.pipeline import Boxes, Paste, Pipeline
 from maskrt.export.families.config import Section
 from maskrt.export.families.mmdet.pictures import picture_rules
-from maskrt.export.families.mmdet.support import check_class
+from maskrt.export.families.mmdet.support import check_class, is_cascade, stages
 from maskrt.export.rcnn.spec import (
     RPN,
     Anchors,
@@ -46,19 +47,20 @@ def model_spec(config: Section, features: int, divisor: int) -> ModelSpec:
     """
     model = config.section("model")
     heads, limits = model.section("roi_head"), model.section("test_cfg").section("rcnn")
-    box = heads.section("bbox_head")
+    boxes = stages(heads, "bbox_head")
     resize, normalization, padded_to = picture_rules(config)
     if padded_to % divisor:
         raise config.error(f"pads pictures to multiples of {padded_to}; expected a multiple of {divisor}")
-    box_pooling = _pooling(heads.section("bbox_roi_extractor"), features)
+    box_poolings = [_pooling(extractor, features) for extractor in stages(heads, "bbox_roi_extractor")]
     mask_head, mask_threshold = None, 0.5
     if heads.get("mask_head", None) is not None:
         own = heads.get("mask_roi_extractor", None) is not None
-        pooling = _pooling(heads.section("mask_roi_extractor"), features) if own else box_pooling
-        mask_head = MaskHead(pooling, heads.section("mask_head").flag("class_agnostic", False))
+        mask_head = _mask_head(heads, "mask_roi_extractor" if own else "bbox_roi_extractor", features)
         mask_threshold = limits.number("mask_thr_binary", least=0, most=1)
+    cascade = is_cascade(heads)
+    kind = "MaskRCNN" if mask_head is not None else "RCNN" if cascade else "FasterRCNN"
     return ModelSpec(
-        family="mmdet.FasterRCNN" if mask_head is None else "mmdet.MaskRCNN",
+        family=f"mmdet.{'Cascade' if cascade else ''}{kind}",
         normalization=normalization,
         pipeline=Pipeline(
             resize=resize,
@@ -67,9 +69,12 @@ def model_spec(config: Section, features: int, divisor: int) -> ModelSpec:
             paste=Paste("pixel_centers", mask_threshold),
         ),
         rpn=_rpn(model, features),
-        box_heads=(BoxHead(box_pooling, _coder(box.section("bbox_coder")), box.flag("reg_class_agnostic", False)),),
+        box_heads=tuple(
+            BoxHead(pooling, _coder(box.section("bbox_coder")), box.flag("reg_class_agnostic", False))
+            for pooling, box in zip(box_poolings, boxes, strict=True)
+        ),
         detection=DetectionRule(
-            num_labels=box.count("num_classes", 80) + 1,
+            num_labels=_num_classes(boxes) + 1,
             background="last",
             activation="softmax",
             min_side=None,
@@ -78,7 +83,29 @@ def model_spec(config: Section, features: int, divisor: int) -> ModelSpec:
             max_detections=limits.count("max_per_img"),
         ),
         mask_head=mask_head,
+        stage_mean="logits",
     )
+
+
+def _num_classes(boxes: Sequence[Section]) -> int:
+    counts = [box.count("num_classes", 80) for box in boxes]
+    for box, count in zip(boxes, counts, strict=True):
+        if count != counts[0]:
+            raise box.refusal("num_classes", f"{counts[0]}, as the first stage has")
+    return counts[0]
+
+
+def _mask_head(heads: Section, extractors: str, features: int) -> MaskHead:
+    """Return what all stages have in common: their RoIs are the same."""
+    each = [
+        MaskHead(_pooling(extractor, features), mask.flag("class_agnostic", False))
+        for extractor, mask in zip(stages(heads, extractors), stages(heads, "mask_head"), strict=True)
+    ]
+    if any(head != each[0] for head in each):
+        raise heads.refusal(
+            "mask_head", "mask heads of all stages that pool alike, and are class-agnostic or not alike"
+        )
+    return each[0]
 
 
 def _nms_threshold(limits: Section) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 from maskrt.export.families.config import Section
 
-DETECTORS = ("MaskRCNN", "FasterRCNN", "TwoStageDetector")
+DETECTORS = ("MaskRCNN", "FasterRCNN", "CascadeRCNN", "TwoStageDetector")
 
 SHARED_LAYERS = {"Shared2FCBBoxHead": (0, 2), "Shared4Conv1FCBBoxHead": (4, 1), "BBoxHead": (0, 0)}
 """Convolutions and linear layers of the box heads that have a fixed number of them."""
@@ -76,6 +76,11 @@ _CLASSES = {
         followed="bbox_head bbox_roi_extractor mask_head mask_roi_extractor shared_head",
         idle="train_cfg test_cfg init_cfg pretrained",
     ),
+    "CascadeRoIHead": _Class(
+        followed="num_stages bbox_head bbox_roi_extractor mask_head mask_roi_extractor",
+        idle="train_cfg test_cfg init_cfg pretrained stage_loss_weights",
+        fixed={"shared_head": None},
+    ),
     "SingleRoIExtractor": _Class(followed="roi_layer featmap_strides finest_scale", idle="out_channels init_cfg"),
     "RoIAlign": _Class(
         followed="output_size sampling_ratio aligned", idle="use_torchvision", fixed={"pool_mode": "avg"}
@@ -121,7 +126,7 @@ _CLASSES = {
 }
 """By the name that a config gives as `type`, or by where it is."""
 
-_CASCADES = ("CascadeRCNN", "CascadeRoIHead")
+_CASCADE_HEADS = "CascadeRoIHead"
 _SCORE_LOSSES = ("CrossEntropyLoss", "FocalLoss")
 
 
@@ -129,6 +134,27 @@ def type_of(section: Section) -> str:
     """Return the name of a section's class, without a scope in front ("mmdet.ResNet"); "" if it is no name."""
     value = section.get("type", None)
     return value.rpartition(".")[2] if isinstance(value, str) else ""
+
+
+def is_cascade(heads: Section) -> bool:
+    """Whether a `roi_head` has stages."""
+    return type_of(heads) == _CASCADE_HEADS
+
+
+def stages(heads: Section, key: str) -> list[Section]:
+    """Return what a `roi_head` says of each stage: a list, or what holds for all of them; without stages, the one.
+
+    Raises:
+        UnsupportedModelError: it is absent, no mapping, or there are not as many as stages.
+    """
+    if not is_cascade(heads):
+        return [heads.section(key)]
+    count, value = heads.count("num_stages", most=16), heads.get(key, None)
+    if not isinstance(value, list | tuple):
+        return [heads.section(key)] * count
+    if len(value) != count or not all(isinstance(each, dict) for each in value):
+        raise heads.refusal(key, f"one for each of the {count} stages, or one for all")
+    return [heads.item(key, number, each) for number, each in enumerate(value)]
 
 
 def check_class(section: Section, choices: tuple[str, ...]) -> str:
@@ -145,8 +171,6 @@ def check_class(section: Section, choices: tuple[str, ...]) -> str:
         UnsupportedModelError: it is of another class, or an argument has another effect than can be expressed.
     """
     name = type_of(section)
-    if name in _CASCADES:
-        raise section.refusal("type", f"{' or '.join(map(repr, choices))}: cascades are not supported")
     if name not in choices:
         raise section.refusal("type", " or ".join(map(repr, choices)))
     check_entries(section, name)
@@ -181,8 +205,6 @@ def check_supported(config: Section) -> None:
         UnsupportedModelError: a part has other semantics; the message names it, and what is expected there.
     """
     model = config.section("model")
-    if type_of(model) in _CASCADES:
-        check_class(model, DETECTORS)
     if type_of(model) not in DETECTORS:
         raise model.refusal("type", " or ".join(map(repr, DETECTORS)))
     check_class(model.section("backbone"), ("ResNet", "ResNeXt"))
@@ -192,7 +214,7 @@ def check_supported(config: Section) -> None:
     check_class(rpn, ("RPNHead",))
     check_class(rpn.section("anchor_generator"), ("AnchorGenerator",))
     check_class(rpn.section("bbox_coder"), ("DeltaXYWHBBoxCoder",))
-    check_class(heads, ("StandardRoIHead",))
+    check_class(heads, ("StandardRoIHead", _CASCADE_HEADS))
     _check_heads(heads)
     limits = model.section("test_cfg")
     for key in ("rpn", "rcnn"):
@@ -201,18 +223,21 @@ def check_supported(config: Section) -> None:
 
 def _check_heads(heads: Section) -> None:
     extractors = ["bbox_roi_extractor"]
-    box = heads.section("bbox_head")
-    check_class(box, (*SHARED_LAYERS, "ConvFCBBoxHead"))
-    check_class(box.section("bbox_coder"), ("DeltaXYWHBBoxCoder",))
-    if "loss_cls" in box.values and type_of(box.section("loss_cls")) not in _SCORE_LOSSES:
-        # Others bring an activation of their own.
-        raise box.section("loss_cls").refusal("type", f"{' or '.join(map(repr, _SCORE_LOSSES))}, for scores by softmax")
+    for box in stages(heads, "bbox_head"):
+        check_class(box, (*SHARED_LAYERS, "ConvFCBBoxHead"))
+        check_class(box.section("bbox_coder"), ("DeltaXYWHBBoxCoder",))
+        if "loss_cls" in box.values and type_of(box.section("loss_cls")) not in _SCORE_LOSSES:
+            # Others bring an activation of their own.
+            expected = f"{' or '.join(map(repr, _SCORE_LOSSES))}, for scores by softmax"
+            raise box.section("loss_cls").refusal("type", expected)
     if heads.get("shared_head", None) is not None:
         check_class(heads.section("shared_head"), ("ResLayer",))
     if heads.get("mask_head", None) is not None:
-        check_class(heads.section("mask_head"), ("FCNMaskHead",))
+        for mask in stages(heads, "mask_head"):
+            check_class(mask, ("FCNMaskHead",))
         if heads.get("mask_roi_extractor", None) is not None:
             extractors.append("mask_roi_extractor")
     for name in extractors:
-        check_class(heads.section(name), ("SingleRoIExtractor",))
-        check_class(heads.section(name).section("roi_layer"), ("RoIAlign",))
+        for extractor in stages(heads, name):
+            check_class(extractor, ("SingleRoIExtractor",))
+            check_class(extractor.section("roi_layer"), ("RoIAlign",))

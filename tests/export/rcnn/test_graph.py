@@ -12,7 +12,7 @@ import torch
 
 from maskrt.export.rcnn.graph import InferenceGraph
 from maskrt.export.rcnn.reference import RcnnReference
-from maskrt.export.rcnn.spec import Anchors, MinSide, ModelSpec
+from maskrt.export.rcnn.spec import Anchors, MinSide, ModelSpec, StageMean
 from maskrt.export.reference import CanvasDetections
 from maskrt.options import Thresholds
 
@@ -40,6 +40,17 @@ def _pooling(spec: ModelSpec, **changes: Any) -> ModelSpec:
     return replace(spec, mask_head=replace(spec.mask_head, pooling=replace(spec.mask_head.pooling, **changes)))
 
 
+def _cascade(spec: ModelSpec, mean: StageMean, *, class_agnostic: bool = True) -> ModelSpec:
+    """Of three stages, each of which moves boxes less than the one before."""
+    (head,) = spec.box_heads
+    sign = 1 if head.coder.operation == "divide" else -1
+    coders = [
+        replace(head.coder, weights=tuple(weight * stage**sign for weight in head.coder.weights)) for stage in (1, 2, 3)
+    ]
+    heads = tuple(replace(head, coder=coder, class_agnostic=class_agnostic) for coder in coders)
+    return replace(spec, box_heads=heads, stage_mean=mean)
+
+
 def _moved(anchors: Anchors) -> Anchors:
     return replace(anchors, stride=4, offset=1.3)
 
@@ -61,6 +72,10 @@ _VARIANTS: dict[str, Callable[[ModelSpec], ModelSpec]] = {
     "sigmoid": lambda s: _detection(s, activation="sigmoid", background="last"),
     "detections of 15 px": lambda s: _detection(s, min_side=MinSide(15.0, inclusive=False)),
     "boxes for all classes": lambda s: _head(s, class_agnostic=True),
+    "cascade of scores": lambda s: _cascade(s, "scores"),
+    "cascade of logits": lambda s: _cascade(s, "logits"),
+    "cascade of scores by sigmoid": lambda s: _cascade(_detection(s, activation="sigmoid"), "scores"),
+    "cascade of the likeliest class": lambda s: _cascade(s, "logits", class_agnostic=False),
     "masks for all classes": lambda s: replace(s, mask_head=replace(s.mask_head, class_agnostic=True)),
     "no masks": lambda s: replace(s, mask_head=None),
     "one level": lambda s: _pooling(s, **_SINGLE),

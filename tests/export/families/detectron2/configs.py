@@ -52,6 +52,14 @@ C4 = {
 """The same with the last stage in the RoI heads."""
 
 
+CASCADE = {
+    **FPN,
+    "MODEL.ROI_HEADS.NAME": "CascadeROIHeads",
+    "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG": True,
+}
+"""The one with an FPN, with three box heads one after the other."""
+
+
 def make_config(said: dict[str, Any], **changes: Any) -> Section:
     """A config with detectron2's defaults; `changes` are further values, by name with `__` for the dot."""
     values = copy.deepcopy(DEFAULTS)

@@ -11,7 +11,7 @@ from maskrt.export.families.detectron2.spec import model_spec
 from maskrt.export.rcnn.levels import level_thresholds
 from maskrt.export.rcnn.spec import MinSide, ModelSpec
 
-from .configs import C4, DC5, FPN, make_config
+from .configs import C4, CASCADE, DC5, FPN, make_config
 
 
 def _spec(said, **changes) -> ModelSpec:
@@ -38,6 +38,26 @@ def test_defaults():
     assert (head.pooling.aligned, head.pooling.sampling_ratio, head.pooling.output_size) == (True, 0, (7, 7))
     assert spec.mask_head.pooling.output_size == (14, 14)
     assert [anchors.stride for anchors in rpn.anchors] == [4, 8, 16, 32, 64]
+
+
+def test_a_cascade():
+    spec = _spec(CASCADE)
+    assert spec.family == "detectron2.CascadeMaskRCNN"
+    assert _spec(CASCADE, MODEL__MASK_ON=False).family == "detectron2.CascadeRCNN"
+    weights = [head.coder.weights for head in spec.box_heads]
+    assert weights == [(10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0)]
+    assert all(head.class_agnostic for head in spec.box_heads)
+    assert spec.stage_mean == "scores"
+    two = {"MODEL__ROI_BOX_CASCADE_HEAD__BBOX_REG_WEIGHTS": [[9, 8, 7, 6], [5, 4, 3, 2]]}
+    assert [head.coder.weights for head in _spec(CASCADE, **two).box_heads] == [(9, 8, 7, 6), (5, 4, 3, 2)]
+    network = build_network(make_config(CASCADE, **two))
+    names = network.state_dict().keys()
+    assert {"roi_heads.box_head.1.fc2.weight", "roi_heads.box_predictor.1.cls_score.weight"} <= names
+    assert "roi_heads.box_head.2.fc2.weight" not in names
+    assert network.roi_heads.box_predictor[1].bbox_pred.weight.shape[0] == 4
+    for rows in ([], [[1, 2, 3]], 7):
+        with pytest.raises(UnsupportedModelError, match=r"ROI_BOX_CASCADE_HEAD\.BBOX_REG_WEIGHTS"):
+            _spec(CASCADE, MODEL__ROI_BOX_CASCADE_HEAD__BBOX_REG_WEIGHTS=rows)
 
 
 @pytest.mark.parametrize(

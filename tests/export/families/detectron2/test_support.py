@@ -3,10 +3,10 @@ import pytest
 from maskrt.export.errors import UnsupportedModelError
 from maskrt.export.families.detectron2.support import check_supported
 
-from .configs import C4, DC5, FPN, make_config
+from .configs import C4, CASCADE, DC5, FPN, make_config
 
 
-@pytest.mark.parametrize("said", [FPN, DC5, C4])
+@pytest.mark.parametrize("said", [FPN, DC5, C4, CASCADE])
 def test_what_is_supported(said):
     check_supported(make_config(said))
 
@@ -22,8 +22,7 @@ def test_what_is_supported(said):
         ("MODEL__RPN__HEAD_NAME", "MyHead", "'StandardRPNHead'"),
         ("MODEL__RESNETS__DEFORM_ON_PER_STAGE", [False, True, True, True], "no deformable convolutions"),
         ("MODEL__RESNETS__RES5_DILATION", 2, "1 with a feature pyramid"),
-        ("MODEL__ROI_HEADS__NAME", "CascadeROIHeads", "cascades are not supported"),
-        ("MODEL__ROI_HEADS__NAME", "PointRendROIHeads", "'StandardROIHeads', 'Res5ROIHeads'"),
+        ("MODEL__ROI_HEADS__NAME", "PointRendROIHeads", "'StandardROIHeads', 'Res5ROIHeads', 'CascadeROIHeads'"),
         ("MODEL__ROI_BOX_HEAD__NAME", "MyBoxHead", "'FastRCNNConvFCHead'"),
         ("MODEL__ROI_MASK_HEAD__NAME", "CoarseMaskHead", "'MaskRCNNConvUpsampleHead'"),
         ("MODEL__KEYPOINT_ON", True, "keypoints are not supported"),
@@ -36,3 +35,15 @@ def test_what_is_refused_by_name(entry, value, words):
     assert entry.replace("__", ".") in str(caught.value)
     assert repr(value) in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "words"),
+    [
+        ("MODEL__ROI_BOX_HEAD__CLS_AGNOSTIC_BBOX_REG", False, "True in a cascade"),
+        ("MODEL__ROI_BOX_HEAD__NAME", "MyBoxHead", "'FastRCNNConvFCHead'"),
+    ],
+)
+def test_what_a_cascade_needs(entry, value, words):
+    with pytest.raises(UnsupportedModelError, match=words):
+        check_supported(make_config(CASCADE, **{entry: value}))

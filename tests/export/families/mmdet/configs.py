@@ -158,6 +158,20 @@ C4 = {
 }
 """Changes: the last stage in the RoI heads."""
 
+
+def cascade(stages: int = 3) -> dict[str, Any]:
+    """Changes: several box heads one after the other, and as many mask heads."""
+    box = {**CONFIG["model"]["roi_head"]["bbox_head"], "reg_class_agnostic": True}
+    coders = [{**STDS, "target_stds": [std / stage for std in STDS["target_stds"]]} for stage in range(1, stages + 1)]
+    return {
+        "model.type": "CascadeRCNN",
+        "model.roi_head.type": "CascadeRoIHead",
+        "model.roi_head.num_stages": stages,
+        "model.roi_head.stage_loss_weights": [1.0] * stages,
+        "model.roi_head.bbox_head": [{**box, "bbox_coder": coder} for coder in coders],
+    }
+
+
 SECOND = {
     "model.data_preprocessor": REMOVED,
     "test_pipeline": [

@@ -10,7 +10,7 @@ from maskrt.export.families.mmdet.spec import model_spec
 from maskrt.export.rcnn.levels import level_thresholds
 from maskrt.export.rcnn.spec import MinSide, ModelSpec
 
-from .configs import C4, DC5, REMOVED, SECOND, make_config
+from .configs import C4, DC5, EXTRACTOR, REMOVED, SECOND, cascade, make_config
 
 
 def _spec(changes=None) -> ModelSpec:
@@ -35,6 +35,41 @@ def test_defaults():
     assert (head.coder.weights, head.coder.operation) == ((0.1, 0.1, 0.2, 0.2), "multiply")
     assert (head.coder.max_log_scale, head.coder.min_log_scale) == (limit, -limit)
     assert (head.pooling.aligned, head.pooling.sampling_ratio, head.pooling.output_size) == (True, 0, (7, 7))
+
+
+def test_a_cascade():
+    spec = _spec(cascade())
+    assert spec.family == "mmdet.CascadeMaskRCNN"
+    assert _spec({**cascade(), "model.roi_head.mask_head": None}).family == "mmdet.CascadeRCNN"
+    assert [head.coder.weights[0] for head in spec.box_heads] == pytest.approx([0.1, 0.05, 0.1 / 3])
+    assert all(head.class_agnostic for head in spec.box_heads)
+    assert spec.stage_mean == "logits"
+    assert len(_spec(cascade(1)).box_heads) == 1
+    names = build_network(make_config(cascade())).state_dict().keys()
+    assert {f"roi_head.bbox_head.{n}.fc_reg.weight" for n in range(3)} <= names
+    assert {f"roi_head.mask_head.{n}.conv_logits.weight" for n in range(3)} <= names
+
+
+def test_stages_of_a_cascade_may_pool_otherwise():
+    coarse = {**EXTRACTOR, "roi_layer": {**EXTRACTOR["roi_layer"], "sampling_ratio": 2}}
+    extractors = {"model.roi_head.bbox_roi_extractor": [EXTRACTOR, coarse, EXTRACTOR]}
+    spec = _spec({**cascade(), **extractors})
+    assert [head.pooling.sampling_ratio for head in spec.box_heads] == [0, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model.roi_head.bbox_head.1.num_classes": 4}, "bbox_head.1..num_classes as 4; expected 5"),
+        (
+            {"model.roi_head.mask_roi_extractor": [EXTRACTOR, EXTRACTOR, {**EXTRACTOR, "finest_scale": 28}]},
+            "pool alike",
+        ),
+    ],
+)
+def test_stages_of_a_cascade_that_do_not_fit(changes, words):
+    with pytest.raises(UnsupportedModelError, match=words):
+        _spec({**cascade(), **changes})
 
 
 _HEADS, _LIMITS = "model.roi_head", "model.test_cfg"

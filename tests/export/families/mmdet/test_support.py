@@ -4,10 +4,10 @@ from maskrt.export.errors import UnsupportedModelError
 from maskrt.export.families.mmdet.network import build_network
 from maskrt.export.families.mmdet.support import check_supported
 
-from .configs import C4, DC5, SECOND, make_config
+from .configs import C4, DC5, SECOND, cascade, make_config
 
 
-@pytest.mark.parametrize("changes", [{}, DC5, C4, SECOND])
+@pytest.mark.parametrize("changes", [{}, DC5, C4, SECOND, cascade()])
 def test_what_is_supported(changes):
     check_supported(make_config(changes))
 
@@ -15,7 +15,6 @@ def test_what_is_supported(changes):
 @pytest.mark.parametrize(
     ("entry", "value", "words"),
     [
-        ("model.type", "CascadeRCNN", "cascades are not supported"),
         ("model.type", "HybridTaskCascade", "'MaskRCNN' or 'FasterRCNN'"),
         ("model.type", "RetinaNet", "'MaskRCNN' or 'FasterRCNN'"),
         ("model.backbone.type", "SwinTransformer", "'ResNet' or 'ResNeXt'"),
@@ -35,7 +34,6 @@ def test_what_is_supported(changes):
         ("model.rpn_head.anchor_generator.octave_base_scale", 4, "its effect is not known"),
         ("model.rpn_head.bbox_coder.type", "LegacyDeltaXYWHBBoxCoder", "'DeltaXYWHBBoxCoder'"),
         ("model.rpn_head.bbox_coder.clip_border", False, "True"),
-        ("model.roi_head.type", "CascadeRoIHead", "cascades are not supported"),
         ("model.roi_head.type", "PointRendRoIHead", "'StandardRoIHead'"),
         ("model.roi_head.bbox_head.type", "DoubleConvFCBBoxHead", "'Shared2FCBBoxHead'"),
         ("model.roi_head.bbox_head.num_cls_fcs", 1, "0"),
@@ -77,3 +75,21 @@ def test_what_cannot_be_built(entry, value, words):
     with pytest.raises(UnsupportedModelError, match=words) as caught:
         build_network(make_config({entry: value}))
     assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "words"),
+    [
+        ("model.roi_head.num_stages", 2, "one for each of the 2 stages, or one for all"),
+        ("model.roi_head.num_stages", 0, "a whole number from 1"),
+        ("model.roi_head.bbox_head.1", None, "one for each of the 3 stages"),
+        ("model.roi_head.bbox_head.1.type", "SABLHead", "'Shared2FCBBoxHead'"),
+        ("model.roi_head.bbox_head.2.bbox_coder.clip_border", False, "True"),
+        ("model.roi_head.mask_roi_extractor", [None], "one for each of the 3 stages"),
+        ("model.roi_head.shared_head", {"type": "ResLayer"}, "None"),
+    ],
+)
+def test_what_a_cascade_needs(entry, value, words):
+    config = make_config({**cascade(), entry: value})
+    with pytest.raises(UnsupportedModelError, match=words):
+        check_supported(config)
