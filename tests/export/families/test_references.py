@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 
 from maskrt.evaluation.metrics.coco import average_precision
 from maskrt.runtime import Segmenter
@@ -28,6 +29,9 @@ from ...support.references import ALL_NAMES, full_reference_model, picture
 
 FAST = ("d2_mask_rcnn_R_50_C4", "mm_trained_shapes_r18_fpn")
 """Whose model files are compared in the fast tests; their frameworks differ in everything."""
+
+_OTHER_PROPOSALS = 0.005
+"""Share of proposals that may have no counterpart."""
 
 _SCENES = 8
 
@@ -65,6 +69,26 @@ def test_the_reference_finds_what_the_framework_found(load, name):
             assert np.median(different) == 0
         else:
             assert outside.masks is None
+
+
+@_MODELS
+def test_proposals_are_the_frameworks(load, name):
+    """As sets: among equal scores the order is chance, and where one decides, it may decide another way."""
+    model, reference = full_reference_model(name), load(name).reference()
+    compared = 0
+    for shown in model.pictures():
+        golden = model.golden(shown)
+        if "proposals" not in golden:
+            continue
+        levels = reference.canvas_levels(picture(shown))
+        height, width = (int(side) for side in golden["network_size"])
+        found = torch.from_numpy(reference.trace(levels, (height, width), ()).poolings[0].rois)
+        expected = torch.from_numpy(golden["proposals"])
+        distance = torch.cdist(found, expected, p=float("inf")).numpy()
+        for nearest in (distance.min(axis=0), distance.min(axis=1)):
+            assert (nearest > 1e-4 * max(height, width)).sum() <= _OTHER_PROPOSALS * len(nearest)
+        compared += 1
+    assert compared
 
 
 @_MODELS

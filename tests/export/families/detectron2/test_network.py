@@ -32,7 +32,7 @@ def test_sizes_of_features_and_heads(channels):
     features = network.backbone(torch.zeros(1, 3, 96, 160))
     sizes = {name: tuple(feature.shape[1:]) for name, feature in features.items()}
     pooled = torch.zeros(2, next(iter(sizes.values()))[0], *(2 * [14 if channels == "C4" else 7]))
-    logits, deltas = network.roi_heads.box_branch()(pooled)
+    logits, deltas = network.roi_heads.box_branches()[0](pooled)
     assert (tuple(logits.shape), tuple(deltas.shape)) == ((2, 6), (2, 20))
     pooled = torch.zeros(2, pooled.shape[1], 14, 14)
     masks = network.roi_heads.mask_branch()(pooled)

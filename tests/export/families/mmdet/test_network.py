@@ -36,9 +36,9 @@ def test_sizes_of_features_and_heads(changes, sizes, masks):
     assert (len(features), network.num_features()) == (len(sizes), len(sizes))
     assert network.size_divisor() == (1 if changes else 32)
     pooled = torch.zeros(2, sizes[0][0], *(2 * [14 if masks == 14 else 7]))
-    logits, deltas = network.roi_head.box_branch()(pooled)
+    logits, deltas = network.roi_head.box_branches()[0](pooled)
     assert (tuple(logits.shape), tuple(deltas.shape)) == ((2, 6), (2, 20))
-    assert tuple(network.roi_head.mask_branch()(torch.zeros(2, sizes[0][0], 14, 14)).shape) == (2, 5, masks, masks)
+    assert tuple(network.roi_head.mask_branches()[0](torch.zeros(2, sizes[0][0], 14, 14)).shape) == (2, 5, masks, masks)
 
 
 def test_every_block_of_a_dilated_stage_is_dilated():
