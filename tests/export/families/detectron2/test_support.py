@@ -1,6 +1,9 @@
 import pytest
 
+from maskrt.export.checkpoints.configs.detectron2 import zoo_config
+from maskrt.export.checkpoints.zoo.detectron2 import MODELS
 from maskrt.export.errors import UnsupportedModelError
+from maskrt.export.families.config import Section
 from maskrt.export.families.detectron2.support import check_supported
 
 from .configs import C4, CASCADE, DC5, FPN, make_config
@@ -9,6 +12,11 @@ from .configs import C4, CASCADE, DC5, FPN, make_config
 @pytest.mark.parametrize("said", [FPN, DC5, C4, CASCADE])
 def test_what_is_supported(said):
     check_supported(make_config(said))
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "keypoint" not in name])
+def test_the_zoo_is_supported(name):
+    check_supported(Section.of(zoo_config(name)))
 
 
 @pytest.mark.parametrize(
