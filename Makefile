@@ -148,7 +148,7 @@ $(call write_note,$(FROM_SOURCE))
 endef
 
 ifneq ($(filter export,$(GOALS))$(if $(call given,ONNX),,exported),)
-$(ONNX): $(if $(filter export,$(GOALS)),FORCE) $(wildcard $(CHECKPOINT) $(CONFIG) $(CLASS_NAMES)) | $(READY)
+$(ONNX): $(if $(filter export,$(GOALS)),FORCE) $(wildcard $(MODEL) $(CHECKPOINT) $(CONFIG) $(CLASS_NAMES)) | $(READY)
 	$(call export_model)
 else
 $(ONNX):

@@ -176,6 +176,26 @@ def test_infer_runs_the_file_of_the_precision_or_the_engine_of_the_target(make):
     )
 
 
+def test_openvino_needs_no_plugins(make):
+    *_, engine, infer = commands = make.commands("infer", "TARGET=openvino", "PRECISION=int8", "IMAGES=x")
+    assert engine == ".venv/bin/maskrt engine out/model.int8.onnx --target openvino"
+    assert infer == ".venv/bin/maskrt infer out/model.int8.openvino.xml --images x --output out/infer"
+    assert PLUGINS not in commands
+
+
+def test_a_newer_checkpoint_is_exported_again(make):
+    for age, name in enumerate(("out/model.onnx", "mine.pth")):
+        make.make(name, "MODEL=mine.pth" if name == "out/model.onnx" else "")
+        os.utime(make.folder / name, (1_000_000_000 - age, 1_000_000_000 - age))
+    infer = ".venv/bin/maskrt infer out/model.onnx --images x --output out/infer"
+    assert make.commands("infer", "IMAGES=x", "MODEL=mine.pth") == [infer]
+    os.utime(make.folder / "mine.pth")
+    assert (
+        make.commands("infer", "IMAGES=x", "MODEL=mine.pth")[0]
+        == ".venv/bin/maskrt export mine.pth --output out/model.onnx"
+    )
+
+
 def test_compare_takes_several_precisions(make):
     make.make("out/model.onnx")
     first = ".venv/bin/maskrt compare out/model.onnx out/model.fp16.onnx out/model.int8.onnx "
