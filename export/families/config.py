@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from maskrt.export.checkpoints.configs.base import Config, Unknown
 from maskrt.export.checkpoints.errors import shown
-from maskrt.export.errors import UnsupportedModelError
+from maskrt.export.errors import UnsupportedModelError, first_line
 
 T = TypeVar("T", str, int, bool)
 
@@ -68,6 +69,18 @@ class Section:
         if default is _REQUIRED:
             raise self.refusal(key, "a value")
         return default
+
+    @contextlib.contextmanager
+    def making_layers(self) -> Iterator[None]:
+        """Make layers of the whole config's settings.
+
+        Raises:
+            UnsupportedModelError: PyTorch cannot, for example because groups do not divide channels.
+        """
+        try:
+            yield
+        except ValueError as error:
+            raise self.error(f"asks for a layer that cannot be: {first_line(error)}") from error
 
     def section(self, key: str) -> Section:
         """Return the mapping of an entry.

@@ -85,8 +85,9 @@ def build_network(config: Section) -> GeneralizedRCNN:
         UnsupportedModelError: an entry is not what it should be.
     """
     model = config.section("MODEL")
-    backbone, channels = _backbone(model)
-    return GeneralizedRCNN(config, backbone, _rpn_head(model, channels), _roi_heads(model, channels))
+    with config.making_layers():
+        backbone, channels = _backbone(model)
+        return GeneralizedRCNN(config, backbone, _rpn_head(model, channels), _roi_heads(model, channels))
 
 
 def _block_options(resnets: Section) -> BlockOptions:

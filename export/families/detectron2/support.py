@@ -27,7 +27,8 @@ def check_supported(config: Section) -> None:
         section, _, key = path.rpartition(".")
         (model.section(section) if section else model).one_of(key, (expected,))
     backbone = model.section("BACKBONE").one_of("NAME", (FPN_BACKBONE, RESNET_BACKBONE))
-    if any(model.section("RESNETS").get("DEFORM_ON_PER_STAGE")):
+    deformable = model.section("RESNETS").get("DEFORM_ON_PER_STAGE")
+    if not isinstance(deformable, list | tuple) or any(deformable):
         raise model.section("RESNETS").refusal("DEFORM_ON_PER_STAGE", "no deformable convolutions, all False")
     if backbone == FPN_BACKBONE and model.section("RESNETS").count("RES5_DILATION") != 1:
         raise model.section("RESNETS").refusal("RES5_DILATION", "1 with a feature pyramid")

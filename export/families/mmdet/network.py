@@ -98,6 +98,11 @@ def build_network(config: Section) -> TwoStageDetector:
     Raises:
         UnsupportedModelError: an entry is not what it should be.
     """
+    with config.making_layers():
+        return _network(config)
+
+
+def _network(config: Section) -> TwoStageDetector:
     model = config.section("model")
     backbone = _resnet(model.section("backbone"))
     neck = None if model.get("neck", None) is None else _fpn(model.section("neck"), backbone)

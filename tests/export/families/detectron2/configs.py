@@ -68,5 +68,5 @@ def make_config(said: dict[str, Any], **changes: Any) -> Section:
         group: dict[str, Any] = values
         for each in groups:
             group = group[each]
-        group[key] = value
+        group[key] = copy.deepcopy(value)
     return Section(values)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from maskrt.export.errors import UnsupportedModelError
 from maskrt.export.families.detectron2.network import GeneralizedRCNN, build_network
 
 from ....support.references import picture, reference_model
@@ -138,6 +139,11 @@ def test_convolutions_have_a_norm_or_a_bias(norm, has_bias, kind):
     ):
         assert (conv.bias is not None) == has_bias
         assert conv.norm is None if kind is None else isinstance(conv.norm, kind)
+
+
+def test_groups_that_do_not_divide_channels_are_refused():
+    with pytest.raises(UnsupportedModelError, match=r"a layer that cannot be: num_channels .* must be divisible"):
+        build_network(make_config(FPN, MODEL__FPN__NORM="GN", MODEL__FPN__OUT_CHANNELS=20))
 
 
 @pytest.mark.parametrize("agnostic", [True, False])

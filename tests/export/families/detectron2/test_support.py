@@ -29,6 +29,7 @@ def test_the_zoo_is_supported(name):
         ("MODEL__ANCHOR_GENERATOR__NAME", "RotatedAnchorGenerator", "'DefaultAnchorGenerator'"),
         ("MODEL__RPN__HEAD_NAME", "MyHead", "'StandardRPNHead'"),
         ("MODEL__RESNETS__DEFORM_ON_PER_STAGE", [False, True, True, True], "no deformable convolutions"),
+        ("MODEL__RESNETS__DEFORM_ON_PER_STAGE", None, "no deformable convolutions"),
         ("MODEL__RESNETS__RES5_DILATION", 2, "1 with a feature pyramid"),
         ("MODEL__ROI_HEADS__NAME", "PointRendROIHeads", "'StandardROIHeads', 'Res5ROIHeads', 'CascadeROIHeads'"),
         ("MODEL__ROI_BOX_HEAD__NAME", "MyBoxHead", "'FastRCNNConvFCHead'"),

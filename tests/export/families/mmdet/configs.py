@@ -115,7 +115,7 @@ def make_config(changes: dict[str, Any] | None = None) -> Section:
         if value is REMOVED:
             del group[key]
         else:
-            group[int(key) if isinstance(group, list) else key] = value
+            group[int(key) if isinstance(group, list) else key] = copy.deepcopy(value)
     return Section(values)
 
 
