@@ -7,10 +7,11 @@ imports no PyTorch until a model is loaded.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from maskrt.export.class_names import fit_class_names, read_class_names
 from maskrt.export.errors import SourceError, UnsupportedModelError
@@ -34,10 +35,12 @@ class LoadedModel:
     Attributes:
         model: with its weights, FP32, on the CPU, in evaluation mode; it holds all that the family must know of it.
         class_names: of each label, the background's first, where they are known.
+        notes: sentences for the user about how it was read.
     """
 
     model: nn.Module
     class_names: Sequence[str] | None
+    notes: tuple[str, ...] = ()
 
 
 class Operations(Protocol):
@@ -192,18 +195,28 @@ def describe_model(
     return SourceModel(source, family, model, spec, fitting)
 
 
-def load_source(options: SourceOptions) -> SourceModel:
+def load_source(options: SourceOptions, *, stream: TextIO | None = None) -> SourceModel:
     """Build the model that options name.
+
+    Args:
+        options: what the user gave.
+        stream: for notes on how it was read; by default, `sys.stderr`.
 
     Raises:
         MaskrtError: it cannot be built or expressed, or its class names do not fit.
     """
     given = None if options.class_names is None else read_class_names(options.class_names)
+    loaded = _load(options)
+    for note in loaded.notes:
+        print(f"note: {note}", file=sys.stderr if stream is None else stream)
+    return describe_model(loaded.model, given or loaded.class_names, source=options.source)
+
+
+def _load(options: SourceOptions) -> LoadedModel:
     known = []
     for family in families():
         if family.claims(options):
-            loaded = family.load(options)
-            return describe_model(loaded.model, given or loaded.class_names, source=options.source)
+            return family.load(options)
         known.append(family.sources)
     from maskrt.export.families.weights import is_checkpoint_file, refuse_checkpoint
 
@@ -213,6 +226,6 @@ def load_source(options: SourceOptions) -> SourceModel:
         raise SourceError(
             f"unknown model {options.source!r}: expected {', or '.join(known)}, or package.module:factory"
         )
-    from maskrt.export.families.factory import build_model
+    from maskrt.export.families.factory import load_model
 
-    return describe_model(build_model(options), given, source=options.source)
+    return load_model(options)

@@ -7,17 +7,20 @@ import sys
 from pathlib import Path
 
 from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
 
+from maskrt.export.checkpoints import Checkpoint, read_checkpoint
 from maskrt.export.errors import SourceError
-from maskrt.export.families.checkpoint import load_state, read_checkpoint
+from maskrt.export.families.base import LoadedModel
+from maskrt.export.families.weights import load_state
 from maskrt.options import SourceOptions
 
 
-def build_model(options: SourceOptions) -> nn.Module:
+def load_model(options: SourceOptions) -> LoadedModel:
     """Call `package.module:factory`, a function without arguments that returns a model.
 
     Returns:
-        The model, FP32 on the CPU in evaluation mode, with the weights of the checkpoint where one is given.
+        The model with the weights of the checkpoint, where one is given.
 
     Raises:
         SourceError: there is no such function, it fails, or what was given does not fit.
@@ -33,12 +36,25 @@ def build_model(options: SourceOptions) -> nn.Module:
                 f"leave out {option}"
             )
     if options.checkpoint is None:
-        model = _call(options.source)
+        model, notes = _call(options.source), ()
     else:
-        state = read_checkpoint(options.checkpoint)
+        checkpoint = read_checkpoint(options.checkpoint)
         model = _call(options.source)
-        load_state(model, state, options.checkpoint)
-    return model.cpu().float().eval()
+        notes = load_state(model, checkpoint) + _frozen_norms(model, checkpoint)
+    return LoadedModel(model.cpu().float().eval(), None, notes)
+
+
+def _frozen_norms(model: nn.Module, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return a note where the checkpoint cannot say by which epsilon its normalisations were frozen."""
+    epsilons = {m.eps for m in model.modules() if isinstance(m, nn.BatchNorm2d | FrozenBatchNorm2d)}
+    if not checkpoint.has_frozen_norms or epsilons <= {0.0}:
+        return ()
+    return (
+        f"{checkpoint.path} comes from training with frozen batch normalisation (it has no num_batches_tracked). The "
+        f"model's has the epsilon {max(epsilons):g}; where training began with torchvision's COCO_V1 weights of "
+        "fasterrcnn_resnet50_fpn or maskrcnn_resnet50_fpn, it was 0. No weight says which: build the model as for "
+        "training.",
+    )
 
 
 def _call(source: str) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Checkpoint files that name a model themselves, and how their weights get into a network that was built for them."""
+"""Checkpoint files, and how their weights get into a model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from maskrt.export.checkpoints import Checkpoint, read_checkpoint
-from maskrt.export.checkpoints.architecture import require_supported
-from maskrt.export.checkpoints.errors import CheckpointError
+from maskrt.export.checkpoints.architecture import identify, require_supported
+from maskrt.export.checkpoints.errors import CheckpointError, shown
+from maskrt.export.checkpoints.precision import COUNTER, in_float32
+from maskrt.export.errors import first_line
 
 _SUFFIXES = (".pth", ".pt", ".pkl", ".ckpt", ".bin", ".safetensors")
 
@@ -58,8 +60,59 @@ def refuse_checkpoint(path: Path) -> NoReturn:
     )
 
 
-def load_weights(network: nn.Module, checkpoint: Checkpoint, config: str, idle: str) -> None:
-    """Give a network its weights, as float32.
+def load_state(model: nn.Module, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Give a model its weights by its own `load_state_dict`, which knows the names that its older versions had.
+
+    Args:
+        model: changed in place; it may have wrappers itself (DataParallel, torch.compile, Lightning).
+        checkpoint: of the same architecture, but for the counters of batch normalisation.
+
+    Returns:
+        Sentences for the user about what was chosen, converted and left out.
+
+    Raises:
+        CheckpointError: it is of another architecture, another number of classes, or not of float32.
+    """
+    checkpoint = in_float32(checkpoint)
+    try:
+        result = model.load_state_dict(checkpoint.state_dict(model.state_dict()), strict=False)
+    except RuntimeError as error:
+        raise _mismatch(checkpoint, str(error)) from error
+    # torchvision's builders replace batch normalisation by its frozen form, which has no counter.
+    missing, unknown = (
+        [name for name in names if name.rpartition(".")[2] != COUNTER]
+        for names in (result.missing_keys, result.unexpected_keys)
+    )
+    if missing or unknown:
+        found = identify(checkpoint)
+        if found.remedy is not None and found.name:
+            raise CheckpointError(f"{checkpoint.path} is of {found.name}, not of this model. {found.remedy}")
+        example = f"missing {shown(missing[0])}" if missing else f"unknown {shown(unknown[0])}"
+        raise CheckpointError(
+            f"{checkpoint.path} is of another architecture: {len(missing)} tensors are missing and {len(unknown)} are "
+            f"unknown ({example}). Give the model that this checkpoint was trained with."
+        )
+    return checkpoint.notes
+
+
+_SHAPES = re.compile(r"size mismatch for (\S+): .*?Size\((\[.*?\])\).*?Size\((\[.*?\])\)")
+"""Of what PyTorch says about tensors that do not fit: name, the checkpoint's shape, the model's."""
+
+
+def _mismatch(checkpoint: Checkpoint, said: str) -> CheckpointError:
+    """Return the error of a checkpoint that `load_state_dict` refused."""
+    found = _SHAPES.search(said)
+    if found is None:
+        return CheckpointError(f"{checkpoint.path} does not fit the model: {first_line(ValueError(said))}.")
+    name, given, expected = found.groups()
+    hint = "Give the right --num-classes" if "predictor" in name else "Give the model that it was trained with"
+    return CheckpointError(
+        f"{checkpoint.path} does not fit the model: {name} has the shape {given}, expected {expected}. {hint}."
+    )
+
+
+def load_weights(network: nn.Module, checkpoint: Checkpoint, config: str, idle: str) -> tuple[str, ...]:
+    """Give a network that was built of a config its weights, by their names alone.
 
     Args:
         network: changed in place; it may be on the device "meta", where it has no weights yet.
@@ -67,10 +120,13 @@ def load_weights(network: nn.Module, checkpoint: Checkpoint, config: str, idle: 
         config: where the network's config is from, for the messages.
         idle: a regular expression for whole names of tensors that no network needs.
 
+    Returns:
+        Sentences for the user about what was chosen, converted and left out.
+
     Raises:
-        CheckpointError: tensors are missing, unknown, or of another shape.
+        CheckpointError: tensors are missing, unknown, of another shape, or not of float32.
     """
-    counters = re.compile(rf".*\.num_batches_tracked|{idle}")
+    counters = re.compile(rf".*\.{COUNTER}|{idle}")
     own = network.state_dict()
     given = {name: tensor for name, tensor in checkpoint.tensors.items() if not counters.fullmatch(name)}
     needed = [name for name in own if not counters.fullmatch(name)]
@@ -90,6 +146,7 @@ def load_weights(network: nn.Module, checkpoint: Checkpoint, config: str, idle: 
             f"{list(given[name].shape)}, expected {list(own[name].shape)}. Give the config that this checkpoint was "
             "trained with."
         )
-    state = {name: given[name].to(torch.float32) for name in needed}
-    state |= {name: torch.zeros((), dtype=torch.int64) for name in own if name not in state}
-    network.load_state_dict(state, assign=True)
+    checkpoint = in_float32(checkpoint, needed)
+    counts = {name: torch.zeros((), dtype=torch.int64) for name in own if name not in checkpoint.tensors}
+    network.load_state_dict({**checkpoint.tensors, **counts}, assign=True)
+    return checkpoint.notes

@@ -66,12 +66,12 @@ def load_model(options: SourceOptions) -> LoadedModel:
     check_supported(section)
     with torch.device("meta"):
         network = build_network(section)
-    load_weights(network, checkpoint, config.source, _IDLE)
+    notes = load_weights(network, checkpoint, config.source, _IDLE)
     forget_checkpoint()
     names = class_names_of(config.value("DATASETS.TRAIN"))
     if names is not None and len(names) != config.value("MODEL.ROI_HEADS.NUM_CLASSES"):
         names = None
-    return LoadedModel(network.eval(), None if names is None else [BACKGROUND, *names])
+    return LoadedModel(network.eval(), None if names is None else [BACKGROUND, *names], (*config.notes, *notes))
 
 
 def _files(options: SourceOptions) -> tuple[Path, Detectron2Config]:

@@ -63,12 +63,12 @@ def load_model(options: SourceOptions) -> LoadedModel:
     check_supported(section)
     with torch.device("meta"):
         network = build_network(section)
-    load_weights(network, checkpoint, config.source, _IDLE)
+    notes = load_weights(network, checkpoint, config.source, _IDLE)
     forget_checkpoint()
     names = class_names(checkpoint.meta)
     if names is not None and len(names) != facts.num_classes:
         names = None
-    return LoadedModel(network.eval(), None if names is None else [BACKGROUND, *names])
+    return LoadedModel(network.eval(), None if names is None else [BACKGROUND, *names], (*config.notes, *notes))
 
 
 def _path(options: SourceOptions) -> Path:

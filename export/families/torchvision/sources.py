@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
 
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import WeightsEnum, detection, get_model_weights
 
+from maskrt.export.checkpoints import Checkpoint, CheckpointError, read_checkpoint
+from maskrt.export.checkpoints.architecture import require_supported
 from maskrt.export.errors import SourceError
 from maskrt.export.families.base import LoadedModel
-from maskrt.export.families.checkpoint import load_state, read_checkpoint
+from maskrt.export.families.weights import load_state
 from maskrt.options import SourceOptions
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
@@ -50,20 +52,36 @@ def load_model(options: SourceOptions) -> LoadedModel:
         )
     published = _published_weights(name, options.weights, path)
     names = None if published is None else list(published.meta["categories"])
+    notes: tuple[str, ...] = ()
     if path is None:
         model = _download(name, published, options.num_classes)
     else:
-        state = read_checkpoint(path)
-        classes = _classes_of(state) if options.num_classes is None else options.num_classes
+        checkpoint = read_checkpoint(path)
+        require_supported(checkpoint, "torchvision")
+        classes = _classes_of(checkpoint) if options.num_classes is None else options.num_classes
         model = BUILDERS[name](weights=None, weights_backbone=None, num_classes=classes)
         if names is not None and len(names) != classes:
             names = None
-        if published is not None and published.name == "COCO_V1" and name in _WITHOUT_EPSILON:
-            for module in model.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eps = 0.0
-        load_state(model, state, path)
-    return LoadedModel(model.cpu().float().eval(), names)
+        notes = load_state(model, checkpoint)
+        if name in _WITHOUT_EPSILON:
+            notes += _set_epsilon(model, checkpoint, published)
+    return LoadedModel(model.cpu().float().eval(), names, notes)
+
+
+def _set_epsilon(model: nn.Module, checkpoint: Checkpoint, published: WeightsEnum | None) -> tuple[str, ...]:
+    """Give batch normalisation the epsilon of training, which no weight says; return notes on it."""
+    if published is not None and published.name == "COCO_V1":
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = 0.0
+        return ()
+    if not checkpoint.has_frozen_norms:
+        return ()
+    return (
+        f"{checkpoint.path} comes from training with frozen batch normalisation (it has no num_batches_tracked), whose "
+        "epsilon is taken to be 1e-05. Where training began with torchvision's COCO_V1 weights, it was 0: give "
+        "--weights COCO_V1 as well.",
+    )
 
 
 def _published_weights(name: str, weights: str | None, checkpoint: Path | None) -> WeightsEnum | None:
@@ -90,10 +108,12 @@ def _download(name: str, weights: WeightsEnum | None, num_classes: int | None) -
         ) from error
 
 
-def _classes_of(state: dict[str, Tensor]) -> int:
+def _classes_of(checkpoint: Checkpoint) -> int:
     key = "roi_heads.box_predictor.cls_score.weight"
-    if key not in state:
-        raise SourceError(
-            f"the checkpoint has no {key!r}: expected the state dict of a torchvision Mask R-CNN or Faster R-CNN"
+    shape = checkpoint.shapes.get(key)
+    if shape is None or len(shape) != 2:
+        raise CheckpointError(
+            f"{checkpoint.path} has no matrix {key!r}; expected the state dict of a torchvision Mask R-CNN or Faster "
+            "R-CNN."
         )
-    return int(state[key].shape[0])
+    return shape[0]

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from maskrt.export.checkpoints import CheckpointError, read_checkpoint
+from maskrt.export.families.weights import load_state
 
 from .saving import Detector, assert_same, make_detector
 
@@ -268,7 +269,11 @@ def test_the_same_weights(way: str, tmp_path: Path) -> None:
     state = copy.deepcopy(model.state_dict())
     path = tmp_path / ("mine.safetensors" if way.startswith("safetensors") else "mine.pth")
     EQUAL[way](model, state, path)
-    assert_same(read_checkpoint(path), state)
+    checkpoint = read_checkpoint(path)
+    assert_same(checkpoint, state)
+    loaded = Detector()
+    load_state(loaded, checkpoint)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.state_dict().items())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn, torch.complex64])

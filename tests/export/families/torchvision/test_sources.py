@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -17,6 +18,8 @@ from maskrt.export.errors import SourceError
 from maskrt.export.families.base import LoadedModel
 from maskrt.export.families.torchvision import sources
 from maskrt.options import SourceOptions
+
+from ....support.torchvision_models import CLASSES, old_names, small_faster_rcnn, small_mask_rcnn
 
 SMALL = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
@@ -39,8 +42,10 @@ def state() -> dict[str, Tensor]:
         lambda s: s,
         # As torchvision's references/detection/train.py saves it.
         lambda s: {"model": s, "epoch": 3, "args": argparse.Namespace(lr=0.02, data_path="coco")},
-        lambda s: {"state_dict": s},
-        lambda s: {f"_orig_mod.{key}": value for key, value in s.items()},
+        lambda s: {"epoch": 3, "model_state_dict": s, "optimizer_state_dict": {"state": {}, "param_groups": []}},
+        lambda s: {"state_dict": {f"model.{key}": value for key, value in s.items()}, "hyper_parameters": {"lr": 1}},
+        lambda s: {f"_orig_mod.module.{key}": value for key, value in s.items()},
+        lambda s: {"model": s, "best_map": np.float64(0.4)},
     ],
 )
 def test_checkpoint_alone_or_under_a_key_and_its_class_count(
@@ -56,8 +61,11 @@ def test_checkpoint_alone_or_under_a_key_and_its_class_count(
 
 def test_safetensors_and_names_of_data_parallel(state: dict[str, Tensor], tmp_path: Path) -> None:
     save_file({f"module.{key}": value.contiguous() for key, value in state.items()}, tmp_path / "model.safetensors")
-    model = load(checkpoint=tmp_path / "model.safetensors").model
-    assert torch.equal(model.state_dict()["rpn.head.bbox_pred.weight"], state["rpn.head.bbox_pred.weight"])
+    loaded = load(checkpoint=tmp_path / "model.safetensors")
+    name = "rpn.head.bbox_pred.weight"
+    assert torch.equal(loaded.model.state_dict()[name], state[name])
+    (note,) = loaded.notes
+    assert "'module.' was taken off" in note
 
 
 def test_torchvision_weights_bring_their_class_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,11 +150,97 @@ def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:
 
 def test_checkpoints_that_do_not_fit(state: dict[str, Tensor], tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
-    with pytest.raises(SourceError, match=r"has no 'roi_heads.box_predictor.cls_score.weight'"):
+    with pytest.raises(SourceError, match=r"is of a network that is not known. Expected the whole state dict of one"):
         load(checkpoint=tmp_path / "other.pth")
+    headless = {key: value for key, value in state.items() if "box_predictor" not in key}
+    torch.save(headless, tmp_path / "headless.pth")
+    with pytest.raises(SourceError, match=r"has no matrix 'roi_heads.box_predictor.cls_score.weight'"):
+        load(checkpoint=tmp_path / "headless.pth")
     torch.save(state, tmp_path / "good.pth")
-    with pytest.raises(SourceError, match=r"is of another architecture: .* tensors are missing"):
+    with pytest.raises(
+        SourceError, match=r"does not fit the model: backbone\..* Give the model that it was trained with"
+    ):
         load("fasterrcnn_resnet50_fpn", checkpoint=tmp_path / "good.pth")
-    message = r"cls_score.weight has the shape \(5, 1024\), expected \(7, 1024\); give the right --num-classes"
+    message = r"cls_score.weight has the shape \[5, 1024\], expected \[7, 1024\]. Give the right --num-classes"
     with pytest.raises(SourceError, match=message):
         load(checkpoint=tmp_path / "good.pth", num_classes=7)
+
+
+@pytest.fixture
+def small_builders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All builders make a small model, with or without masks."""
+
+    def builder(make: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        def build(*, weights: None, weights_backbone: None, num_classes: int) -> nn.Module:
+            assert num_classes == CLASSES
+            return make()
+
+        return build
+
+    for name in sources.BUILDERS:
+        make = small_mask_rcnn if name.startswith("mask") else small_faster_rcnn
+        monkeypatch.setitem(sources.BUILDERS, name, builder(make))
+
+
+FROZEN = "was 0: give --weights COCO_V1"
+
+
+@pytest.mark.usefixtures("small_builders")
+@pytest.mark.parametrize("name", sources.BUILDERS)
+@pytest.mark.parametrize("weights", [None, "COCO_V1"])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_the_epsilon_of_frozen_norms_is_respected_and_said(
+    name: str, weights: str | None, frozen: bool, tmp_path: Path
+) -> None:
+    """A checkpoint that was fine-tuned from COCO_V1 has no counters, and does not say that its epsilon is 0."""
+    if weights is not None and weights not in get_model_weights(name).__members__:
+        pytest.skip("there are no such weights")
+    state = (small_mask_rcnn if name.startswith("mask") else small_faster_rcnn)().state_dict()
+    torch.save({key: t for key, t in state.items() if not (frozen and "batches" in key)}, tmp_path / "mine.pth")
+    loaded = load(name, checkpoint=tmp_path / "mine.pth", weights=weights)
+    of_resnet = name in ("maskrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn")
+    assert set(epsilons(loaded.model)) == ({0.0} if of_resnet and weights else {1e-5})
+    assert sum(FROZEN in note for note in loaded.notes) == (of_resnet and frozen and not weights)
+
+
+OLD_FILES: dict[str, Callable[[dict[str, Tensor]], Any]] = {
+    "plain": lambda state: state,
+    "under model": lambda state: {"model": state},
+    "Lightning": lambda state: {"state_dict": {f"model.{key}": tensor for key, tensor in state.items()}},
+    "module._orig_mod.": lambda state: {f"module._orig_mod.{key}": tensor for key, tensor in state.items()},
+    "ema": lambda state: {"ema": {"n_averaged": torch.tensor(7), **{f"module.{k}": t for k, t in state.items()}}},
+    "half": lambda state: {key: tensor.half().float().half() for key, tensor in state.items()},
+}
+
+
+@pytest.mark.usefixtures("small_builders")
+@pytest.mark.parametrize("old_format", [False, True])
+@pytest.mark.parametrize("wrap", OLD_FILES)
+def test_names_of_older_versions_are_torchvisions_own_matter(wrap: str, old_format: bool, tmp_path: Path) -> None:
+    """FPN, RPN and mask head had other names until 0.12; its `load_state_dict` takes them where no version is said."""
+    state = small_mask_rcnn().state_dict()
+    if wrap == "half":
+        state = {key: tensor.half().to(tensor.dtype) for key, tensor in state.items()}
+    old = old_names(state)
+    assert len(old.keys() - state.keys()) == 18
+    torch.save(OLD_FILES[wrap](old), tmp_path / "old.pth", _use_new_zipfile_serialization=not old_format)
+    loaded = load("maskrcnn_resnet50_fpn", checkpoint=tmp_path / "old.pth").model.state_dict()
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(loaded[key], tensor) for key, tensor in state.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("head.classification_head.conv.0.0.weight", "RetinaNet"),
+        ("sem_seg_head.predictor.query_feat.weight", "Mask2Former"),
+        ("roi_heads.mask_point_head.fc1.weight", "PointRend"),
+        ("roi_head.semantic_head.lateral_convs.0.conv.weight", "Hybrid Task Cascade"),
+        ("transformer.decoder.layers.0.linear1.weight", "DETR"),
+        ("roi_head.bbox_head.fc_cls.weight", "Faster R-CNN of mmdetection; expected one of torchvision"),
+    ],
+)
+def test_checkpoints_of_other_networks_are_named(name: str, what: str, tmp_path: Path) -> None:
+    torch.save({"backbone.conv1.weight": torch.zeros(1, 1), name: torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(SourceError, match=what):
+        load(checkpoint=tmp_path / "other.pth")
