@@ -226,6 +226,7 @@ def _load(options: SourceOptions) -> LoadedModel:
         raise SourceError(
             f"unknown model {options.source!r}: expected {', or '.join(known)}, or package.module:factory"
         )
-    from maskrt.export.families.factory import load_model
+    from maskrt.export.families.factory import build_model
 
-    return load_model(options)
+    model, notes = build_model(options)
+    return LoadedModel(model, None, notes)

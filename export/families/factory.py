@@ -11,16 +11,16 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from maskrt.export.checkpoints import Checkpoint, read_checkpoint
 from maskrt.export.errors import SourceError
-from maskrt.export.families.base import LoadedModel
 from maskrt.export.families.weights import load_state
 from maskrt.options import SourceOptions
 
 
-def load_model(options: SourceOptions) -> LoadedModel:
+def build_model(options: SourceOptions) -> tuple[nn.Module, tuple[str, ...]]:
     """Call `package.module:factory`, a function without arguments that returns a model.
 
     Returns:
-        The model with the weights of the checkpoint, where one is given.
+        The model, FP32 on the CPU in evaluation mode, with the weights of the checkpoint where one is given; and
+        sentences for the user about how that was read.
 
     Raises:
         SourceError: there is no such function, it fails, or what was given does not fit.
@@ -35,13 +35,14 @@ def load_model(options: SourceOptions) -> LoadedModel:
                 f"{option} goes with a model's name, but {options.source} is a factory, which decides that itself; "
                 f"leave out {option}"
             )
+    notes: tuple[str, ...] = ()
     if options.checkpoint is None:
-        model, notes = _call(options.source), ()
+        model = _call(options.source)
     else:
         checkpoint = read_checkpoint(options.checkpoint)
         model = _call(options.source)
         notes = load_state(model, checkpoint) + _frozen_norms(model, checkpoint)
-    return LoadedModel(model.cpu().float().eval(), None, notes)
+    return model.cpu().float().eval(), notes
 
 
 def _frozen_norms(model: nn.Module, checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from maskrt.export.errors import SourceError
-from maskrt.export.families.factory import load_model
+from maskrt.export.families.factory import build_model
 from maskrt.options import SourceOptions
 
 
@@ -27,7 +27,7 @@ from maskrt.options import SourceOptions
 )
 def test_factories_that_do_not_exist(source: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
-        load_model(SourceOptions(source))
+        build_model(SourceOptions(source))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_factory_whose_module_fails(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "fails_when_imported.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SourceError, match=f"cannot import 'fails_when_imported' of .*: {message}"):
-        load_model(SourceOptions("fails_when_imported:make"))
+        build_model(SourceOptions("fails_when_imported:make"))
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def mine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("mine")
 def test_a_model_of_half_precision_becomes_fp32() -> None:
-    model = load_model(SourceOptions("mine:make")).model
+    model, _ = build_model(SourceOptions("mine:make"))
     assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
     assert not model.training
 
@@ -57,11 +57,11 @@ def test_a_model_of_half_precision_becomes_fp32() -> None:
 def test_a_checkpoint_is_loaded_into_it(tmp_path: Path) -> None:
     state = {"weight": torch.ones(2, 2), "bias": torch.zeros(2)}
     torch.save(state, tmp_path / "mine.pth")
-    model = load_model(SourceOptions("mine:make", checkpoint=tmp_path / "mine.pth")).model
+    model, _ = build_model(SourceOptions("mine:make", checkpoint=tmp_path / "mine.pth"))
     assert torch.equal(model.state_dict()["weight"], state["weight"])
     torch.save({"weight": torch.ones(2, 2)}, tmp_path / "half.pth")
     with pytest.raises(SourceError, match=r"half.pth is of another architecture: 1 tensors are missing and 0 are"):
-        load_model(SourceOptions("mine:make", checkpoint=tmp_path / "half.pth"))
+        build_model(SourceOptions("mine:make", checkpoint=tmp_path / "half.pth"))
 
 
 @pytest.mark.parametrize("options", [{"weights": "COCO_V1"}, {"num_classes": 3}, {"config": Path("mine.yaml")}])
@@ -70,7 +70,7 @@ def test_what_a_factory_decides_itself(options: dict[str, Any]) -> None:
     (option,) = options
     message = f"--{option.replace('_', '-')} goes with a model's name, but mine:make is a factory"
     with pytest.raises(SourceError, match=message):
-        load_model(SourceOptions("mine:make", **options))
+        build_model(SourceOptions("mine:make", **options))
 
 
 @pytest.mark.parametrize(("epsilon", "frozen", "said"), [(1e-5, True, 1), (0.0, True, 0), (1e-5, False, 0)])
@@ -83,7 +83,7 @@ def test_the_epsilon_of_frozen_norms_is_asked_for(
         monkeypatch.setitem(sys.modules, "mine", types.SimpleNamespace(make=make))
         state = nn.Sequential(nn.BatchNorm2d(2)).state_dict()
         torch.save({key: t for key, t in state.items() if not (frozen and "batches" in key)}, tmp_path / "mine.pth")
-        notes = load_model(SourceOptions("mine:make", checkpoint=tmp_path / "mine.pth")).notes
+        _, notes = build_model(SourceOptions("mine:make", checkpoint=tmp_path / "mine.pth"))
         assert sum("COCO_V1 weights of fasterrcnn_resnet50_fpn" in note for note in notes) == said
 
 
@@ -91,4 +91,4 @@ def test_the_epsilon_of_frozen_norms_is_asked_for(
 def test_a_checkpoint_of_another_network_is_named(tmp_path: Path) -> None:
     torch.save({"head.classification_head.conv.0.0.weight": torch.zeros(2)}, tmp_path / "mine.pth")
     with pytest.raises(SourceError, match=r"mine\.pth is of RetinaNet, not of this model\. Expected"):
-        load_model(SourceOptions("mine:make", checkpoint=tmp_path / "mine.pth"))
+        build_model(SourceOptions("mine:make", checkpoint=tmp_path / "mine.pth"))

@@ -157,9 +157,7 @@ def test_checkpoints_that_do_not_fit(state: dict[str, Tensor], tmp_path: Path) -
     with pytest.raises(SourceError, match=r"has no matrix 'roi_heads.box_predictor.cls_score.weight'"):
         load(checkpoint=tmp_path / "headless.pth")
     torch.save(state, tmp_path / "good.pth")
-    with pytest.raises(
-        SourceError, match=r"does not fit the model: backbone\..* Give the model that it was trained with"
-    ):
+    with pytest.raises(SourceError, match=r"not fit the model: backbone\..* Give the model that it was trained with"):
         load("fasterrcnn_resnet50_fpn", checkpoint=tmp_path / "good.pth")
     message = r"cls_score.weight has the shape \[5, 1024\], expected \[7, 1024\]. Give the right --num-classes"
     with pytest.raises(SourceError, match=message):
