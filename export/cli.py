@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="uint8",
         help="of the images: uint8 rounds resized pixels, float32 is exact (default: %(default)s)",
     )
+    parser.add_argument(
+        "--skip-verification",
+        action="store_true",
+        help="do not compare the file with the model; its metadata then say that it is unverified",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,26 +42,29 @@ def run(options: argparse.Namespace) -> int:
         MaskrtError: something the user gave does not work.
     """
     from maskrt.export.exporter import export_onnx
-    from maskrt.export.verify import import_onnxruntime, verify_onnx
+    from maskrt.export.verify import require_onnxruntime
 
-    named, output = source_options(options), options.output
+    named, output, verify = source_options(options), options.output, not options.skip_verification
     assert named is not None  # argparse asks for it
     check_writable(output)
-    import_onnxruntime()
+    if verify:
+        require_onnxruntime()
     print(f"Loading {named.source}", flush=True)
     source = load_source(named)
     print(f"Exporting to {output}", flush=True)
-    unverified = output.with_name(f".{output.name}.{os.getpid()}.unverified")
     try:
-        export_onnx(source.model, unverified, class_names=source.class_names, input_type=options.input_type)
-        print("Comparing with PyTorch", flush=True)
-        print(f"  {verify_onnx(source.model, unverified)}")
-        unverified.replace(output)
+        export_onnx(
+            source.model,
+            output,
+            class_names=source.class_names,
+            input_type=options.input_type,
+            verify=verify,
+            stream=sys.stdout,
+        )
     except OSError as error:
         raise MaskrtError(f"Cannot write {output}: {error.strerror or error}") from error
-    finally:
-        unverified.unlink(missing_ok=True)
-    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, equal to the PyTorch model")
+    outcome = "equal to the PyTorch model" if verify else "not compared with the PyTorch model, marked as unverified"
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {outcome}")
     return 0
 
 

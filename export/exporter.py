@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 import onnx
 import torch
 from torch import nn
 
 from maskrt import __version__
-from maskrt.contract.metadata import ModelMetadata, Output
+from maskrt.contract.metadata import ModelMetadata, Output, RangeError, parse_metadata
 from maskrt.contract.precision import SOURCE_PRECISION
 from maskrt.contract.seal import sealed
 from maskrt.contract.tensors import DETECTION_OUTPUTS, DOMAIN, IMAGE_TYPES, INPUTS, LIMITS, MASKS
@@ -29,10 +29,12 @@ from maskrt.export.fold import fold_batch_norms
 from maskrt.export.ops import OPSET
 from maskrt.export.ops.nms import batched_nms_function
 from maskrt.export.ops.roi_align import multilevel_roi_align_function
+from maskrt.export.prepare import check_evaluation_mode, copy_in_fp32, unwrap_model
 from maskrt.export.rcnn.graph import InferenceGraph
 from maskrt.export.rcnn.modules import RcnnModules
 from maskrt.export.rcnn.pooling import GraphPooling
 from maskrt.export.rcnn.spec import ModelSpec
+from maskrt.export.verify import require_onnxruntime, verify_onnx
 from maskrt.files import write_in_one_step
 
 # Height and width: any two different multiples of 32 large enough that no level of the pyramid is empty.
@@ -45,42 +47,93 @@ def export_onnx(
     *,
     class_names: Sequence[str] | None = None,
     input_type: Literal["uint8", "float32"] = "uint8",
+    verify: bool = True,
+    stream: TextIO | None = None,
 ) -> Path:
     """Export a model of one of the `families`, in evaluation mode, to `path`.
 
     The file states the whole inference: normalisation, backbone, proposals, detection, masks. Batch, height and width
     are dynamic, thresholds are inputs, and the same model gives the same bytes. See `export.rcnn.graph` for inputs and
-    outputs. The model itself is left as it is.
+    outputs. The model itself is left as it is. The file takes its name once it has been compared with the model, in
+    ONNX Runtime, on pictures from their files' size to masks in them (`export.verify`).
 
     Args:
-        model: the source model; its weights stay FP32, batch normalisation is folded into the convolutions.
-        path: the file to write; its folder must exist.
+        model: the source model, alone or within `DataParallel`, `torch.compile` and the like; batch normalisation is
+            folded into the convolutions.
+        path: the file to write, `.onnx`; its folder must exist.
         class_names: one per label, index 0 being the background; by default the model's `class_names` attribute, or
             `class_1`, `class_2`, ….
         input_type: type of the `images` input. `uint8` rounds the resized pixel; `float32` is exact.
+        verify: whether the file is compared with the model. If not, its metadata say that it is unverified.
+        stream: for what the comparison finds.
 
     Raises:
         UnsupportedModelError: the model has a part that cannot be expressed; the message names it.
-        ArgumentError: `class_names` do not fit the model, or `input_type` is unknown.
+        MismatchError: the file does not give what the model gives.
+        ArgumentError: `class_names` do not fit the model, `input_type` is unknown, or `path` is no `.onnx`.
+        DependencyError: ONNX Runtime is not installed, which the comparison needs.
         OSError: the file cannot be written.
     """
+    target = Path(path)
     if input_type not in IMAGE_TYPES:
         raise ArgumentError(f"input_type must be one of {', '.join(IMAGE_TYPES)}, but got {input_type!r}")
+    if target.suffix != ".onnx":
+        raise ArgumentError(f"cannot write {target}: the runtime opens ONNX files by their suffix; name it .onnx")
+    if verify:
+        require_onnxruntime()
+    model = unwrap_model(model)
     family = family_of(model)
     weights = weights_hash(model)
-    # Copies of torch.fx graphs are in training mode; the model's own mode is told by the original.
-    copied = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format).train(model.training)
+    copied = copy_in_fp32(model)
     spec = family.spec(copied)
-    names = _class_names(model, spec, class_names)
+    check_evaluation_mode(model)
+    metadata = _metadata(spec, _class_names(model, spec, class_names), weights, verify)
+    _check_range(metadata)
     with torch.no_grad():
         _fold(copied, spec, family.modules(copied))
         graph = InferenceGraph(spec, family.modules(copied), copied).eval()
         proto = _to_onnx(graph, spec, getattr(torch, input_type))
-    _finish(proto, graph, _metadata(spec, names, weights, proto))
+    metadata = replace(metadata, outputs=_outputs(proto))
+    _finish(proto, graph, metadata)
     onnx.checker.check_model(proto, full_check=True)
-    target = Path(path)
-    write_in_one_step(target, sealed(proto.SerializeToString(deterministic=True)))
+    content = sealed(proto.SerializeToString(deterministic=True))
+    if not verify:
+        write_in_one_step(target, content)
+        return target
+    unverified = target.with_name(f".{os.getpid()}.unverified.onnx")
+    try:
+        unverified.write_bytes(content)
+        if stream is not None:
+            print("Comparing with PyTorch", file=stream, flush=True)
+        differences = verify_onnx(model if _is_fp32_on_cpu(model) else copy_in_fp32(model), unverified)
+        if stream is not None:
+            print(f"  {differences}", file=stream, flush=True)
+        unverified.replace(target)
+    finally:
+        unverified.unlink(missing_ok=True)
     return target
+
+
+def _is_fp32_on_cpu(model: nn.Module) -> bool:
+    return all(
+        tensor.device.type == "cpu" and (tensor.dtype == torch.float32 or not tensor.is_floating_point())
+        for tensor in (*model.parameters(), *model.buffers())
+    )
+
+
+def _check_range(metadata: ModelMetadata) -> None:
+    """Check that the runtime takes what the file will say.
+
+    Raises:
+        UnsupportedModelError: a number is outside of what it takes.
+    """
+    try:
+        parse_metadata(metadata.to_properties(), "the model")
+    except RangeError as error:
+        raise UnsupportedModelError(
+            f"cannot export this model: its {error.key.rpartition('.')[2]} is {error.value}; expected {error.least} to "
+            f"{error.most}"
+        ) from error
 
 
 def _class_names(model: nn.Module, spec: ModelSpec, given: Sequence[str] | None) -> tuple[str, ...]:
@@ -167,17 +220,33 @@ def _to_onnx(graph: InferenceGraph, spec: ModelSpec, images_dtype: torch.dtype) 
     return program.model_proto
 
 
-def _metadata(spec: ModelSpec, class_names: tuple[str, ...], weights: str, proto: onnx.ModelProto) -> ModelMetadata:
+def _outputs(proto: onnx.ModelProto) -> tuple[Output, ...]:
+    """Declare what a graph gives beside the detections.
+
+    Raises:
+        UnsupportedModelError: its masks are not square.
+    """
+    outputs = tuple(
+        Output(value.name, "mask_probabilities", tuple(d.dim_value for d in value.type.tensor_type.shape.dim[2:]))
+        for value in proto.graph.output
+        if value.name == MASKS
+    )
+    for output in outputs:
+        if len(set(output.shape)) != 1:
+            raise UnsupportedModelError(
+                f"cannot export this model: its masks are of {' x '.join(map(str, output.shape))} pixels; expected as "
+                "many rows as columns"
+            )
+    return outputs
+
+
+def _metadata(spec: ModelSpec, class_names: tuple[str, ...], weights: str, verified: bool) -> ModelMetadata:
     return ModelMetadata(
         version=__version__,
         model_family=spec.family,
         class_names=class_names,
         pipeline=spec.pipeline,
-        outputs=tuple(
-            Output(value.name, "mask_probabilities", tuple(d.dim_value for d in value.type.tensor_type.shape.dim[2:]))
-            for value in proto.graph.output
-            if value.name == MASKS
-        ),
+        outputs=(),
         image_mean=spec.normalization.mean,
         image_std=spec.normalization.std,
         score_threshold=spec.detection.score_threshold,
@@ -185,6 +254,7 @@ def _metadata(spec: ModelSpec, class_names: tuple[str, ...], weights: str, proto
         detections_per_image=spec.detection.max_detections,
         weights_sha256=weights,
         precision=SOURCE_PRECISION,
+        verified=verified,
     )
 
 

@@ -160,6 +160,16 @@ class Reference(ABC):
         (found,) = self.postprocess(self.infer(canvas, thresholds), canvas)
         return found
 
+    def forward(
+        self, pictures: Sequence[np.ndarray], thresholds: Thresholds = OWN_THRESHOLDS
+    ) -> list[PictureDetections] | None:
+        """Call the framework's model as a whole, where there is one; the methods above call its parts.
+
+        Returns:
+            What is found in each picture; None where these methods are all that there is.
+        """
+        return None
+
     def records(
         self, picture: np.ndarray, thresholds: Thresholds = OWN_THRESHOLDS, image_id: int = 0
     ) -> list[dict[str, Any]]:

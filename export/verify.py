@@ -2,49 +2,58 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
-import torch
 from torch import nn
 
-from maskrt.contract.tensors import make_feed
 from maskrt.errors import DependencyError, MaskrtError
 from maskrt.evaluation.metrics.match import Detections, match_detections
 from maskrt.export.families.base import family_of
-from maskrt.export.reference import Canvas, CanvasDetections, Reference
+from maskrt.export.reference import Canvas, CanvasDetections, PictureDetections, Reference
+from maskrt.export.verification_pictures import made_up_pictures
 from maskrt.options import Thresholds
+from maskrt.runtime.segmenter import Segmenter
+from maskrt.runtime.structures.instances import Instances
 
 BOX_TOLERANCE = 0.05
-"""Pixels."""
+"""Pixels of the canvas."""
 SCORE_TOLERANCE = 1e-4
 MASK_TOLERANCE = 1e-2
 """Of a probability; a pixel moves across 0.5 by this much only where it lies there already."""
 UNMATCHED_TOLERANCE = 0.02
 """Share of detections that may have no counterpart: where two anchors' objectness differs by less than the rounding of
 FP32, either may suppress the other, and the detection that follows from it moves."""
+_PASTED_IOU = 0.98
+_PASTED_PIXELS = 2
+"""A mask in the picture is the same if it overlaps by this much, or if no more pixels than this differ."""
 
-
-_MIN_SIZE = 320
-"""Of the images for a model that takes them as they are; pixels."""
-
-_GRAY = 128
+_SATURATED = 1 - 2.0**-20
+"""A score in float32 from which rounding decides which of two is the higher one."""
 
 _CONTRASTS = (1.0, 0.5, 0.25)
-"""Of the images, in the order in which they are tried."""
+"""Of the pictures, in the order in which they are tried."""
+
+SKIP = "--skip-verification (verify=False in Python) writes the file all the same, marked as unverified"
+"""The way past the comparison, as part of a sentence."""
 
 
 class MismatchError(MaskrtError):
-    """The exported file does not give what the PyTorch model gives."""
+    """The exported file does not give what the PyTorch model gives, or nothing tells whether it does."""
 
 
 @dataclass(frozen=True)
 class Differences:
-    """Of the detections of both sides over all verification images; `str()` is a table row for people.
+    """Of the detections of both sides over all verification pictures; `str()` is a table row for people.
 
-    `unmatched` detections have no counterpart within the tolerances; the largest differences are those of the others.
+    Attributes:
+        detections: of the side that has more.
+        unmatched: those without a counterpart within the tolerances; the largest differences are those of the others.
+        box, score, mask: the largest differences: pixels of the canvas, score, probability.
+        misplaced: those of the same rows whose box or pasted mask in the picture is not the same.
+        saturated: those whose score is 1 but for rounding.
     """
 
     detections: int
@@ -52,123 +61,149 @@ class Differences:
     box: float
     score: float
     mask: float | None
+    misplaced: int = 0
+    saturated: int = 0
 
     def __str__(self) -> str:
         text = (
             f"{self.detections} detections, {self.unmatched} without a counterpart; largest differences: "
             f"boxes {self.box:.1e} px (limit {BOX_TOLERANCE:g}), scores {self.score:.1e} (limit {SCORE_TOLERANCE:g})"
         )
-        return text if self.mask is None else f"{text}, masks {self.mask:.1e} (limit {MASK_TOLERANCE:g})"
+        if self.mask is not None:
+            text = f"{text}, masks {self.mask:.1e} (limit {MASK_TOLERANCE:g})"
+        return f"{text}; {self.misplaced} elsewhere in the picture" if self.misplaced else text
 
     def within_tolerance(self) -> bool:
         """Whether the file may be called equal to the model."""
-        return self.unmatched <= UNMATCHED_TOLERANCE * self.detections and (
-            self.mask is None or self.mask <= MASK_TOLERANCE
+        allowed = UNMATCHED_TOLERANCE * self.detections
+        return (
+            self.unmatched <= allowed
+            and self.misplaced <= allowed
+            and (self.mask is None or self.mask <= MASK_TOLERANCE)
         )
+
+    def is_saturated(self) -> bool:
+        """Whether rounding decides the order of most of the detections, so that their being equal says nothing."""
+        return 2 * self.saturated > self.detections
 
 
 def verify_onnx(model: nn.Module, path: Path) -> Differences:
-    """Compare a file with the model that it was exported from, on two made-up images of different size in one batch.
+    """Compare a file with the model that it was exported from, on two made-up pictures of different size in one batch.
 
-    The images have the model's own size, so that no resampling blurs the comparison, also with uint8 input. Where the
-    model finds nothing at its own score threshold, it is compared at threshold 0. Strong contrast may drive a model to
-    where all scores are 1, and rounding decides which detections remain: where the file differs, images of less
-    contrast are tried.
+    The file is opened with `Segmenter`, which resizes, runs and pastes; the other side is the model's own resizing,
+    network and pasting, and its whole forward pass, where its framework is installed. Where the model finds nothing at
+    its own score threshold, it is compared at threshold 0. Strong contrast may drive a model to where all scores are 1,
+    and rounding decides which detections remain: there, and where the file differs, pictures of less contrast are
+    tried.
 
     Raises:
-        MismatchError: the differences exceed the tolerances above at every contrast; the message states the smallest.
+        MismatchError: the differences exceed the tolerances above at every contrast, and the message states the
+            smallest; or the scores are saturated at every contrast.
         DependencyError: ONNX Runtime is not installed.
+        ModelError: the runtime does not take the file.
     """
+    require_onnxruntime()
     family = family_of(model)
     reference = family.reference(model, family.spec(model))
+    segmenter = Segmenter(path, providers=["CPUExecutionProvider"])
     tried = []
     for contrast in _CONTRASTS:
-        tried.append(_differences(reference, path, contrast))
-        if tried[-1].within_tolerance():
+        tried.append(_differences(reference, segmenter, contrast))
+        if tried[-1].within_tolerance() and not tried[-1].is_saturated():
             return tried[-1]
-    best = min(tried, key=lambda differences: differences.unmatched / max(differences.detections, 1))
+    best = min(tried, key=lambda each: (each.unmatched + each.misplaced) / max(each.detections, 1))
+    if best.is_saturated():
+        raise MismatchError(
+            f"cannot tell whether the exported file is equal to the PyTorch model: {best.saturated} of "
+            f"{best.detections} detections have the score 1, so that rounding decides which of them remain. A trained "
+            f"model has other scores on pictures of its kind. {SKIP}."
+        )
+    if not best.detections:
+        raise MismatchError(f"the PyTorch model finds nothing, even at the score threshold 0, to compare. {SKIP}.")
     raise MismatchError(f"the exported file does not match the PyTorch model: {best}")
 
 
-def _differences(reference: Reference, path: Path, contrast: float) -> Differences:
-    resize, rule = reference.spec.pipeline.resize, reference.spec.detection
-    images = _made_up_images(min(resize.min_size or _MIN_SIZE, resize.max_size), resize.max_size, contrast)
-    canvas = reference.preprocess(images)
-    threshold = rule.score_threshold
-    expected = reference.infer(canvas)
-    if not any(len(detections) for detections in expected):
-        threshold = 0.0
-        expected = reference.infer(canvas, Thresholds(score=threshold))
-    candidate = _run_onnx(path, images, canvas, threshold, rule.nms_threshold)
-    return _compare([_to_numpy(detections) for detections in expected], candidate)
+def require_onnxruntime() -> None:
+    """Check that exported files can be run.
 
-
-def import_onnxruntime() -> ModuleType:
-    """ONNX Runtime; raises DependencyError where it is not installed."""
+    Raises:
+        DependencyError: ONNX Runtime is not installed.
+    """
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
     except ImportError as error:
         raise DependencyError(
             "verifying the exported file needs ONNX Runtime: `pip install maskrt[cpu]` (or maskrt[gpu])"
         ) from error
-    return onnxruntime
 
 
-def _made_up_images(min_size: int, max_size: int, contrast: float) -> list[np.ndarray]:
-    """Two uint8 `[H,W,3]` images with the short side `min_size`, one wide and one tall: clouds and plain shapes."""
-    rng = np.random.default_rng(0)
-    long_side = min(max_size, min_size * 5 // 4)
-    images = []
-    for height, width in ((min_size, long_side), (long_side, min_size)):
-        grid = torch.from_numpy(rng.uniform(0, 255, (1, 3, 9, 9)).astype(np.float32))
-        clouds = torch.nn.functional.interpolate(grid, size=(height, width), mode="bicubic", align_corners=False)
-        image = clouds[0].permute(1, 2, 0).numpy().copy()
-        y, x = np.mgrid[0:height, 0:width]
-        for number in range(12):
-            cy, cx, size = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(0.04, 0.2) * min_size
-            distance = np.hypot(y - cy, x - cx) if number % 2 else np.maximum(abs(y - cy), abs(x - cx))
-            image[distance < size] = rng.uniform(0, 255, 3)
-        image = (image + rng.normal(0, 4, image.shape) - _GRAY) * contrast + _GRAY
-        images.append(np.clip(image, 0, 255).astype(np.uint8))
-    return images
+def _differences(reference: Reference, segmenter: Segmenter, contrast: float) -> Differences:
+    rule = reference.spec.detection
+    pictures = made_up_pictures(reference.spec.pipeline.resize, contrast)
+    canvas = reference.preprocess(pictures)
+    thresholds = Thresholds()
+    expected = reference.infer(canvas)
+    if not any(len(detections) for detections in expected):
+        thresholds = Thresholds(score=0.0)
+        expected = reference.infer(canvas, thresholds)
+    in_pictures = [_of_pictures(each) for each in reference.postprocess(expected, canvas)]
+    _check_forward(reference, pictures, thresholds, canvas, in_pictures)
 
-
-def _to_numpy(detections: CanvasDetections) -> Detections:
-    masks = detections.mask_probabilities
-    return Detections(
-        detections.boxes.numpy(),
-        detections.scores.numpy(),
-        detections.labels.numpy(),
-        None if masks is None else masks.numpy(),
+    batch = segmenter.preprocess(pictures)
+    _check_canvas(canvas, batch.image_sizes.tolist(), batch.canvas.shape[1:3])
+    score_threshold = rule.score_threshold if thresholds.score is None else thresholds.score
+    outputs = segmenter.infer(batch, score_threshold=score_threshold, nms_threshold=rule.nms_threshold)
+    masks = next(iter(outputs.others.values())) if expected[0].mask_probabilities is not None else None
+    candidate = [
+        Detections(*(rows[i, :number] for rows in outputs[1:4]), None if masks is None else masks[i, :number])
+        for i, number in enumerate(outputs.num_detections)
+    ]
+    theirs = [_of_canvas(each) for each in expected]
+    pasted = [_of_instances(each) for each in segmenter.postprocess(outputs, batch)]
+    differences = _compare(theirs, candidate)
+    return replace(
+        differences,
+        misplaced=_misplaced(in_pictures, pasted, canvas),
+        saturated=sum(int(np.count_nonzero(each.scores >= _SATURATED)) for each in theirs),
     )
 
 
-def _run_onnx(
-    path: Path, images: list[np.ndarray], reference: Canvas, score_threshold: float, nms_threshold: float
-) -> list[Detections]:
-    """On a canvas of the reference's size, in which the images lie as they are."""
-    sizes = np.array(reference.image_sizes, np.int32)
-    height, width = reference.tensors.shape[2:]
-    session = import_onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    dtype = np.uint8 if "uint8" in session.get_inputs()[0].type else np.float32
-    canvas = np.zeros((len(images), height, width, 3), dtype)
-    for row, image in zip(canvas, images, strict=True):
-        row[: image.shape[0], : image.shape[1]] = image
-    names = [output.name for output in session.get_outputs()]
-    values = session.run(names, make_feed(canvas, sizes, score_threshold, nms_threshold))
-    outputs = dict(zip(names, values, strict=True))
-    return [
-        Detections(
-            outputs["boxes"][i, :num],
-            outputs["scores"][i, :num],
-            outputs["labels"][i, :num],
-            outputs["masks"][i, :num] if "masks" in outputs else None,
+def _check_canvas(canvas: Canvas, sizes: list[list[int]], shape: tuple[int, ...]) -> None:
+    theirs = [list(size) for size in canvas.image_sizes]
+    if theirs != sizes or tuple(canvas.tensors.shape[2:]) != tuple(shape):
+        raise MismatchError(
+            f"the exported file does not match the PyTorch model: pictures become {sizes} on a canvas of "
+            f"{list(shape)}, but the model makes {theirs} on one of {list(canvas.tensors.shape[2:])}"
         )
-        for i, num in enumerate(outputs["num_detections"])
-    ]
 
 
-def _compare(reference: list[Detections], candidate: list[Detections]) -> Differences:
+def _check_forward(
+    reference: Reference,
+    pictures: Sequence[np.ndarray],
+    thresholds: Thresholds,
+    canvas: Canvas,
+    parts: Sequence[Detections],
+) -> None:
+    """Check that the model's whole forward pass is what its parts give: nothing of it was overridden.
+
+    Raises:
+        MismatchError: it is not.
+    """
+    whole = reference.forward(pictures, thresholds)
+    if whole is None:
+        return
+    misplaced = _misplaced([_of_pictures(each) for each in whole], parts, canvas)
+    total = sum(map(len, whole))
+    if misplaced > UNMATCHED_TOLERANCE * max(total, 1):
+        raise MismatchError(
+            f"cannot export this model: called as a whole, model(images), it finds {total} objects in two pictures, "
+            f"and {misplaced} of them are not what its transform, backbone, rpn and roi_heads give one after the other. "
+            "Something between them is not torchvision's"
+        )
+
+
+def _compare(reference: Sequence[Detections], candidate: Sequence[Detections]) -> Differences:
+    """On the canvas."""
     detections = unmatched = 0
     box = score = mask = 0.0
     with_masks = all(side.masks is not None for side in (*reference, *candidate))
@@ -186,3 +221,45 @@ def _compare(reference: list[Detections], candidate: list[Detections]) -> Differ
             # NumPy's maximum, unlike Python's, keeps a NaN.
             mask = float(np.maximum(mask, np.abs(theirs.masks[i] - ours.masks[j]).max(initial=0)))
     return Differences(detections, unmatched, box, score, mask if with_masks else None)
+
+
+def _misplaced(reference: Sequence[Detections], candidate: Sequence[Detections], canvas: Canvas) -> int:
+    """How many detections of either side have no counterpart in the pictures, with its box and its pasted mask."""
+    misplaced = 0
+    sizes = zip(canvas.picture_sizes, canvas.image_sizes, strict=True)
+    for theirs, ours, (picture, image) in zip(reference, candidate, sizes, strict=True):
+        tolerance = BOX_TOLERANCE * max(1.0, picture[0] / image[0], picture[1] / image[1])
+        same = 0
+        for i, j in match_detections(theirs, ours).pairs:
+            near = np.abs(theirs.boxes[i] - ours.boxes[j]).max() <= tolerance
+            near &= abs(theirs.scores[i] - ours.scores[j]) <= SCORE_TOLERANCE
+            same += bool(near and _same_mask(theirs, ours, i, j))
+        misplaced += max(len(theirs), len(ours)) - same
+    return misplaced
+
+
+def _same_mask(theirs: Detections, ours: Detections, i: int, j: int) -> bool:
+    if theirs.masks is None or ours.masks is None:
+        return theirs.masks is ours.masks
+    different = np.count_nonzero(theirs.masks[i] != ours.masks[j])
+    union = np.count_nonzero(theirs.masks[i] | ours.masks[j])
+    return different <= max(_PASTED_PIXELS, (1 - _PASTED_IOU) * union)
+
+
+def _of_canvas(found: CanvasDetections) -> Detections:
+    masks = found.mask_probabilities
+    return Detections(
+        found.boxes.numpy(), found.scores.numpy(), found.labels.numpy(), None if masks is None else masks.numpy()
+    )
+
+
+def _of_pictures(found: PictureDetections) -> Detections:
+    masks = found.masks
+    return Detections(
+        found.boxes.numpy(), found.scores.numpy(), found.labels.numpy(), None if masks is None else masks.numpy()
+    )
+
+
+def _of_instances(found: Instances) -> Detections:
+    masks = None if found.mask_probabilities is None else found.masks()
+    return Detections(found.boxes, found.scores, found.labels, masks)

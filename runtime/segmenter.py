@@ -86,7 +86,8 @@ class Segmenter:
         metadata = self.metadata
         return (
             f"Segmenter({self.path.name}: {metadata.model_family}, {len(self.class_names) - 1} classes, "
-            f"{metadata.precision}, {self.input_dtype} input, {self.providers[0]})"
+            f"{metadata.precision}, {self.input_dtype} input, {self.providers[0]}"
+            f"{'' if metadata.verified else ', not compared with its source model'})"
         )
 
     @overload

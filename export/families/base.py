@@ -179,7 +179,7 @@ def describe_model(
     """Check a model that is already there.
 
     Args:
-        model: in evaluation mode, FP32.
+        model: in evaluation mode, FP32; wrappers such as `DataParallel` and `torch.compile` are taken off.
         class_names: of each label, with or without the background; by default the model's attribute of this name.
         source: what to call it.
 
@@ -187,8 +187,12 @@ def describe_model(
         UnsupportedModelError: it cannot be expressed.
         ArgumentError: the class names do not fit.
     """
+    from maskrt.export.prepare import check_evaluation_mode, unwrap_model
+
+    model = unwrap_model(model)
     family = family_of(model)
     spec = family.spec(model)
+    check_evaluation_mode(model)
     origin = "got" if class_names else "the model's class_names has"
     names = class_names or getattr(model, "class_names", None)
     fitting = fit_class_names(names, spec.detection.num_labels, origin) if names else None

@@ -94,6 +94,23 @@ class TorchvisionReference(Reference):
             for result, found in zip(results, detections, strict=True)
         ]
 
+    @torch.inference_mode()
+    def forward(
+        self, pictures: Sequence[np.ndarray], thresholds: Thresholds = OWN_THRESHOLDS
+    ) -> list[PictureDetections]:
+        """See `Reference.forward`."""
+        with self._thresholds(thresholds):
+            results = self._model([to_tensor(picture, self.device) for picture in pictures])
+        return [
+            PictureDetections(
+                result["boxes"],
+                result["scores"],
+                result["labels"],
+                result["masks"][:, 0] > PASTE.threshold if "masks" in result else None,
+            )
+            for result in results
+        ]
+
     def paste(self, probabilities: Tensor, boxes: Tensor, picture_size: tuple[int, int]) -> Iterator[np.ndarray]:
         """See `Reference.paste`."""
         return paste_masks(probabilities, boxes, picture_size)

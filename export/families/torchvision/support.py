@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from torch import nn
-from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection import FasterRCNN, MaskRCNN
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.roi_heads import RoIHeads
@@ -15,6 +15,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from maskrt.export.errors import UnsupportedModelError
 from maskrt.export.families.torchvision.operations import SIZE_DIVISOR
+from maskrt.export.families.torchvision.untouched import check_untouched
 
 
 def check_supported(model: FasterRCNN) -> None:
@@ -25,6 +26,8 @@ def check_supported(model: FasterRCNN) -> None:
     """
     if model.training:
         raise UnsupportedModelError("the model is in training mode: call model.eval() first")
+    # Derived classes are usual, which build the parts in their own way.
+    check_untouched("model", model, MaskRCNN if isinstance(model, MaskRCNN) else FasterRCNN, subclasses=True)
     parts: list[tuple[str, object, type]] = [
         ("transform", model.transform, GeneralizedRCNNTransform),
         ("rpn", model.rpn, RegionProposalNetwork),
@@ -38,11 +41,7 @@ def check_supported(model: FasterRCNN) -> None:
         parts.append(("roi_heads.mask_roi_pool", model.roi_heads.mask_roi_pool, MultiScaleRoIAlign))
     for name, part, expected in parts:
         # A subclass may override the very arithmetic that the exported graph re-expresses, so only the class itself.
-        if type(part) is not expected:
-            raise UnsupportedModelError(
-                f"cannot export this model: its {name} is a {type(part).__name__}, expected torchvision's "
-                f"{expected.__name__}"
-            )
+        check_untouched(name, part, expected)
     if not isinstance(getattr(model.roi_heads.box_predictor, "cls_score", None), nn.Linear):
         raise UnsupportedModelError(
             f"cannot export this model: its roi_heads.box_predictor is a {type(model.roi_heads.box_predictor).__name__}"

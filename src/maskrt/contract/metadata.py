@@ -45,6 +45,7 @@ class ModelMetadata:
         detections_per_image: the most instances that an image can have.
         weights_sha256: of the source model's weights.
         precision: a name of `contract.precision.PRECISIONS`.
+        verified: whether the file was compared with its source model when it was exported.
     """
 
     version: str
@@ -59,6 +60,7 @@ class ModelMetadata:
     detections_per_image: int
     weights_sha256: str
     precision: str
+    verified: bool = True
 
     def to_properties(self) -> dict[str, str]:
         """Return the entries of `metadata_props`: JSON text by name."""
@@ -128,6 +130,8 @@ def parse_metadata(properties: Mapping[str, str], source: str) -> ModelMetadata:
         detections_per_image=top.take_count("detections_per_image"),
         weights_sha256=top.take("weights_sha256", str),
         precision=top.take("precision", str),
+        # Files from before there was a way past the comparison do not say so.
+        verified=top.take("verified", bool) if "verified" in values else True,
     )
 
 
@@ -175,6 +179,20 @@ def _outputs(top: "_Entries") -> tuple[Output, ...]:
     return tuple(outputs)
 
 
+class RangeError(ModelError):
+    """A number in the metadata is outside of its range.
+
+    Attributes:
+        key: of the entry, without the prefix.
+        value: that it has.
+        least, most: that it may have.
+    """
+
+    def __init__(self, source: str, key: str, value: float, least: int, most: int) -> None:
+        super().__init__(f"{source} is damaged: its metadata entry {PREFIX}{key} is {value}, not {least} to {most}.")
+        self.key, self.value, self.least, self.most = key, value, least, most
+
+
 class _Entries:
     """The values of a JSON object in the metadata, each checked as it is taken."""
 
@@ -197,18 +215,13 @@ class _Entries:
     def take_count(self, key: str, least: int = 1) -> int:
         value = self.take(key, int)
         if not least <= value <= _MAX_COUNT:
-            raise ModelError(
-                f"{self.source} is damaged: its metadata entry {PREFIX}{self._path}{key} is {value}, not {least} to "
-                f"{_MAX_COUNT}."
-            )
+            raise RangeError(self.source, f"{self._path}{key}", value, least, _MAX_COUNT)
         return value
 
     def take_fraction(self, key: str) -> float:
         value = self.take(key, float, int)
         if not 0 <= value <= 1:
-            raise ModelError(
-                f"{self.source} is damaged: its metadata entry {PREFIX}{self._path}{key} is {value}, not 0 to 1."
-            )
+            raise RangeError(self.source, f"{self._path}{key}", value, 0, 1)
         return float(value)
 
     def take_numbers(self, key: str) -> tuple[float, ...]:
