@@ -197,7 +197,7 @@ def _check_forward(
     if misplaced > UNMATCHED_TOLERANCE * max(total, 1):
         raise MismatchError(
             f"cannot export this model: called as a whole, model(images), it finds {total} objects in two pictures, "
-            f"and {misplaced} of them are not what its transform, backbone, rpn and roi_heads give one after the other. "
+            f"and {misplaced} of them are not what its transform, backbone, rpn and roi_heads give in turn. "
             "Something between them is not torchvision's"
         )
 

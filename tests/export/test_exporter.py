@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -10,11 +11,15 @@ import torch
 from maskrt import __version__
 from maskrt.contract.metadata import parse_metadata
 from maskrt.contract.seal import SEAL, read_metadata_properties
+from maskrt.errors import DependencyError
 from maskrt.export import export_onnx
+from maskrt.export.errors import UnsupportedModelError
 from maskrt.export.exporter import weights_hash
-from maskrt.runtime import ArgumentError, ModelError
+from maskrt.runtime import ArgumentError, ModelError, Segmenter
 from maskrt.shapes.model import build_model
 from maskrt.shapes.outlines import CLASS_NAMES
+
+from ..support.torchvision_models import drawn, small_mask_rcnn
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +113,7 @@ def test_weights_hash_follows_the_weights_and_the_source_model_is_left_as_it_was
     torch.manual_seed(1)
     model = build_model().eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    other = onnx.load(export_onnx(model, tmp_path / "other.onnx", class_names=["a"] * 8))
+    other = onnx.load(export_onnx(model, tmp_path / "other.onnx", class_names=["a"] * 8, verify=False))
     properties, other_properties = (
         {entry.key: entry.value for entry in each.metadata_props} for each in (proto, other)
     )
@@ -142,3 +147,72 @@ def test_weights_hash_of_any_type():
 def test_unknown_input_type(shapes_model, tmp_path):
     with pytest.raises(ArgumentError, match="input_type must be one of uint8, float32, but got 'float16'"):
         export_onnx(shapes_model, tmp_path / "model.onnx", input_type="float16")
+
+
+def test_what_the_runtime_opens_by_its_suffix(shapes_model, tmp_path):
+    with pytest.raises(ArgumentError, match=r"cannot write .*model.pb: the runtime opens ONNX files by their suffix"):
+        export_onnx(shapes_model, tmp_path / "model.pb")
+
+
+def _set(path, value):
+    def change(model):
+        part = model
+        *words, last = path.split(".")
+        for word in words:
+            part = getattr(part, word)
+        setattr(part, last, value)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_set("roi_heads.score_thresh", -1.0), "its score_threshold is -1.0; expected 0 to 1"),
+        (_set("roi_heads.score_thresh", 1.5), "its score_threshold is 1.5; expected 0 to 1"),
+        (_set("roi_heads.nms_thresh", 1.1), "its nms_threshold is 1.1; expected 0 to 1"),
+        (_set("roi_heads.nms_thresh", -0.1), "its nms_threshold is -0.1; expected 0 to 1"),
+        (_set("roi_heads.nms_thresh", float("nan")), "its nms_threshold is nan; expected 0 to 1"),
+        (_set("roi_heads.detections_per_img", 0), "its detections_per_image is 0; expected 1 to 16384"),
+        (_set("roi_heads.detections_per_img", 10**6), "its detections_per_image is 1000000; expected 1 to 16384"),
+        (_set("transform.min_size", (0,)), "its min_size is 0; expected 1 to 16384"),
+        (_set("transform.max_size", 100_000), "its max_size is 100000; expected 1 to 16384"),
+        (
+            _set("roi_heads.mask_roi_pool.output_size", (14, 10)),
+            "its masks are of 28 x 20 pixels; expected as many",
+        ),
+    ],
+)
+def test_what_the_runtime_would_not_take_is_refused_before_it_is_written(change, message, tmp_path):
+    """One validation for both ends: the file's metadata as they are read."""
+    model = small_mask_rcnn()
+    change(model)
+    with pytest.raises(UnsupportedModelError, match=message):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_limits_themselves_are_taken(tmp_path):
+    model = small_mask_rcnn(box_score_thresh=0.0, box_nms_thresh=1.0, max_size=16384)
+    segmenter = Segmenter(export_onnx(model, tmp_path / "model.onnx", verify=False))
+    found = segmenter.predict(np.zeros((50, 70, 3), np.uint8))
+    assert found.masks().shape == (len(found), 50, 70)
+    assert len(found) == 20
+
+
+def test_a_file_that_was_not_compared_says_so(tmp_path):
+    model = small_mask_rcnn()
+    segmenter = Segmenter(export_onnx(model, tmp_path / "model.onnx", verify=False))
+    assert not segmenter.metadata.verified
+    assert "not compared with its source model" in repr(segmenter)
+    compared = Segmenter(export_onnx(drawn(model), tmp_path / "model.onnx"))
+    assert compared.metadata.verified
+    assert "not compared" not in repr(compared)
+    assert list(tmp_path.iterdir()) == [tmp_path / "model.onnx"]
+
+
+def test_without_onnx_runtime_nothing_is_exported_unless_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(DependencyError, match="verifying the exported file needs ONNX Runtime"):
+        export_onnx(small_mask_rcnn(), tmp_path / "model.onnx")
+    assert export_onnx(small_mask_rcnn(), tmp_path / "model.onnx", verify=False).exists()

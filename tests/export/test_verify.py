@@ -1,13 +1,19 @@
 import dataclasses
+import json
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 
 from maskrt.calibration.model_file import remove_seal
-from maskrt.export import verify
+from maskrt.export import export_onnx, verify
+from maskrt.export.families.torchvision.reference import TorchvisionReference
 from maskrt.export.verify import MismatchError, verify_onnx
+from maskrt.runtime import Segmenter
+
+from ..support.torchvision_models import drawn, small_mask_rcnn
 
 
 def test_the_exported_file_equals_the_model(shapes_model, shapes_onnx, shapes_float32_onnx):
@@ -48,20 +54,20 @@ def test_a_flipped_alignment_flag_is_found(shapes_model, shapes_onnx, tmp_path):
         verify_onnx(shapes_model, tmp_path / "flipped.onnx")
 
 
-def test_masks_that_are_not_numbers_are_found(shapes_model, shapes_float32_onnx, monkeypatch):
-    run_onnx = verify._run_onnx
+def test_masks_that_are_not_numbers_are_found(small_model, small_onnx, monkeypatch):
+    infer = Segmenter.infer
 
-    def with_nan(*arguments):
-        sides = run_onnx(*arguments)
-        sides[0].masks[0, 5, 5] = np.nan
-        return sides
+    def with_nan(*arguments, **options):
+        outputs = infer(*arguments, **options)
+        outputs.others["masks"][0, 0, 5, 5] = np.nan
+        return outputs
 
-    monkeypatch.setattr(verify, "_run_onnx", with_nan)
+    monkeypatch.setattr(Segmenter, "infer", with_nan)
     with pytest.raises(MismatchError, match="masks nan"):
-        verify_onnx(shapes_model, shapes_float32_onnx)
+        verify_onnx(small_model, small_onnx)
 
 
-def test_images_of_less_contrast_decide_where_the_order_of_scores_is_chance(shapes_model, shapes_onnx, monkeypatch):
+def test_pictures_of_less_contrast_decide_where_the_order_of_scores_is_chance(small_model, small_onnx, monkeypatch):
     compare, calls = verify._compare, []
 
     def of_chance(expected, candidate):
@@ -70,5 +76,73 @@ def test_images_of_less_contrast_decide_where_the_order_of_scores_is_chance(shap
         return dataclasses.replace(differences, unmatched=differences.detections) if len(calls) < 3 else differences
 
     monkeypatch.setattr(verify, "_compare", of_chance)
-    assert verify_onnx(shapes_model, shapes_onnx).within_tolerance()
+    assert verify_onnx(small_model, small_onnx).within_tolerance()
     assert len(calls) == 3
+
+
+@pytest.fixture(scope="module")
+def small_model():
+    return drawn(small_mask_rcnn())
+
+
+@pytest.fixture(scope="module")
+def small_onnx(small_model, tmp_path_factory):
+    return export_onnx(small_model, tmp_path_factory.mktemp("small") / "small.onnx", verify=False)
+
+
+def _with_metadata(path, target, change):
+    """The same file with another pipeline in its metadata."""
+    proto = onnx.load(path)
+    remove_seal(proto)
+    for entry in proto.metadata_props:
+        if entry.key == "maskrt.pipeline":
+            pipeline = json.loads(entry.value)
+            change(pipeline)
+            entry.value = json.dumps(pipeline)
+    onnx.save(proto, target)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p["resize"].update(min_size=100), r"does not match .*: pictures become .* but the model makes"),
+        (lambda p: p["resize"].update(max_size=110), "pictures become"),
+        (lambda p: p.update(size_divisor=64), "on a canvas of"),
+        (lambda p: p["paste"].update(rule="pixel_centers"), "elsewhere in the picture"),
+        (lambda p: p["paste"].update(threshold=0.7), "elsewhere in the picture"),
+    ],
+)
+def test_what_happens_around_the_network_is_compared_too(small_model, small_onnx, tmp_path, change, message):
+    with pytest.raises(MismatchError, match=message):
+        verify_onnx(small_model, _with_metadata(small_onnx, tmp_path / "other.onnx", change))
+
+
+def test_the_whole_model_is_called(small_model, small_onnx, monkeypatch):
+    """Something that is not torchvision's and that nobody has thought of."""
+    forward = TorchvisionReference.forward
+
+    def without_the_first(*arguments):
+        return [
+            dataclasses.replace(each, boxes=each.boxes[1:], scores=each.scores[1:], labels=each.labels[1:])
+            for each in forward(*arguments)
+        ]
+
+    monkeypatch.setattr(TorchvisionReference, "forward", without_the_first)
+    with pytest.raises(MismatchError, match=r"called as a whole, model\(images\), it finds \d+ objects"):
+        verify_onnx(small_model, small_onnx)
+
+
+def test_saturated_scores_are_never_called_equal(tmp_path):
+    model = drawn(small_mask_rcnn())
+    with torch.no_grad():
+        model.roi_heads.box_predictor.cls_score.weight *= 1e4
+    with pytest.raises(MismatchError, match=r"have the score 1, so that rounding decides .* --skip-verification"):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+    assert not Segmenter(export_onnx(model, tmp_path / "model.onnx", verify=False)).metadata.verified
+
+
+def test_a_model_that_finds_nothing_at_its_threshold_is_compared_below_it(tmp_path):
+    model = drawn(small_mask_rcnn(box_score_thresh=0.999))
+    assert verify_onnx(model, export_onnx(model, tmp_path / "model.onnx", verify=False)).detections > 20

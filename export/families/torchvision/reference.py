@@ -94,6 +94,11 @@ class TorchvisionReference(Reference):
             for result, found in zip(results, detections, strict=True)
         ]
 
+    def detect(self, picture: np.ndarray, thresholds: Thresholds = OWN_THRESHOLDS) -> PictureDetections:
+        """See `Reference.detect`."""
+        (found,) = self.forward([picture], thresholds)
+        return found
+
     @torch.inference_mode()
     def forward(
         self, pictures: Sequence[np.ndarray], thresholds: Thresholds = OWN_THRESHOLDS

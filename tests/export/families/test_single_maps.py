@@ -59,6 +59,6 @@ def _mmdet(changes: dict[str, object]) -> nn.Module:
 )
 def test_the_model_file_equals_the_model(build, config, tmp_path):
     network = _drawn(build(config))
-    differences = verify_onnx(network, export_onnx(network, tmp_path / "model.onnx"))
+    differences = verify_onnx(network, export_onnx(network, tmp_path / "model.onnx", verify=False))
     assert differences.detections > 20
     assert differences.mask is not None
