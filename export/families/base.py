@@ -67,7 +67,7 @@ class Family(Protocol):
     Attributes:
         name: of the framework.
         sources: what names a model of it, for messages: "one of maskrcnn_resnet50_fpn, …".
-        models: what its models are, for messages: "torchvision's MaskRCNN or FasterRCNN with an FPN".
+        models: what its models are, for messages: "torchvision's MaskRCNN or FasterRCNN".
     """
 
     name: str

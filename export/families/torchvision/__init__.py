@@ -1,1 +1,1 @@
-"""torchvision's MaskRCNN and FasterRCNN with a feature pyramid: all that is known of `torchvision.models.detection`."""
+"""torchvision's MaskRCNN and FasterRCNN: all that is known of `torchvision.models.detection`."""

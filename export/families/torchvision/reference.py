@@ -11,10 +11,11 @@ import numpy as np
 import torch
 import torchvision
 from torch import Tensor, nn
-from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.image_list import ImageList
 
 from maskrt.export.families.torchvision.operations import PASTE, paste_masks, to_tensor
+from maskrt.export.families.torchvision.support import as_feature_maps
 from maskrt.export.rcnn.spec import ModelSpec
 from maskrt.export.recorder import ModuleRecorder
 from maskrt.export.reference import (
@@ -32,7 +33,7 @@ from maskrt.options import Thresholds
 class TorchvisionReference(Reference):
     """See `maskrt.export.reference.Reference`; the arguments are those of `families.base.Family.reference`."""
 
-    def __init__(self, model: FasterRCNN, spec: ModelSpec, device: torch.device, *, compiled: bool) -> None:
+    def __init__(self, model: GeneralizedRCNN, spec: ModelSpec, device: torch.device, *, compiled: bool) -> None:
         super().__init__(spec, device)
         if compiled or device.type != "cpu":
             model = copy.deepcopy(model).to(device).eval()  # copies of torch.fx graphs are in training mode
@@ -61,7 +62,7 @@ class TorchvisionReference(Reference):
         """See `Reference.infer`."""
         images = ImageList(canvas.tensors, list(canvas.image_sizes))
         with self._thresholds(thresholds), torch.autocast(self.device.type, torch.float16, enabled=self._compiled):
-            features = self._model.backbone(images.tensors)
+            features = as_feature_maps(self._model.backbone(images.tensors))
             proposals, _ = self._model.rpn(images, features)
             results, _ = self._model.roi_heads(features, proposals, images.image_sizes)
         return [

@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
-from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection import _utils as detection_utils
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.ops import MultiScaleRoIAlign
 
 from maskrt.contract.pipeline import Pipeline, Resize
-from maskrt.export.errors import UnsupportedModelError, first_line
 from maskrt.export.families.torchvision.operations import BOXES, PASTE
-from maskrt.export.families.torchvision.support import check_features, check_supported
+from maskrt.export.families.torchvision.support import CANVAS, check_supported, try_layers
 from maskrt.export.rcnn.spec import (
     RPN,
     Anchors,
@@ -29,9 +27,6 @@ from maskrt.export.rcnn.spec import (
     RoIPooling,
 )
 
-_CANVAS = (320, 416)
-"""Height and width: any two different multiples of 32 large enough that no level of the pyramid is empty."""
-
 _LEVEL_EPSILON = 1e-6
 """`LevelMapper`'s."""
 
@@ -39,14 +34,15 @@ _SMALLEST_DETECTION = 1e-2
 """Side in pixels; `RoIHeads.postprocess_detections`."""
 
 
-def model_spec(model: FasterRCNN) -> ModelSpec:
+def model_spec(model: GeneralizedRCNN) -> ModelSpec:
     """Return the spec of a model in evaluation mode, FP32.
 
     Raises:
         UnsupportedModelError: the model has a part that cannot be expressed; the message names it.
     """
     check_supported(model)
-    features = _features(model)
+    trial = try_layers(model)
+    features = trial.features
     heads, rpn, transform = model.roi_heads, model.rpn, model.transform
     with_masks = bool(heads.has_mask())
     return ModelSpec(
@@ -75,7 +71,7 @@ def model_spec(model: FasterRCNN) -> ModelSpec:
         ),
         box_heads=(BoxHead(_pooling(heads.box_roi_pool, features), _coder(heads.box_coder), class_agnostic=False),),
         detection=DetectionRule(
-            num_labels=int(heads.box_predictor.cls_score.out_features),
+            num_labels=trial.num_labels,
             background="first",
             activation="softmax",
             min_side=MinSide(_SMALLEST_DETECTION, inclusive=True),
@@ -87,20 +83,10 @@ def model_spec(model: FasterRCNN) -> ModelSpec:
     )
 
 
-@torch.no_grad()
-def _features(model: FasterRCNN) -> dict[str, Tensor]:
-    try:
-        features: Any = model.backbone(torch.zeros(1, 3, *_CANVAS))
-    except RuntimeError as error:  # what PyTorch raises where shapes do not fit
-        raise UnsupportedModelError(f"cannot run this model on an RGB image: {first_line(error)}") from error
-    check_features(features, model)
-    return dict(features)
-
-
 def _pooling(layer: MultiScaleRoIAlign, features: dict[str, Tensor]) -> RoIPooling:
     """Strides follow from the features of a canvas, as torchvision infers them."""
     names = [name for name in features if name in layer.featmap_names]
-    octaves = [round(math.log2(_CANVAS[0] / features[name].shape[-2])) for name in names]
+    octaves = [round(math.log2(CANVAS[0] / features[name].shape[-2])) for name in names]
     used = 1 if len(names) == 1 else octaves[-1] - octaves[0] + 1  # levels of equal stride: only the first is chosen
     rule = LevelRule(
         canonical_size=float(layer.canonical_scale),

@@ -3,22 +3,55 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from torch import nn
-from torchvision.models.detection import FasterRCNN, MaskRCNN
+import torch
+from torch import Tensor
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
-from maskrt.export.errors import UnsupportedModelError
+from maskrt.export.errors import UnsupportedModelError, first_line
 from maskrt.export.families.torchvision.operations import SIZE_DIVISOR
 from maskrt.export.families.torchvision.untouched import check_untouched
 
+_PARTS: dict[str, type] = {
+    "transform": GeneralizedRCNNTransform,
+    "rpn": RegionProposalNetwork,
+    "rpn.anchor_generator": AnchorGenerator,
+    "rpn.box_coder": BoxCoder,
+    "roi_heads": RoIHeads,
+    "roi_heads.box_coder": BoxCoder,
+    "roi_heads.box_roi_pool": MultiScaleRoIAlign,
+}
+"""The parts whose arithmetic the graph re-expresses, each after the one that it is in."""
+_MASK_PARTS: dict[str, type] = {"roi_heads.mask_roi_pool": MultiScaleRoIAlign}
 
-def check_supported(model: FasterRCNN) -> None:
+CANVAS = (320, 416)
+"""Height and width of what layers are tried on: any two different multiples of 32 large enough that no level of a
+pyramid is empty."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a model's layers give for a canvas of `CANVAS`.
+
+    Attributes:
+        features: of the backbone, by name, `[1, C, H, W]` each.
+        num_labels: columns of the box head's logits.
+    """
+
+    features: dict[str, Tensor]
+    num_labels: int
+
+
+def check_supported(model: GeneralizedRCNN) -> None:
     """Check that every part of the model can be exported.
 
     Raises:
@@ -27,28 +60,12 @@ def check_supported(model: FasterRCNN) -> None:
     if model.training:
         raise UnsupportedModelError("the model is in training mode: call model.eval() first")
     # Derived classes are usual, which build the parts in their own way.
-    check_untouched("model", model, MaskRCNN if isinstance(model, MaskRCNN) else FasterRCNN, subclasses=True)
-    parts: list[tuple[str, object, type]] = [
-        ("transform", model.transform, GeneralizedRCNNTransform),
-        ("rpn", model.rpn, RegionProposalNetwork),
-        ("rpn.anchor_generator", model.rpn.anchor_generator, AnchorGenerator),
-        ("rpn.box_coder", model.rpn.box_coder, BoxCoder),
-        ("roi_heads", model.roi_heads, RoIHeads),
-        ("roi_heads.box_coder", model.roi_heads.box_coder, BoxCoder),
-        ("roi_heads.box_roi_pool", model.roi_heads.box_roi_pool, MultiScaleRoIAlign),
-    ]
-    if model.roi_heads.has_mask():
-        parts.append(("roi_heads.mask_roi_pool", model.roi_heads.mask_roi_pool, MultiScaleRoIAlign))
-    for name, part, expected in parts:
-        # A subclass may override the very arithmetic that the exported graph re-expresses, so only the class itself.
-        check_untouched(name, part, expected)
-    if not isinstance(getattr(model.roi_heads.box_predictor, "cls_score", None), nn.Linear):
-        raise UnsupportedModelError(
-            f"cannot export this model: its roi_heads.box_predictor is a {type(model.roi_heads.box_predictor).__name__}"
-            ", expected torchvision's FastRCNNPredictor or one with a linear layer cls_score"
-        )
+    check_untouched("model", model, GeneralizedRCNN, subclasses=True)
+    _check_parts(model, _PARTS)
     if model.roi_heads.has_keypoint():
         raise UnsupportedModelError("cannot export a keypoint head: expected a Mask R-CNN or a Faster R-CNN")
+    if model.roi_heads.has_mask():
+        _check_parts(model, _MASK_PARTS)
     if model.transform.fixed_size is not None:
         raise UnsupportedModelError("cannot export a transform with fixed_size: expected min_size and max_size")
     if model.transform.size_divisible != SIZE_DIVISOR:
@@ -57,16 +74,86 @@ def check_supported(model: FasterRCNN) -> None:
         )
 
 
-def check_features(features: object, model: FasterRCNN) -> None:
-    """Check that the backbone's outputs are the levels of a feature pyramid.
+def _check_parts(model: GeneralizedRCNN, parts: Mapping[str, type]) -> None:
+    for name, expected in parts.items():
+        part: Any = model
+        for word in name.split("."):
+            part = getattr(part, word, None)
+        # A subclass may override the very arithmetic that the exported graph re-expresses, so only the class itself.
+        check_untouched(name, part, expected)
+
+
+@torch.no_grad()
+def try_layers(model: GeneralizedRCNN) -> Trial:
+    """Run the layers of a supported model, and check that what they give fits together.
 
     Raises:
-        UnsupportedModelError: they are not.
+        UnsupportedModelError: it does not; the message says what was given and what is expected.
     """
+    features = as_feature_maps(_run(lambda: model.backbone(torch.zeros(1, 3, *CANVAS)), "on an RGB image"))
+    _check_features(features, model)
+    _check_rpn(features, model)
+    heads = model.roi_heads
+    logits, deltas = _run(
+        lambda: heads.box_predictor(heads.box_head(_rois(features, heads.box_roi_pool))), "on RoIs: its box head"
+    )
+    labels = logits.shape[-1]
+    if tuple(logits.shape) != (2, labels) or tuple(deltas.shape) != (2, 4 * labels):
+        raise UnsupportedModelError(
+            f"cannot export this model: for two RoIs its box_predictor gives {list(logits.shape)} logits and "
+            f"{list(deltas.shape)} deltas; expected [2, L] and [2, 4 L] for L labels"
+        )
+    if heads.has_mask():
+        rois = _rois(features, heads.mask_roi_pool)
+        masks = _run(lambda: heads.mask_predictor(heads.mask_head(rois)), "on RoIs: its mask head")
+        if masks.dim() != 4 or masks.shape[0] != 2 or masks.shape[1] < labels:
+            raise UnsupportedModelError(
+                f"cannot export this model: for two RoIs its mask_predictor gives masks of the shape "
+                f"{list(masks.shape)}; expected [2, L, M, M] for L = {labels} labels"
+            )
+    return Trial(features, labels)
+
+
+def as_feature_maps(features: Any) -> Any:
+    """Name a single feature map "0", as `GeneralizedRCNN.forward` does."""
+    return {"0": features} if isinstance(features, Tensor) else features
+
+
+def _run(layers: Callable[[], Any], what: str) -> Any:
+    """Run a model's layers, which may be anybody's."""
+    try:
+        return layers()
+    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+        raise UnsupportedModelError(f"cannot run this model {what}: {first_line(error)}") from error
+
+
+def _rois(features: Mapping[str, Tensor], pool: MultiScaleRoIAlign) -> Tensor:
+    """Return the pooled features of two RoIs."""
+    channels = next(feature.shape[1] for name, feature in features.items() if name in pool.featmap_names)
+    return torch.zeros(2, channels, *pool.output_size)
+
+
+def _check_rpn(features: Mapping[str, Tensor], model: GeneralizedRCNN) -> None:
+    cells = model.rpn.anchor_generator.cell_anchors
+    if len(cells) != len(features):
+        raise UnsupportedModelError(
+            f"cannot export this model: rpn.anchor_generator has anchors for {len(cells)} feature maps, but the "
+            f"backbone gives {len(features)}: {', '.join(map(repr, features))}"
+        )
+    logits, _ = _run(lambda: model.rpn.head(list(features.values())), "on its feature maps: its rpn.head")
+    for name, feature, anchors, level in zip(features, features.values(), cells, logits, strict=True):
+        if tuple(level.shape) != (1, len(anchors), *feature.shape[-2:]):
+            raise UnsupportedModelError(
+                f"cannot export this model: for the feature map {name!r} of {list(feature.shape)} rpn.head gives "
+                f"logits of {list(level.shape)}, but rpn.anchor_generator has {len(anchors)} anchors for each position"
+            )
+
+
+def _check_features(features: object, model: GeneralizedRCNN) -> None:
     if not isinstance(features, dict):
         raise UnsupportedModelError(
-            "cannot export a backbone that gives a single feature map: expected an FPN backbone, which gives a "
-            "dictionary of feature maps"
+            f"cannot export a backbone that gives a {type(features).__name__}: expected a feature map, or a dictionary "
+            "of them"
         )
     pools = [("box_roi_pool", model.roi_heads.box_roi_pool)]
     if model.roi_heads.has_mask():
