@@ -155,7 +155,12 @@ def _differences(reference: Reference, segmenter: Segmenter, contrast: float) ->
     outputs = segmenter.infer(batch, score_threshold=score_threshold, nms_threshold=rule.nms_threshold)
     masks = next(iter(outputs.others.values())) if expected[0].mask_probabilities is not None else None
     candidate = [
-        Detections(*(rows[i, :number] for rows in outputs[1:4]), None if masks is None else masks[i, :number])
+        Detections(
+            outputs.boxes[i, :number],
+            outputs.scores[i, :number],
+            outputs.labels[i, :number],
+            None if masks is None else masks[i, :number],
+        )
         for i, number in enumerate(outputs.num_detections)
     ]
     theirs = [_of_canvas(each) for each in expected]
@@ -243,7 +248,7 @@ def _same_mask(theirs: Detections, ours: Detections, i: int, j: int) -> bool:
         return theirs.masks is ours.masks
     different = np.count_nonzero(theirs.masks[i] != ours.masks[j])
     union = np.count_nonzero(theirs.masks[i] | ours.masks[j])
-    return different <= max(_PASTED_PIXELS, (1 - _PASTED_IOU) * union)
+    return bool(different <= max(_PASTED_PIXELS, (1 - _PASTED_IOU) * union))
 
 
 def _of_canvas(found: CanvasDetections) -> Detections:

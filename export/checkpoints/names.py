@@ -2,7 +2,7 @@
 
 `DataParallel`, `torch.compile`, FSDP and activation checkpointing leave a word wherever they wrapped a module;
 Lightning and the like one before every name. Mean Teacher keeps two models: the teacher's weights are taken, which its
-methods evaluate, unless the config says the student's.
+methods evaluate, unless the config says the student's. What the user names (`--checkpoint-key`) comes before all rules.
 """
 
 from __future__ import annotations
@@ -38,16 +38,23 @@ class Unwrapped:
     Attributes:
         saved: the name that was given, by the name that is left.
         removed: what was taken off, in its order.
-        left_out: names that are none of the detector's: counters, averages of weights, losses.
+        left_out: names that are none of the detector's: counters, losses.
+        others: words before the names of other weights of a detector, which were not taken.
     """
 
     saved: Mapping[str, str]
     removed: tuple[str, ...]
     left_out: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
 
 def unwrap(
-    names: Iterable[str], file: Path, *, counters: Iterable[str] = (), prefer_student: bool = False
+    names: Iterable[str],
+    file: Path,
+    *,
+    counters: Iterable[str] = (),
+    prefer_student: bool = False,
+    wanted: str | None = None,
 ) -> Unwrapped:
     """Take wrappers off names.
 
@@ -56,28 +63,61 @@ def unwrap(
         file: where they are from, for the messages.
         counters: those that are single numbers, which no layer of a detector has at its outermost level.
         prefer_student: whether of a teacher's and a student's weights the student's are wanted.
+        wanted: words before the names of the weights that the user asks for, with dots between them.
 
     Raises:
-        CheckpointError: two names become one, or there are two detectors that nothing tells apart.
+        CheckpointError: two names become one, there are two detectors that nothing tells apart, or none is as wanted.
     """
     single = {name for name in counters if "." not in name}
     left_out = sorted(single)
     saved = {name: name for name in names if name not in single}
     removed: list[str] = []
+    others: list[str] = []
+    words = [] if wanted is None else wanted.split(".")
     for _ in range(_DEEPEST):
         saved = _without_words(saved, removed, file)
-        if _is_detector(saved):
-            averages = [name for name in saved if name.startswith(_EMA) or _first(name) in _AVERAGED | _WRAPPERS]
-            left_out += [saved.pop(name) for name in averages]
-            break
         groups = _groups(saved)
-        chosen = _choose(groups, prefer_student, file)
+        chosen: str | None
+        if words and words[0] in (_EMA, _EMA.rstrip("_")) and _EMA in groups:
+            chosen = _EMA
+            words.pop(0)
+        elif words and _has_detector(groups.get(words[0], ()), 0):
+            chosen = words.pop(0)
+        elif _is_detector(saved):
+            beside = [first for first in groups if first in _AVERAGED | _WRAPPERS | {_EMA}]
+            others += beside
+            saved = {name: old for name, old in saved.items() if _group(name) not in beside}
+            break
+        else:
+            chosen = _choose(groups, prefer_student, file)
         if chosen is None:
             break
         removed.append(chosen if chosen == _EMA else f"{chosen}.")
-        left_out += [old for group, inner in groups.items() if group != chosen for old in inner.values()]
+        if chosen == _EMA and _is_detector(saved):
+            saved = _with_averages(groups)
+            continue
+        for group, inner in groups.items():
+            if group != chosen and _has_detector(inner, 0):
+                others.append(group)
+            elif group != chosen:
+                left_out += inner.values()
         saved = groups[chosen]
-    return Unwrapped(saved, tuple(removed), tuple(left_out))
+    if words:
+        raise CheckpointError(
+            f"{file} has no weights under {shown(wanted)} (--checkpoint-key). "
+            + (f"It has some under {', '.join(map(shown, others))}." if others else "It has one set of weights alone.")
+        )
+    return Unwrapped(saved, tuple(removed), tuple(left_out), tuple(dict.fromkeys(others)))
+
+
+def _with_averages(groups: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Put averages in the place of a model's weights, beside which they are: mmcv's EMAHook keeps those of parameters.
+
+    It writes `_` for each dot of their names.
+    """
+    own = {f"{first}.{rest}": old for first, inner in groups.items() for rest, old in inner.items() if first != _EMA}
+    averages = groups[_EMA]
+    return {name: averages.get(name, averages.get(name.replace(".", "_"), old)) for name, old in own.items()}
 
 
 def rename_modules(names: Mapping[str, str]) -> dict[str, str]:
@@ -124,12 +164,15 @@ def _groups(saved: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Names without their first word, by that word."""
     groups: dict[str, dict[str, str]] = {}
     for name, old in saved.items():
-        first, _, rest = name.partition(".")
-        if first.startswith(_EMA) and first not in _AVERAGED:
-            groups.setdefault(_EMA, {})[name.removeprefix(_EMA)] = old
-        else:
-            groups.setdefault(first, {})[rest] = old
+        group = _group(name)
+        groups.setdefault(group, {})[name.removeprefix(_EMA) if group == _EMA else name.partition(".")[2]] = old
     return groups
+
+
+def _group(name: str) -> str:
+    """Return the first word of a name, or `ema_`."""
+    first = _first(name)
+    return _EMA if first.startswith(_EMA) and first not in _AVERAGED else first
 
 
 def _choose(groups: Mapping[str, Mapping[str, str]], prefer_student: bool, file: Path) -> str | None:
@@ -146,8 +189,8 @@ def _choose(groups: Mapping[str, Mapping[str, str]], prefer_student: bool, file:
         if len(choice) > 1:
             first, second = (shown(f"{each}.") for each in choice[:2])
             raise CheckpointError(
-                f"{file} holds the weights of two models, under {first} and under {second}. Save one of them alone: "
-                "torch.save(model.state_dict(), 'weights.pth')."
+                f"{file} holds the weights of two models, under {first} and under {second}. Name one of them: "
+                f"--checkpoint-key {choice[0]}."
             )
         if choice:
             return choice[0]

@@ -82,11 +82,16 @@ class Checkpoint:
         return state
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     """Read the weights in a file; nothing in it is run, and no tensor is read that is not a weight.
 
     Taken are files of `torch.save` (ZIP archives and the streams before them), pickles of NumPy arrays or tensors
     (detectron2's model zoo), and safetensors; with whatever training loops put beside the weights.
+
+    Args:
+        path: the file.
+        key: where there are several sets of weights, that of the one that is wanted ("ema"), or the word before its
+            names ("teacher"). None: the model's own, and a note names the others.
 
     Raises:
         CheckpointError: the file is missing, damaged, or holds no weights that can be read as data; the message says
@@ -103,10 +108,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         container = sniff(file, path)
         if container == "safetensors":
             tensors, meta = read_safetensors(path)
-            return _checkpoint(path, container, Found((), {}, {}, meta, ()), tensors)
+            return _checkpoint(path, container, Found((), {}, {}, meta, (), key), tensors)
         content = read_object(file, path, container)
         try:
-            found = find_weights(content, path)
+            found = find_weights(content, path, key)
         except Damaged as error:
             raise damaged(path, error) from error
         return _checkpoint(path, container, found, found.tensors)
@@ -116,7 +121,8 @@ def _checkpoint(
     path: Path, container: Container, found: Found, tensors: Mapping[str, StoredTensor | UnreadableTensor | Tensor]
 ) -> Checkpoint:
     meta = {key: to_plain(value) for key, value in found.beside.items()}
-    unwrapped = unwrap(tensors, path, counters=_single_numbers(tensors), prefer_student=_config_wants_student(meta))
+    counters, prefer_student = _single_numbers(tensors), _config_wants_student(meta)
+    unwrapped = unwrap(tensors, path, counters=counters, prefer_student=prefer_student, wanted=found.prefix)
     loaded = {name: _load(tensors[saved], saved, path) for name, saved in unwrapped.saved.items()}
     if not loaded:
         raise CheckpointError(f"{path} holds no weights. Save the state dict of a trained model in it.")
@@ -159,6 +165,11 @@ def _notes(path: Path, unwrapped: Unwrapped) -> list[str]:
     if unwrapped.removed:
         words = ", ".join(map(shown, unwrapped.removed))
         notes.append(f"{words} was taken off the names of the weights of {path}.")
+    if unwrapped.others:
+        words = ", ".join(map(shown, unwrapped.others))
+        notes.append(
+            f"{path} holds other weights under {words}. To use these, give --checkpoint-key {unwrapped.others[0]}."
+        )
     if unwrapped.left_out:
         example = shown(unwrapped.left_out[0])
         notes.append(

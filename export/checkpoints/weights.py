@@ -2,7 +2,8 @@
 
 The rule: the first of `WEIGHT_KEYS` that leads to tensors, to any depth; else the first of `AVERAGED_KEYS`; else the
 mapping itself, if tensors are in it; else the only other mapping that has some. Where there are averaged weights beside
-the model's own, the model's own are taken, as `evaluate` of the frameworks does, and a note says so.
+the model's own, the model's own are taken, as `evaluate` of the frameworks does, and a note says so. A key that the
+user names (`--checkpoint-key`) comes before all rules.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Found:
         versions: of the modules that were saved, by name, where PyTorch recorded them.
         beside: what is no weight, by key, from the outermost mapping inwards.
         notes: sentences about what was chosen.
+        prefix: what is left of the key that was asked for: these words begin the names of the weights.
     """
 
     path: tuple[str, ...]
@@ -79,10 +81,16 @@ class Found:
     versions: dict[str, int]
     beside: dict[str, object]
     notes: tuple[str, ...]
+    prefix: str | None = None
 
 
-def find_weights(content: object, file: Path) -> Found:
+def find_weights(content: object, file: Path, key: str | None = None) -> Found:
     """Find the weights in what was read from `file`.
+
+    Args:
+        content: what was read.
+        file: where from, for the messages.
+        key: of the weights that are wanted, keys in keys with dots between them; None: by the rule above.
 
     Raises:
         CheckpointError: there are none, several that nothing tells apart, or a whole pickled model.
@@ -94,13 +102,17 @@ def find_weights(content: object, file: Path) -> Found:
     if mapping is None:
         _refuse_module(content, path, file)
         raise CheckpointError(f"{file} holds no state dict, but {_kind(content)}. {_EXPECTED}")
+    words = [] if key is None else key.split(".")
     while True:
-        key = _next_key(mapping, path, file, notes)
-        beside.update({str(name): value for name, value in mapping.items() if name != key and not _is_tensor(value)})
-        if key is None:
+        if words and words[0] in mapping and _leads_to_tensors(mapping[words[0]]):
+            into: str | None = words.pop(0)
+        else:
+            into = _next_key(mapping, path, file, notes)
+        beside.update({str(name): value for name, value in mapping.items() if name != into and not _is_tensor(value)})
+        if into is None:
             break
-        path = (*path, key)
-        inner = _as_mapping(mapping[key])
+        path = (*path, into)
+        inner = _as_mapping(mapping[into])
         assert inner is not None
         mapping = inner
     tensors: dict[str, Lazy] = {}
@@ -109,7 +121,7 @@ def find_weights(content: object, file: Path) -> Found:
             value = value.tensor()
         if isinstance(value, StoredTensor | UnreadableTensor):
             tensors[name] = value
-    return Found(path, tensors, _versions(mapping), beside, tuple(notes))
+    return Found(path, tensors, _versions(mapping), beside, tuple(notes), ".".join(words) if words else None)
 
 
 _EXPECTED = "Expected a dictionary of tensors, alone or under a key such as 'model' or 'state_dict'."
@@ -125,7 +137,7 @@ def _next_key(mapping: dict[object, object], path: tuple[str, ...], file: Path, 
         if chosen:
             others = [key for key in (*own, *averaged) if key != chosen[0] and mapping[key] is not mapping[chosen[0]]]
             if others:
-                notes.append(_other_weights(file, (*path, chosen[0]), (*path, others[0])))
+                notes.append(_other_weights(mapping, file, (*path, chosen[0]), (*path, others[0])))
             return chosen[0]
     if any(_is_tensor(value) for value in mapping.values()) or _is_in_parts(mapping):
         return None
@@ -141,8 +153,8 @@ def _next_key(mapping: dict[object, object], path: tuple[str, ...], file: Path, 
         return others[0]
     if others:
         raise CheckpointError(
-            f"{file} holds several sets of weights: {', '.join(map(shown, others[:4]))}. Save one of them alone: "
-            f"{_save_part(file, (*path, others[0]))}."
+            f"{file} holds several sets of weights: {', '.join(map(shown, others[:4]))}. Name one of them: "
+            f"--checkpoint-key {'.'.join((*path, others[0]))}."
         )
     for name, value in mapping.items():
         _refuse_module(value, (*path, str(name)), file)
@@ -225,17 +237,12 @@ def _refuse_module(value: object, path: tuple[str, ...], file: Path) -> None:
     )
 
 
-def _other_weights(file: Path, chosen: tuple[str, ...], other: tuple[str, ...]) -> str:
+def _other_weights(mapping: dict[object, object], file: Path, chosen: tuple[str, ...], other: tuple[str, ...]) -> str:
+    # mmengine's EMAHook exchanges the two when it saves, so that the averaged ones are what is loaded.
+    which = ", the averaged ones," if other[-1] == "ema_state_dict" and "message_hub" in mapping else ""
     return (
-        f"{file} holds weights under {shown('.'.join(chosen))}, which are used, and under {shown('.'.join(other))}. "
-        f"To use the others, save them alone: {_save_part(file, other)}."
-    )
-
-
-def _save_part(file: Path, path: tuple[str, ...]) -> str:
-    place = "".join(f"[{key!r}]" for key in path)
-    return (
-        f"python -c \"import torch; torch.save(torch.load({file.name!r}, map_location='cpu'){place}, 'weights.pth')\""
+        f"{file} holds weights under {shown('.'.join(chosen))}, which{which} are used, and under "
+        f"{shown('.'.join(other))}. To use the others, give --checkpoint-key {'.'.join(other)}."
     )
 
 

@@ -225,7 +225,7 @@ def _load(options: SourceOptions) -> LoadedModel:
     from maskrt.export.families.weights import is_checkpoint_file, refuse_checkpoint
 
     if is_checkpoint_file(options.source):
-        refuse_checkpoint(Path(options.source))
+        refuse_checkpoint(Path(options.source), options.checkpoint_key)
     if ":" not in options.source:
         raise SourceError(
             f"unknown model {options.source!r}: expected {', or '.join(known)}, or package.module:factory"

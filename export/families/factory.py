@@ -11,7 +11,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from maskrt.export.checkpoints import Checkpoint, read_checkpoint
 from maskrt.export.errors import SourceError
-from maskrt.export.families.weights import load_state
+from maskrt.export.families.weights import NO_CHECKPOINT, load_state
 from maskrt.options import SourceOptions
 
 
@@ -37,9 +37,11 @@ def build_model(options: SourceOptions) -> tuple[nn.Module, tuple[str, ...]]:
             )
     notes: tuple[str, ...] = ()
     if options.checkpoint is None:
+        if options.checkpoint_key is not None:
+            raise SourceError(NO_CHECKPOINT)
         model = _call(options.source)
     else:
-        checkpoint = read_checkpoint(options.checkpoint)
+        checkpoint = read_checkpoint(options.checkpoint, options.checkpoint_key)
         model = _call(options.source)
         notes = load_state(model, checkpoint) + _frozen_norms(model, checkpoint)
     return model.cpu().float().eval(), notes

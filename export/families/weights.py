@@ -16,6 +16,8 @@ from maskrt.export.checkpoints.errors import CheckpointError, shown
 from maskrt.export.checkpoints.precision import COUNTER, in_float32
 from maskrt.export.errors import first_line
 
+NO_CHECKPOINT = "--checkpoint-key says which weights of a checkpoint to take, but there is no --checkpoint; give one"
+
 _SUFFIXES = (".pth", ".pt", ".pkl", ".ckpt", ".bin", ".safetensors")
 
 
@@ -24,22 +26,26 @@ def is_checkpoint_file(source: str) -> bool:
     return Path(source).suffix.lower() in _SUFFIXES
 
 
-def open_checkpoint(path: Path) -> Checkpoint:
+def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     """Read a checkpoint; the last one is kept, so that families can be asked about it one after the other.
+
+    Args:
+        path: the file.
+        key: of the weights in it; see `maskrt.export.checkpoints.read_checkpoint`.
 
     Raises:
         CheckpointError: it cannot be read.
     """
     try:
         status = path.stat()
-        return _read(path, status.st_mtime_ns, status.st_size)
+        return _read(path, key, status.st_mtime_ns, status.st_size)
     except OSError:
-        return read_checkpoint(path)  # which says what is wrong
+        return read_checkpoint(path, key)  # which says what is wrong
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path, changed: int, size: int) -> Checkpoint:
-    return read_checkpoint(path)
+def _read(path: Path, key: str | None, changed: int, size: int) -> Checkpoint:
+    return read_checkpoint(path, key)
 
 
 def forget_checkpoint() -> None:
@@ -47,13 +53,13 @@ def forget_checkpoint() -> None:
     _read.cache_clear()
 
 
-def refuse_checkpoint(path: Path) -> NoReturn:
+def refuse_checkpoint(path: Path, key: str | None = None) -> NoReturn:
     """Say why no family claims a checkpoint.
 
     Raises:
         CheckpointError: always.
     """
-    found = require_supported(open_checkpoint(path))
+    found = require_supported(open_checkpoint(path, key))
     raise CheckpointError(
         f"{path} is a {found.name} of {found.framework}, whose checkpoints do not say how it is built. Name what built "
         f"it, a model's name or package.module:factory, with --checkpoint {path}."

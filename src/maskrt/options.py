@@ -50,6 +50,7 @@ class SourceOptions:
         source: a model's name, `package.module:factory`, or a checkpoint that says itself what it is.
         weights: name of weights that the framework publishes.
         checkpoint: file with the weights.
+        checkpoint_key: of those weights, where the file holds several sets.
         config: file with the settings, of a framework whose checkpoints do not hold them.
         num_classes: with the background.
         class_names: file with one name a line.
@@ -58,6 +59,7 @@ class SourceOptions:
     source: str
     weights: str | None = None
     checkpoint: Path | None = None
+    checkpoint_key: str | None = None
     config: Path | None = None
     num_classes: int | None = None
     class_names: Path | None = None
@@ -90,6 +92,11 @@ def add_source_options(parser: argparse.ArgumentParser, *, positional: bool = Fa
         help="weights in a file; give --weights too if they were fine-tuned from these",
     )
     group.add_argument(
+        "--checkpoint-key",
+        metavar="KEY",
+        help="which weights, where a checkpoint holds several sets: ema, teacher, … (default: the model's own)",
+    )
+    group.add_argument(
         "--config", type=Path, metavar="FILE", help="settings of the model, where the framework has them"
     )
     group.add_argument(
@@ -105,7 +112,8 @@ def source_options(options: argparse.Namespace) -> SourceOptions | None:
         ArgumentError: there is no source, but something that belongs to one.
     """
     details = {
-        name: getattr(options, name) for name in ("weights", "checkpoint", "config", "num_classes", "class_names")
+        name: getattr(options, name)
+        for name in ("weights", "checkpoint", "checkpoint_key", "config", "num_classes", "class_names")
     }
     if options.source is not None:
         return SourceOptions(options.source, **details)

@@ -39,7 +39,7 @@ def claims_source(options: SourceOptions) -> bool:
     if options.source.startswith(PREFIX):
         return True
     return is_checkpoint_file(options.source) and (
-        identify(open_checkpoint(Path(options.source))).framework == "detectron2"
+        identify(open_checkpoint(Path(options.source), options.checkpoint_key)).framework == "detectron2"
     )
 
 
@@ -55,7 +55,7 @@ def load_model(options: SourceOptions) -> LoadedModel:
                 f"{option} means nothing for {options.source}, whose weights tell it; leave out {option}."
             )
     path, config = _files(options)
-    checkpoint = open_checkpoint(path)
+    checkpoint = open_checkpoint(path, options.checkpoint_key)
     require_supported(checkpoint, "detectron2")
     try:
         facts = detectron2_facts(checkpoint.shapes)

@@ -35,7 +35,7 @@ def claims_source(options: SourceOptions) -> bool:
     if options.source.startswith(PREFIX):
         return True
     return is_checkpoint_file(options.source) and (
-        identify(open_checkpoint(Path(options.source))).framework == "mmdetection"
+        identify(open_checkpoint(Path(options.source), options.checkpoint_key)).framework == "mmdetection"
     )
 
 
@@ -51,7 +51,7 @@ def load_model(options: SourceOptions) -> LoadedModel:
                 f"{option} means nothing for {options.source}, whose weights tell it; leave out {option}."
             )
     path = _path(options)
-    checkpoint = open_checkpoint(path)
+    checkpoint = open_checkpoint(path, options.checkpoint_key)
     require_supported(checkpoint, "mmdetection")
     config = _config(options, checkpoint)
     try:

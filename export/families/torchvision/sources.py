@@ -14,7 +14,7 @@ from maskrt.export.checkpoints import Checkpoint, CheckpointError, read_checkpoi
 from maskrt.export.checkpoints.architecture import require_supported
 from maskrt.export.errors import SourceError
 from maskrt.export.families.base import LoadedModel
-from maskrt.export.families.weights import load_state
+from maskrt.export.families.weights import NO_CHECKPOINT, load_state
 from maskrt.options import SourceOptions
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
@@ -54,9 +54,11 @@ def load_model(options: SourceOptions) -> LoadedModel:
     names = None if published is None else list(published.meta["categories"])
     notes: tuple[str, ...] = ()
     if path is None:
+        if options.checkpoint_key is not None:
+            raise SourceError(NO_CHECKPOINT)
         model = _download(name, published, options.num_classes)
     else:
-        checkpoint = read_checkpoint(path)
+        checkpoint = read_checkpoint(path, options.checkpoint_key)
         require_supported(checkpoint, "torchvision")
         classes = _classes_of(checkpoint) if options.num_classes is None else options.num_classes
         model = BUILDERS[name](weights=None, weights_backbone=None, num_classes=classes)

@@ -361,8 +361,8 @@ REFUSED: dict[str, tuple[Way, str]] = {
     "a tuple": (torch_save(lambda state: (state, 3)), "a tuple. Expected a dictionary of tensors"),
     "one tensor": (torch_save(lambda state: state["backbone.0.weight"]), "a single tensor. Expected"),
     "nothing": (torch_save(lambda state: {"epoch": 3}), "no state dict.*'epoch'.*Expected"),
-    "several": (several, "several sets of weights: 'detector_a', 'detector_b'. Save one of them alone: python -c"),
-    "two detectors": (two_detectors, r"two models, under 'a\.' and under 'b\.'. Save one"),
+    "several": (several, "several sets of weights: 'detector_a', 'detector_b'. Name one of them: --checkpoint-key"),
+    "two detectors": (two_detectors, r"two models, under 'a\.' and under 'b\.'. Name one"),
     "optimizer alone": (
         torch_save(lambda state: {"optimizer": {"state": {0: {"momentum": torch.ones(2)}}}}),
         "Expected",
