@@ -13,7 +13,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from maskrt.export.errors import UnsupportedModelError
 from maskrt.export.families.torchvision.support import check_supported
-from maskrt.export.families.torchvision.untouched import _methods
+from maskrt.export.families.torchvision.untouched import _methods, check_untouched
 
 from ....support.torchvision_models import small_backbone, small_mask_rcnn, small_options
 
@@ -77,17 +77,18 @@ def test_a_method_replaced_in_torchvisions_class(name: str, method: str, monkeyp
     if kind is nn.Module:
         kind = type(_part(model, name))
     monkeypatch.setattr(kind, method, lambda self, *inputs: inputs)
-    with pytest.raises(UnsupportedModelError, match=rf"{name}.{method} is replaced by tests\S+ in the class itself"):
+    # Two parts may have one class, so the part itself is looked at.
+    with pytest.raises(UnsupportedModelError, match=rf"{name}.{method} is replaced by (tests|the class)"):
+        check_untouched(name, _part(model, name), GeneralizedRCNN if name == "model" else kind, subclasses=True)
+    with pytest.raises(UnsupportedModelError, match=rf"{method} is replaced by (tests|the class)"):
         check_supported(model)
 
 
 @pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook"])
-@pytest.mark.parametrize("name", ["model", *PARTS])
+@pytest.mark.parametrize("name", ["model", *(name for name in PARTS if not name.endswith("box_coder"))])
 def test_hooks(name: str, register: str) -> None:
     model = small_mask_rcnn()
     part = _part(model, name)
-    if not isinstance(part, nn.Module):
-        pytest.skip("it is no module")
     handle = getattr(part, register)(lambda *inputs: None)
     with pytest.raises(UnsupportedModelError, match=f"{name} has a forward (pre-)?hook, which the exported file would"):
         check_supported(model)
