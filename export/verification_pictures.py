@@ -34,7 +34,7 @@ def _sizes(resize: Resize) -> list[tuple[int, int]]:
         by_short_side = round(resize.min_size * ratio) <= resize.max_size
         side = resize.min_size if by_short_side else resize.max_size
         known = side // 2 if side % 2 == 0 else side * 2
-        other = max(1, int(known * ratio) if by_short_side else int(known / ratio))
+        other = max(2, int(known * ratio) if by_short_side else int(known / ratio)) // 2 * 2
         sizes.append((known, other) if by_short_side else (other, known))
     (short, long), (narrow, high) = sizes
     return [(short, long), (high, narrow)]

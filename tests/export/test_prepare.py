@@ -95,6 +95,7 @@ def test_a_part_that_is_in_two_places_stays_one() -> None:
     assert bare["a"] is bare["c"] is bare["b"][0] is inner
 
 
+@pytest.mark.slow
 def test_a_wrapped_model_gives_the_file_of_the_plain_one(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = small_faster_rcnn()

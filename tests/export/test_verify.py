@@ -1,10 +1,10 @@
+import copy
 import dataclasses
 import json
 
 import numpy as np
 import onnx
 import pytest
-import torch
 from onnx import numpy_helper
 
 from maskrt.calibration.model_file import remove_seal
@@ -133,16 +133,22 @@ def test_the_whole_model_is_called(small_model, small_onnx, monkeypatch):
         verify_onnx(small_model, small_onnx)
 
 
-def test_saturated_scores_are_never_called_equal(tmp_path):
-    model = drawn(small_mask_rcnn())
-    with torch.no_grad():
-        model.roi_heads.box_predictor.cls_score.weight *= 1e4
-    with pytest.raises(MismatchError, match=r"have the score 1, so that rounding decides .* --skip-verification"):
-        export_onnx(model, tmp_path / "model.onnx")
-    assert list(tmp_path.iterdir()) == []
-    assert not Segmenter(export_onnx(model, tmp_path / "model.onnx", verify=False)).metadata.verified
+def test_saturated_scores_are_never_called_equal(small_model, small_onnx, monkeypatch):
+    monkeypatch.setattr(verify, "_SATURATED", 0.3)
+    with pytest.raises(MismatchError, match=r"\d+ of \d+ detections have the score 1, so that .* --skip-verification"):
+        verify_onnx(small_model, small_onnx)
 
 
-def test_a_model_that_finds_nothing_at_its_threshold_is_compared_below_it(tmp_path):
-    model = drawn(small_mask_rcnn(box_score_thresh=0.999))
-    assert verify_onnx(model, export_onnx(model, tmp_path / "model.onnx", verify=False)).detections > 20
+def test_a_model_that_finds_nothing_at_its_threshold_is_compared_below_it(small_model, small_onnx):
+    model = copy.deepcopy(small_model)
+    model.roi_heads.score_thresh = 0.999
+    assert verify_onnx(model, small_onnx).detections > 20
+
+
+def test_a_file_that_was_not_compared_says_so(small_onnx, shapes_onnx):
+    segmenter = Segmenter(small_onnx)
+    assert not segmenter.metadata.verified
+    assert "not compared with its source model" in repr(segmenter)
+    compared = Segmenter(shapes_onnx)
+    assert compared.metadata.verified
+    assert "not compared" not in repr(compared)

@@ -111,6 +111,11 @@ def try_layers(model: GeneralizedRCNN) -> Trial:
                 f"cannot export this model: for two RoIs its mask_predictor gives masks of the shape "
                 f"{list(masks.shape)}; expected [2, L, M, M] for L = {labels} labels"
             )
+        if masks.shape[2] != masks.shape[3]:
+            raise UnsupportedModelError(
+                f"cannot export this model: its mask_predictor gives masks of {masks.shape[2]} x {masks.shape[3]} "
+                "pixels; expected as many rows as columns"
+            )
     return Trial(features, labels)
 
 
