@@ -8,7 +8,7 @@ OUT    ?= out
 # The source model, in the words of `maskrt export --help`.
 DEMO   := maskrt.shapes.model:shapes_model
 MODEL  ?= $(DEMO)
-SOURCE := MODEL WEIGHTS CHECKPOINT CONFIG NUM_CLASSES CLASS_NAMES
+SOURCE := MODEL WEIGHTS CHECKPOINT CHECKPOINT_KEY CONFIG NUM_CLASSES CLASS_NAMES
 
 # The exported file. Where it is given, it is one that is there; otherwise MODEL is exported when it is needed.
 ONNX ?= $(OUT)/model.onnx
@@ -139,7 +139,8 @@ $(if $(call any_given,$(FROM_SOURCE)),,$(if $(filter compare evaluate bench repo
 
 export: $(ONNX)  ## MODEL → ONNX, verified against PyTorch
 
-SOURCE_OPTIONS = $(call option,--weights,WEIGHTS) $(call option,--checkpoint,CHECKPOINT) $(call option,--config,CONFIG) \
+SOURCE_OPTIONS = $(call option,--weights,WEIGHTS) $(call option,--checkpoint,CHECKPOINT) \
+	$(call option,--checkpoint-key,CHECKPOINT_KEY) $(call option,--config,CONFIG) \
 	$(call option,--num-classes,NUM_CLASSES) $(call option,--class-names,CLASS_NAMES)
 define export_model
 @mkdir -p $(@D)

@@ -210,8 +210,9 @@ def test_compare_takes_several_precisions(make):
 
 
 def test_the_source_model_goes_to_export_and_to_what_compares_with_it(make):
-    given = ["MODEL=maskrcnn_resnet50_fpn", "WEIGHTS=COCO_V1", "CHECKPOINT=a.pth", "NUM_CLASSES=3", "CLASS_NAMES=n.txt"]
-    options = "--weights COCO_V1 --checkpoint a.pth --num-classes 3 --class-names n.txt"
+    given = ["MODEL=maskrcnn_resnet50_fpn", "WEIGHTS=COCO_V1", "CHECKPOINT=a.pth", "CHECKPOINT_KEY=ema"]
+    given += ["NUM_CLASSES=3", "CLASS_NAMES=n.txt"]
+    options = "--weights COCO_V1 --checkpoint a.pth --checkpoint-key ema --num-classes 3 --class-names n.txt"
     export, *_, bench = make.commands("bench", *given)
     assert export == f".venv/bin/maskrt export maskrcnn_resnet50_fpn {options} --output out/model.onnx"
     assert f" maskrcnn_resnet50_fpn {options} " in bench
