@@ -49,11 +49,20 @@ def copy_in_fp32(model: nn.Module) -> nn.Module:
     Raises:
         UnsupportedModelError: a weight is no number of float32, or not finite.
     """
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        _check_number(name, tensor)
+    check_numbers(model)
     copied = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format)
     # Copies of torch.fx graphs are in training mode; the model's own mode is told by the original.
     return copied.train(model.training)
+
+
+def check_numbers(model: nn.Module) -> None:
+    """Check that a model is the same in float32.
+
+    Raises:
+        UnsupportedModelError: a weight is no number of float32, or not finite.
+    """
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        _check_number(name, tensor)
 
 
 def _check_number(name: str, tensor: Tensor) -> None:

@@ -12,6 +12,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from maskrt.export.checkpoints import Checkpoint, read_checkpoint
 from maskrt.export.errors import SourceError
 from maskrt.export.families.weights import NO_CHECKPOINT, load_state
+from maskrt.export.prepare import check_numbers
 from maskrt.options import SourceOptions
 
 
@@ -24,6 +25,7 @@ def build_model(options: SourceOptions) -> tuple[nn.Module, tuple[str, ...]]:
 
     Raises:
         SourceError: there is no such function, it fails, or what was given does not fit.
+        UnsupportedModelError: its weights are no numbers of float32.
     """
     for option, value in (
         ("--weights", options.weights),
@@ -44,6 +46,7 @@ def build_model(options: SourceOptions) -> tuple[nn.Module, tuple[str, ...]]:
         checkpoint = read_checkpoint(options.checkpoint, options.checkpoint_key)
         model = _call(options.source)
         notes = load_state(model, checkpoint) + _frozen_norms(model, checkpoint)
+    check_numbers(model)
     return model.cpu().float().eval(), notes
 
 

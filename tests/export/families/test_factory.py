@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from maskrt.export.errors import SourceError
+from maskrt.export.errors import SourceError, UnsupportedModelError
 from maskrt.export.families.factory import build_model
 from maskrt.options import SourceOptions
 
@@ -92,3 +92,21 @@ def test_a_checkpoint_of_another_network_is_named(tmp_path: Path) -> None:
     torch.save({"head.classification_head.conv.0.0.weight": torch.zeros(2)}, tmp_path / "mine.pth")
     with pytest.raises(SourceError, match=r"mine\.pth is of RetinaNet, not of this model\. Expected"):
         build_model(SourceOptions("mine:make", checkpoint=tmp_path / "mine.pth"))
+
+
+def test_a_model_that_would_be_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = nn.Linear(2, 2).double()
+    nn.init.constant_(layer.weight, 0.1)
+    monkeypatch.setitem(sys.modules, "mine", types.SimpleNamespace(make=lambda: layer))
+    with pytest.raises(
+        UnsupportedModelError, match=r"its weight is float64 and would be rounded; call model.float\(\)"
+    ):
+        build_model(SourceOptions("mine:make"))
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_key_of_a_checkpoint_without_one() -> None:
+    with pytest.raises(
+        SourceError, match="--checkpoint-key says which weights of a checkpoint to take, but there is no"
+    ):
+        build_model(SourceOptions("mine:make", checkpoint_key="ema"))
