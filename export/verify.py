@@ -71,7 +71,9 @@ class Differences:
         )
         if self.mask is not None:
             text = f"{text}, masks {self.mask:.1e} (limit {MASK_TOLERANCE:g})"
-        return f"{text}; {self.misplaced} elsewhere in the picture" if self.misplaced else text
+        if self.misplaced:
+            text = f"{text}; {self.misplaced} elsewhere in the picture"
+        return f"{text}; {self.saturated} scores are 1 but for rounding" if self.saturated else text
 
     def within_tolerance(self) -> bool:
         """Whether the file may be called equal to the model."""

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from maskrt.export.checkpoints import CheckpointError, read_checkpoint
-from maskrt.export.families.weights import load_state
+from maskrt.export.families.weights import load_state, load_weights
 
 from .saving import Detector, assert_same, make_detector
 
@@ -271,9 +271,15 @@ def test_the_same_weights(way: str, tmp_path: Path) -> None:
     EQUAL[way](model, state, path)
     checkpoint = read_checkpoint(path)
     assert_same(checkpoint, state)
+    # As torchvision's models and factories take them, and as networks of a config do, which have no memory before.
     loaded = Detector()
     load_state(loaded, checkpoint)
     assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.state_dict().items())
+    with torch.device("meta"):
+        built = Detector()
+    load_weights(built, checkpoint, "the config", "nothing")
+    weights = {name: tensor for name, tensor in built.state_dict().items() if not name.endswith("num_batches_tracked")}
+    assert all(torch.equal(tensor, state[name]) for name, tensor in weights.items())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn, torch.complex64])
