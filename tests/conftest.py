@@ -147,7 +147,7 @@ def shapes_float32_onnx(shapes_model, once: Once) -> Path:
     from maskrt.export import export_onnx
 
     def export(folder: Path) -> None:
-        export_onnx(shapes_model, folder / "shapes.onnx", input_type="float32")
+        export_onnx(shapes_model, folder / "shapes.onnx", input_type="float32", verify=False)
 
     return once("shapes-float32", export) / "shapes.onnx"
 
