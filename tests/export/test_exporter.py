@@ -172,7 +172,7 @@ def _set(path, value):
         (_set("roi_heads.score_thresh", 1.5), "its score_threshold is 1.5; expected 0 to 1"),
         (_set("roi_heads.nms_thresh", 1.1), "its nms_threshold is 1.1; expected 0 to 1"),
         (_set("roi_heads.nms_thresh", -0.1), "its nms_threshold is -0.1; expected 0 to 1"),
-        (_set("roi_heads.nms_thresh", float("nan")), "its nms_threshold is nan; expected 0 to 1"),
+        (_set("roi_heads.nms_thresh", float("nan")), "nms_thresh is nan; expected a finite number"),
         (_set("roi_heads.detections_per_img", 0), "its detections_per_image is 0; expected 1 to 16384"),
         (_set("roi_heads.detections_per_img", 10**6), "its detections_per_image is 1000000; expected 1 to 16384"),
         (_set("transform.min_size", (0,)), "its min_size is 0; expected 1 to 16384"),

@@ -320,6 +320,35 @@ def test_what_cannot_be_expressed_is_named(variant: str) -> None:
         describe_model(model.eval())
 
 
+SETTINGS: list[tuple[str, Any, str]] = [
+    ("transform.min_size", 640, r"is 640; torchvision takes a tuple of sizes, \(640,\)"),
+    ("transform.min_size", (), "takes a tuple of sizes"),
+    ("transform.min_size", (640.5,), "expected a whole number"),
+    ("transform.max_size", "1333", "expected a finite number"),
+    ("transform.max_size", float("inf"), "expected a finite number"),
+    ("transform.image_mean", [0.5], "expected 3 numbers"),
+    ("transform.image_mean", 0.5, "expected 3 numbers"),
+    ("transform.image_std", [1.0, None, 1.0], "expected a finite number"),
+    ("rpn.min_size", None, "expected a finite number"),
+    ("rpn.score_thresh", float("nan"), "expected a finite number"),
+    ("rpn.nms_thresh", "0.7", "expected a finite number"),
+    ("rpn.box_coder.weights", (1.0, 1.0), "expected 4 numbers"),
+    ("rpn.box_coder.bbox_xform_clip", True, "expected a finite number"),
+    ("roi_heads.score_thresh", [0.05], "expected a finite number"),
+    ("roi_heads.detections_per_img", 99.5, "expected a whole number"),
+    ("roi_heads.box_roi_pool.sampling_ratio", 1.5, "expected a whole number"),
+    ("roi_heads.mask_roi_pool.canonical_level", None, "expected a finite number"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), SETTINGS)
+def test_settings_that_are_no_numbers_are_named(name: str, value: Any, message: str) -> None:
+    model = small_mask_rcnn()
+    replace_part(name, lambda: value)(model)
+    with pytest.raises(UnsupportedModelError, match=rf"cannot export this model: its {name} .*{message}"):
+        describe_model(model)
+
+
 BODIES: dict[str, dict[str, str]] = {
     "resnet18": {"layer2": "0", "layer3": "1", "layer4": "2"},
     "resnet152": {"layer2": "0", "layer3": "1", "layer4": "2"},
