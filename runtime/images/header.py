@@ -9,6 +9,8 @@ import struct
 import zlib
 from typing import NamedTuple
 
+from maskrt.runtime.images import tiff
+
 
 class ImageHeader(NamedTuple):
     """The format and the stored size in pixels (before any EXIF rotation) of an image file."""
@@ -21,6 +23,51 @@ class ImageHeader(NamedTuple):
 class HeaderError(Exception):
     """The header is damaged or the file ends too early; the message continues "<file> ..."."""
 
+
+class OtherFormat(NamedTuple):
+    """A format of pictures that is not read here: how its files begin, and what mends it."""
+
+    name: str
+    signature: bytes
+    remedy: str
+
+
+def _convert(program: str) -> str:
+    return f"Convert them to JPEG or PNG first, for example with `{program}`"
+
+
+_RAW = _convert("darktable-cli IN OUT.png")
+_MAGICK = _convert("magick IN OUT.png")
+_HEIF = _convert("heif-convert IN OUT.jpg")
+_HEIC = rb"....ftyp(hei|hev|mif|msf)"
+OTHER_FORMATS = {
+    ".heic": OtherFormat("HEIC", _HEIC, _HEIF),
+    ".heif": OtherFormat("HEIF", _HEIC, _HEIF),
+    ".hif": OtherFormat("HEIF", _HEIC, _HEIF),
+    ".avif": OtherFormat("AVIF", rb"....ftypavi", _HEIF),
+    ".jxl": OtherFormat("JPEG XL", rb"\xff\x0a|\x00{3}\x0cJXL ", _convert("djxl IN OUT.png")),
+    ".jp2": OtherFormat("JPEG 2000", rb"\x00{3}\x0cjP  |\xff\x4f\xff\x51", _MAGICK),
+    ".j2k": OtherFormat("JPEG 2000", rb"\xff\x4f\xff\x51", _MAGICK),
+    ".psd": OtherFormat("Photoshop", rb"8BPS", _MAGICK),
+    ".exr": OtherFormat("OpenEXR", rb"v/1\x01", _MAGICK),
+    ".hdr": OtherFormat("Radiance", rb"#\?R(ADIANC|GB)E", _MAGICK),
+    ".ppm": OtherFormat("PPM", rb"P[36]\s", _MAGICK),
+    ".pgm": OtherFormat("PGM", rb"P[25]\s", _MAGICK),
+    ".tga": OtherFormat("Targa", rb"(?!)", _MAGICK),
+    ".ico": OtherFormat("icon", rb"\x00\x00\x01\x00", _MAGICK),
+    ".svg": OtherFormat("SVG", rb"<svg|<\?xml", _convert("rsvg-convert IN -o OUT.png")),
+    ".pdf": OtherFormat("PDF", rb"%PDF", _convert("pdftoppm -png IN OUT")),
+    ".dcm": OtherFormat("DICOM", rb".{128}DICM", _convert("dcm2pnm --write-png IN OUT.png")),
+    ".dng": OtherFormat("raw", rb"(?!)", _RAW),  # begins as TIFF does, see `images.tiff`
+    ".nef": OtherFormat("raw", rb"(?!)", _RAW),
+    ".cr2": OtherFormat("raw", rb"(?!)", _RAW),
+    ".arw": OtherFormat("raw", rb"(?!)", _RAW),
+    ".cr3": OtherFormat("raw", rb"....ftypcrx", _RAW),
+    ".raf": OtherFormat("raw", rb"FUJIFILM", _RAW),
+    ".orf": OtherFormat("raw", rb"IIR[OS]|MMOR", _RAW),
+    ".rw2": OtherFormat("raw", rb"IIU\x00", _RAW),
+}
+"""By suffix: what folders hold that is a picture, but cannot be read here."""
 
 SUPPORTED_FORMATS = "JPEG, PNG, WebP, TIFF, BMP and GIF"
 _CUT_OFF = "is cut off: the {} data ends too early"
@@ -51,6 +98,12 @@ def read_header(data: bytes) -> ImageHeader:
             if width < 1 or height < 1:
                 raise HeaderError(f"is a damaged {name} file: its header says {width}x{height} pixels")
             return ImageHeader(name, width, height)
+    for other in OTHER_FORMATS.values():
+        if re.match(other.signature, data[:200], re.DOTALL):
+            raise HeaderError(
+                f"is not an image that can be read here, but {other.name} (supported: {SUPPORTED_FORMATS}). "
+                f"{other.remedy}"
+            )
     raise HeaderError(f"is not an image that can be read here (supported: {SUPPORTED_FORMATS})")
 
 
@@ -114,31 +167,11 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 
 def _tiff_size(data: bytes) -> tuple[int, int]:
-    """Read the size in the first image directory, of classic TIFF and BigTIFF."""
-    order = "<" if data[:2] == b"II" else ">"
-    if struct.unpack_from(order + "H", data, 2)[0] == 43:
-        (directory,) = struct.unpack_from(order + "Q", data, 8)
-        count_format, entry_format = order + "Q", order + "HHQ"
-        entry_size = 20
-    else:
-        (directory,) = struct.unpack_from(order + "I", data, 4)
-        count_format, entry_format = order + "H", order + "HHI"
-        entry_size = 12
-    (count,) = struct.unpack_from(count_format, data, directory)
-    first = directory + struct.calcsize(count_format)
-    size = {}
-    for entry in range(min(count, 4096)):
-        at = first + entry * entry_size
-        tag, kind, _ = struct.unpack_from(entry_format, data, at)
-        if tag in (256, 257) and tag not in size:  # ImageWidth, ImageLength; the first counts, as in libtiff
-            value_format = {3: "H", 4: "I", 16: "Q"}.get(kind)  # SHORT, LONG, LONG8
-            if value_format is None:
-                raise HeaderError("is a damaged TIFF file: its size is not a whole number")
-            value_at = at + struct.calcsize(entry_format)
-            (size[tag],) = struct.unpack_from(order + value_format, data, value_at)
-    if len(size) != 2:
-        raise HeaderError("is a damaged TIFF file: its directory does not say how large it is")
-    return size[256], size[257]
+    """Find the page that is the picture, of classic TIFF and BigTIFF."""
+    try:
+        return tiff.find_picture(data).size
+    except tiff.TiffError as error:
+        raise HeaderError(str(error)) from None
 
 
 def _bmp_size(data: bytes) -> tuple[int, int]:

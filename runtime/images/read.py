@@ -1,5 +1,6 @@
 """Reading image files as RGB arrays, and checking arrays given in their place."""
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,15 @@ import numpy as np
 
 from maskrt.errors import ArgumentError, ImageError
 from maskrt.runtime.cuda.arrays import is_device_array
+from maskrt.runtime.images import tiff
 from maskrt.runtime.images.header import HeaderError, read_header
 
 # 600 MB once decoded. Larger files are more often an attack or a mistake than a photograph.
 MAX_PIXELS = 200_000_000
+
+
+_REWRITE = {"TIFF": " Write it anew, for example with `magick IN -depth 8 -compress zip OUT`."}
+"""What mends files of formats that have more variants than OpenCV reads."""
 
 
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -19,7 +25,8 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
     Grey and palette images become RGB, 16-bit images keep their upper 8 bits, CMYK is converted without a
     colour profile, an alpha channel is ignored (the stored colours are taken as they are), the EXIF
-    orientation is applied, and of an animation the first frame is read.
+    orientation is applied, and of an animation the first frame is read. Of a TIFF file the page that is the picture
+    is read, see `images.tiff`; `tools/reading_audit.py` compares all this with other programs.
 
     Args:
         path: a JPEG, PNG, WebP, TIFF, BMP or GIF file; told by its content, not by its name.
@@ -32,11 +39,8 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         ImageError: the file is missing, empty, cut off, damaged, too large or not an image.
     """
     path = Path(path)
+    check_file(path)
     try:
-        if not path.exists():
-            raise ImageError(f"{path}: there is no such file.")
-        if not path.is_file():
-            raise ImageError(f"{path} is not a file.")
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror or error}.") from None
@@ -52,6 +56,8 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             "Make it smaller, or, if you trust the file, read it with "
             "maskrt.runtime.read_image(path, max_pixels=...) and pass the array."
         )
+    if header.format == "TIFF":
+        data = tiff.only(data, tiff.find_picture(data))
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
     except (cv2.error, MemoryError) as error:
@@ -60,9 +66,27 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if image is None:
         raise ImageError(
             f"{path} cannot be decoded: the {header.format} data is damaged, cut off, or of a kind that "
-            "OpenCV does not read."
+            f"OpenCV does not read.{_REWRITE.get(header.format, '')}"
         )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def check_file(path: Path) -> None:
+    """Check that `path` is a file, without opening it: a pipe would wait for ever, a device has no end.
+
+    Raises:
+        ImageError: there is no such file, or it is none.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError(f"{path}: there is no such file.") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise ImageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    if stat.S_ISDIR(mode):
+        raise ImageError(f"{path} is not a file.")
+    if not stat.S_ISREG(mode):
+        raise ImageError(f"{path} is not a file, but a pipe, a socket or a device.")
 
 
 def check_image(image: Any, *, on_gpu: bool = False) -> np.ndarray:
