@@ -31,6 +31,8 @@ _ARCHITECTURE = "GeneralizedRCNN"
 _BASE_KEY = "_BASE_"
 _DEEPEST = 20
 _LONGEST_LITERAL = 10_000
+_SHOWN = 3
+"""How many of the names that detectron2 does not have a note tells."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,12 @@ def _complete(said: dict[str, Any], source: str, notes: list[str]) -> Detectron2
     given: set[str] = set()
     unknown: list[str] = []
     _merge_checked(said, values, "", source, given, unknown)
-    return Detectron2Config(source, values, tuple(notes), frozenset(given), tuple(sorted(unknown)))
+    unknown.sort()
+    if unknown:
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        names = ", ".join(map(shown, unknown[:_SHOWN]))
+        notes.append(f"{source} has entries that detectron2 does not know, which were left out: {names}{more}.")
+    return Detectron2Config(source, values, tuple(notes), frozenset(given), tuple(unknown))
 
 
 # ---- files ----

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from maskrt.export.checkpoints.configs.base import Unknown
 from maskrt.export.families.detectron2.network import GeneralizedRCNN
 from maskrt.export.families.framework import Framework, Predict, load_into, picture_detections
 from maskrt.export.reference import PictureDetections
@@ -47,9 +48,14 @@ def _open(network: nn.Module, thresholds: Thresholds, device: torch.device) -> P
 
 
 def _fitted(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values as plain dictionaries, and whole numbers as floats where the default is one: yacs compares."""
+    """Return the values as plain dictionaries, and whole numbers as floats where the default is one: yacs compares.
+
+    Without what only running the config would give: it is of a project, or of training.
+    """
     fitted: dict[str, Any] = {}
     for key, value in values.items():
+        if isinstance(value, Unknown):
+            continue
         default = defaults.get(key)
         if isinstance(value, Mapping):
             value = _fitted(value, default if isinstance(default, Mapping) else {})

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from maskrt.export.checkpoints.configs.base import Unknown
 from maskrt.export.errors import SourceError
 from maskrt.export.families.mmdet.network import TwoStageDetector
 from maskrt.options import Thresholds
@@ -124,6 +125,15 @@ def test_a_config_that_would_run_something_is_not_given_to_mmengine(load, instal
     )
     reference = source.family.reference(hostile.eval(), source.spec)
     assert f"its config has the type {kind!r} at model.roi_head.bbox_head.loss_cls" in reference.remark
+
+
+def test_what_only_running_a_config_would_give_is_left_out(load, install):
+    source = load(DETECTRON2)
+    made = install(reference_model(DETECTRON2), (SCENE,)).MADE
+    network = copy.copy(source.model)
+    network.config = network.config.with_values({**network.config.values, "OTHER": Unknown("!!python/name:os.system")})
+    assert len(source.family.reference(network, source.spec).detect(picture(SCENE)))
+    assert "OTHER" not in made[0]
 
 
 def test_numbers_have_the_types_that_detectron2_asks_for(load, install):

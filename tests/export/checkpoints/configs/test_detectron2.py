@@ -163,6 +163,8 @@ def test_tags_that_would_run_code(read, tmp_path, monkeypatch, tag):
 def test_keys_of_projects_are_named(read):
     config = read("MODEL:\n  POINT_HEAD: {NUM_FC: 3}\n  ROI_MASK_HEAD: {POINT_HEAD_ON: true}\nMY_PROJECT: 1\n")
     assert config.unknown == ("MODEL.POINT_HEAD", "MODEL.ROI_MASK_HEAD.POINT_HEAD_ON", "MY_PROJECT")
+    (note,) = config.notes
+    assert note.endswith("which were left out: 'MODEL.POINT_HEAD', 'MODEL.ROI_MASK_HEAD.POINT_HEAD_ON', 'MY_PROJECT'.")
     assert config.value("MODEL.ROI_MASK_HEAD.POINT_HEAD_ON") is True
 
 
