@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 MAX_LEVELS = 5
 FLOAT32 = 0
 FLOAT16 = 1
 UINT8 = 2
+FILTERS: Mapping[str, int] = {"bilinear": 0, "pillow_bilinear": 1, "opencv_bilinear": 2}
+"""The numbers of the names of `contract.pipeline.FILTERS`."""
+PASTE_RULES: Mapping[str, int] = {"integer_box": 0, "pixel_centers": 1}
+"""The numbers of the names of `contract.pipeline.PASTE_RULES`."""
 
 
 class RoiAlignAttributesStruct(ctypes.Structure):
@@ -37,6 +42,7 @@ class RoiAlignStruct(ctypes.Structure):
         ("data_type", ctypes.c_int32),
         ("channels_last", ctypes.c_int32),
         ("channel_stride", ctypes.c_int32),
+        ("linear_output", ctypes.c_int32),
         ("heights", ctypes.c_int32 * MAX_LEVELS),
         ("widths", ctypes.c_int32 * MAX_LEVELS),
         ("rois", ctypes.c_void_p),
@@ -83,6 +89,7 @@ class ResizePadStruct(ctypes.Structure):
         ("canvas_height", ctypes.c_int32),
         ("canvas_width", ctypes.c_int32),
         ("data_type", ctypes.c_int32),
+        ("filter", ctypes.c_int32),
         ("frames", ctypes.c_void_p),
         ("canvas", ctypes.c_void_p),
     )
@@ -96,6 +103,8 @@ class PasteRleStruct(ctypes.Structure):
         ("mask_size", ctypes.c_int32),
         ("image_height", ctypes.c_int32),
         ("image_width", ctypes.c_int32),
+        ("rule", ctypes.c_int32),
+        ("threshold", ctypes.c_float),
         ("box_scale_x", ctypes.c_float),
         ("box_scale_y", ctypes.c_float),
         ("boxes", ctypes.c_void_p),

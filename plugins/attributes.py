@@ -1,11 +1,15 @@
-"""The attributes of MultilevelRoIAlign, checked, under the names that the ONNX node gives them."""
+"""How the kernels are told to work: MultilevelRoIAlign's attributes under the names of the ONNX node, and defaults."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+from maskrt.contract.pipeline import Paste
 from maskrt.plugins import abi
+
+TORCHVISION_PASTE = Paste("integer_box", 0.5)
+"""How torchvision's masks are pasted."""
 
 TRANSFORMATIONS = ("output_half_pixel", "half_pixel")
 MODES = ("avg", "max")

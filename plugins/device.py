@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from maskrt.contract.pipeline import Filter, Paste
 from maskrt.plugins import abi, libraries
 from maskrt.plugins.array_checks import check_masks, check_sizes
-from maskrt.plugins.attributes import RoiAlignAttributes
+from maskrt.plugins.attributes import TORCHVISION_PASTE, RoiAlignAttributes
 from maskrt.plugins.box_scales import box_scales
 from maskrt.plugins.cuda_arrays import CudaArray, inspect_array, inspect_frame
 
@@ -36,7 +37,8 @@ def _open(path: Path) -> ctypes.CDLL:
     library.maskrt_batched_nms_workspace.restype = ctypes.c_uint64
     library.maskrt_roi_align_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     library.maskrt_batched_nms_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-    library.maskrt_resize_pad_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+    library.maskrt_resize_pad_workspace.restype = ctypes.c_uint64
+    library.maskrt_resize_pad_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     library.maskrt_paste_rle_workspace.restype = ctypes.c_uint64
     library.maskrt_paste_rle_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     return library
@@ -157,18 +159,52 @@ def batched_nms(
     _check(_library().maskrt_batched_nms_launch(ctypes.byref(call), scratch.pointer, stream))
 
 
+def resize_pad_workspace_bytes(
+    frame_sizes: Sequence[tuple[int, int]], sizes: Sequence[tuple[int, int]], filter: Filter = "bilinear"
+) -> int:
+    """Return how many bytes of GPU memory `resize_pad` needs: 0 for all filters but Pillow's.
+
+    Args:
+        frame_sizes: (height, width) of each frame.
+        sizes: the same on the canvas.
+        filter: how pixels are resized.
+    """
+    structs = (abi.FrameStruct * len(sizes))()
+    for struct, frame_size, size in zip(structs, frame_sizes, sizes, strict=True):
+        struct.height, struct.width = frame_size
+        struct.row_stride = 3 * frame_size[1]
+        struct.resized_height, struct.resized_width = size
+    call = abi.ResizePadStruct(
+        batch=len(sizes),
+        canvas_height=max((size[0] for size in sizes), default=1),
+        canvas_width=max((size[1] for size in sizes), default=1),
+        data_type=abi.UINT8,
+        filter=abi.FILTERS[filter],
+        frames=ctypes.addressof(structs),
+    )
+    return int(_library().maskrt_resize_pad_workspace(ctypes.byref(call)))
+
+
 def resize_pad(
-    frames: Sequence[CudaArray], sizes: Sequence[tuple[int, int]], canvas: CudaArray, stream: int = 0
+    frames: Sequence[CudaArray],
+    sizes: Sequence[tuple[int, int]],
+    canvas: CudaArray,
+    stream: int = 0,
+    *,
+    filter: Filter = "bilinear",
+    workspace: CudaArray | None = None,
 ) -> None:
-    """Queue resizing and padding (see `host.resize_pad`): one launch for up to 32 frames, whatever their sizes.
+    """Queue resizing and padding (see `host.resize_pad`): one launch for up to 32 frames, for Pillow's filter three.
 
     In a CUDA graph the frames' addresses and sizes stay those of the capture.
 
     Args:
         frames: [h, w, 3] uint8 RGB each; may start at any address and have gaps between their rows (a crop).
         sizes: (height, width) of each frame on the canvas.
-        canvas: [B, H, W, 3] uint8 or float32 with W a multiple of 4, written whole.
+        canvas: [B, H, W, 3] uint8 or float32, written whole; fastest where W is a multiple of 4.
         stream: a cudaStream_t.
+        filter: how pixels are resized.
+        workspace: uint8, at least `resize_pad_workspace_bytes` long; its content does not matter. None where that is 0.
 
     Raises:
         ValueError: a shape, type or layout does not fit.
@@ -178,8 +214,6 @@ def resize_pad(
     if target.dtype not in (np.uint8, np.float32):
         raise ValueError(f"canvas must be uint8 or float32, but is {target.dtype}")
     _, height, width, _ = target.shape
-    if width % 4 != 0:
-        raise ValueError(f"canvas must have a width that is a multiple of 4, but is {width} pixels wide")
     check_sizes(frames, sizes)
     structs = (abi.FrameStruct * len(frames))()
     for number, (struct, frame, size) in enumerate(zip(structs, frames, sizes, strict=True)):
@@ -193,10 +227,16 @@ def resize_pad(
         canvas_height=height,
         canvas_width=width,
         data_type=abi.UINT8 if target.dtype == np.uint8 else abi.FLOAT32,
+        filter=abi.FILTERS[filter],
         frames=ctypes.addressof(structs),
         canvas=target.pointer,
     )
-    _check(_library().maskrt_resize_pad_launch(ctypes.byref(call), stream))
+    scratch = None if workspace is None else inspect_array("workspace", workspace, np.uint8, (None,))
+    needed, given = int(_library().maskrt_resize_pad_workspace(ctypes.byref(call))), scratch.shape[0] if scratch else 0
+    if given < needed:
+        raise ValueError(f"the workspace must have {needed} bytes, but has {given}")
+    pointer = scratch.pointer if scratch else None
+    _check(_library().maskrt_resize_pad_launch(ctypes.byref(call), pointer, stream))
 
 
 def paste_rle_workspace_bytes(instances: int, image_width: int) -> int:
@@ -216,6 +256,7 @@ def paste_rle(
     *,
     box_image_size: tuple[int, int] | None = None,
     num: CudaArray | None = None,
+    paste: Paste = TORCHVISION_PASTE,
 ) -> None:
     """Queue mask pasting and run-length encoding (see `host.paste_rle`) for one image.
 
@@ -234,6 +275,7 @@ def paste_rle(
         box_image_size: (height, width) of the picture whose pixels the boxes are in, e.g. the resized image on a
             network's canvas; by default image_size.
         num: [1] int32: only so many of the N instances are there, the others get length 0; by default all.
+        paste: rule and threshold; by default torchvision's.
 
     Raises:
         ValueError: a shape or type does not fit.
@@ -254,6 +296,8 @@ def paste_rle(
         mask_size=masks.shape[1],
         image_height=image_size[0],
         image_width=image_size[1],
+        rule=abi.PASTE_RULES[paste.rule],
+        threshold=paste.threshold,
         box_scale_x=scale_x,
         box_scale_y=scale_y,
         boxes=corners.pointer,

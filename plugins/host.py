@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.contract.pipeline import Filter, Paste
 from maskrt.plugins import abi, libraries
 from maskrt.plugins.array_checks import check_masks, check_sizes, check_type_and_shape
-from maskrt.plugins.attributes import RoiAlignAttributes
+from maskrt.plugins.attributes import TORCHVISION_PASTE, RoiAlignAttributes
 from maskrt.plugins.box_scales import box_scales
 
 
@@ -165,17 +166,19 @@ def resize_pad(
     sizes: Sequence[tuple[int, int]],
     canvas_size: tuple[int, int],
     dtype: type[np.uint8] | type[np.float32],
+    filter: Filter = "bilinear",
 ) -> NDArray:
-    """Resize frames bilinearly and lay each into the upper left corner of its slot on a canvas.
+    """Resize frames and lay each into the upper left corner of its slot on a canvas.
 
-    float32 has the bits of `runtime.transforms.filters.bilinear.resize_float32`, uint8 those of OpenCV's `resize`
-    with INTER_LINEAR.
+    The bits are those of the filter in `runtime.transforms.filters`; of Pillow's, those of its versions before 13,
+    which resize along x first whatever the sizes.
 
     Args:
         frames: [h, w, 3] uint8 RGB each; the rows may have gaps between them, not inside.
         sizes: (height, width) of each frame on the canvas.
-        canvas_size: (H, W); W a multiple of 4.
+        canvas_size: (H, W).
         dtype: of the canvas.
+        filter: how pixels are resized.
 
     Returns:
         [B, H, W, 3], zero right of and below each frame.
@@ -203,6 +206,7 @@ def resize_pad(
         canvas_height=canvas_size[0],
         canvas_width=canvas_size[1],
         data_type=abi.UINT8 if canvas.dtype == np.uint8 else abi.FLOAT32,
+        filter=abi.FILTERS[filter],
         frames=ctypes.addressof(structs),
         canvas=canvas.ctypes.data,
     )
@@ -217,8 +221,9 @@ def paste_rle(
     *,
     box_image_size: tuple[int, int] | None = None,
     num: int | None = None,
+    paste: Paste = TORCHVISION_PASTE,
 ) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
-    """Paste masks (torchvision's `paste_masks_in_image`, threshold 0.5) as COCO run lengths of the whole image.
+    """Paste masks as COCO run lengths of the whole image.
 
     Args:
         boxes: [N, 4] float32 xyxy; may reach beyond the image.
@@ -226,6 +231,7 @@ def paste_rle(
         image_size: (height, width).
         box_image_size: (height, width) of the picture whose pixels the boxes are in; by default image_size.
         num: only so many of the N instances are there, the others get length 0; by default all.
+        paste: rule and threshold; by default torchvision's.
 
     Returns:
         The run lengths of all masks one behind the other (uint32, column-major, zeros first), and how many belong
@@ -247,6 +253,8 @@ def paste_rle(
         mask_size=mask_probabilities.shape[1],
         image_height=image_size[0],
         image_width=image_size[1],
+        rule=abi.PASTE_RULES[paste.rule],
+        threshold=paste.threshold,
         box_scale_x=scale_x,
         box_scale_y=scale_y,
         boxes=boxes.ctypes.data,

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define MASKRT_ABI_VERSION 3
+#define MASKRT_ABI_VERSION 4
 #define MASKRT_MAX_LEVELS 5
 #define MASKRT_EXPORT __attribute__((visibility("default")))
 
@@ -14,6 +14,12 @@ extern "C" {
 #endif
 
 enum { MASKRT_FLOAT32 = 0, MASKRT_FLOAT16 = 1, MASKRT_UINT8 = 2 };
+
+/* How pixels are resized; contract/pipeline.py says what each is. Bilinear on a uint8 canvas is OpenCV's. */
+enum { MASKRT_BILINEAR = 0, MASKRT_PILLOW_BILINEAR = 1, MASKRT_OPENCV_BILINEAR = 2 };
+
+/* How masks are pasted; contract/pipeline.py says what each is. */
+enum { MASKRT_INTEGER_BOX = 0, MASKRT_PIXEL_CENTERS = 1 };
 
 /* Status: 0 is success, negative values are below, positive ones are cudaError_t. */
 enum { MASKRT_INVALID_ARGUMENT = -1, MASKRT_TOO_LARGE = -2 };
@@ -38,6 +44,7 @@ typedef struct MaskrtRoiAlign {
     int32_t data_type;     /* MASKRT_FLOAT32 or MASKRT_FLOAT16, of the features and the output */
     int32_t channels_last; /* 1: channel_stride channels to a pixel, in whole 16-byte vectors */
     int32_t channel_stride;
+    int32_t linear_output; /* 1: the output is channels first all the same, [.., channels, output_height, output_width] */
     int32_t heights[MASKRT_MAX_LEVELS], widths[MASKRT_MAX_LEVELS];
     const float* rois; /* [batch, rois_per_image, 4] xyxy canvas pixels */
     const void* features[MASKRT_MAX_LEVELS];
@@ -68,17 +75,20 @@ typedef struct MaskrtFrame {
  * zero. The frames' descriptions are read during the call, their pixels on the stream. */
 typedef struct MaskrtResizePad {
     int32_t batch;
-    int32_t canvas_height, canvas_width; /* a row must be whole vectors of 4 numbers: canvas_width a multiple of 4 */
-    int32_t data_type;                   /* of the canvas: MASKRT_UINT8 (rounded) or MASKRT_FLOAT32 (exact) */
+    int32_t canvas_height, canvas_width; /* fastest where the width is a multiple of 4 */
+    int32_t data_type;                   /* of the canvas: MASKRT_UINT8 or MASKRT_FLOAT32 */
+    int32_t filter;
     const MaskrtFrame* frames;           /* [batch], in host memory */
     void* canvas;                        /* [batch, canvas_height, canvas_width, 3] RGB, grey levels 0-255 */
 } MaskrtResizePad;
 
-/* One call of mask pasting, threshold 0.5 and COCO run lengths for one image. Boxes are multiplied with the scales
+/* One call of mask pasting to COCO run lengths for one image. Boxes are multiplied with the scales
  * first: 1 for boxes in image pixels, image size / resized size for a network's. */
 typedef struct MaskrtPasteRle {
     int32_t instances, mask_size; /* N, M */
     int32_t image_height, image_width;
+    int32_t rule;    /* MASKRT_INTEGER_BOX or MASKRT_PIXEL_CENTERS */
+    float threshold; /* of the object's probabilities */
     float box_scale_x, box_scale_y;
     const float* boxes;              /* [N, 4] xyxy */
     const float* mask_probabilities; /* [N, M, M] */
@@ -97,7 +107,8 @@ MASKRT_EXPORT const char* maskrt_status_string(int32_t status);
 MASKRT_EXPORT int32_t maskrt_roi_align_launch(const MaskrtRoiAlign* call, void* stream);
 MASKRT_EXPORT uint64_t maskrt_batched_nms_workspace(int32_t batch, int32_t boxes_per_image, int32_t max_output);
 MASKRT_EXPORT int32_t maskrt_batched_nms_launch(const MaskrtBatchedNms* call, void* workspace, void* stream);
-MASKRT_EXPORT int32_t maskrt_resize_pad_launch(const MaskrtResizePad* call, void* stream);
+MASKRT_EXPORT uint64_t maskrt_resize_pad_workspace(const MaskrtResizePad* call);
+MASKRT_EXPORT int32_t maskrt_resize_pad_launch(const MaskrtResizePad* call, void* workspace, void* stream);
 MASKRT_EXPORT uint64_t maskrt_paste_rle_workspace(int32_t instances, int32_t image_width);
 MASKRT_EXPORT int32_t maskrt_paste_rle_launch(const MaskrtPasteRle* call, void* workspace, void* stream);
 

@@ -7,12 +7,20 @@ import numpy as np
 from maskrt.contract.metadata import ModelMetadata
 from maskrt.errors import ModelError
 from maskrt.runtime.backends.base import Detections
+from maskrt.runtime.masks.paste import PasteCounts
+from maskrt.runtime.masks.paste import paste_counts as paste_on_cpu
 from maskrt.runtime.structures.instances import Instances
 from maskrt.runtime.structures.masks import GridMasks
 from maskrt.runtime.transforms.canvas import Batch, boxes_back
 
 
-def make_instances(detections: Detections, batch: Batch, metadata: ModelMetadata, path: Path) -> list[Instances]:
+def make_instances(
+    detections: Detections,
+    batch: Batch,
+    metadata: ModelMetadata,
+    path: Path,
+    paste_counts: PasteCounts | None = None,
+) -> list[Instances]:
     """Check the detections of a batch, and bring them back to the original images.
 
     Args:
@@ -20,6 +28,7 @@ def make_instances(detections: Detections, batch: Batch, metadata: ModelMetadata
         batch: the images that it saw.
         metadata: of the model.
         path: of the model file, for messages.
+        paste_counts: how masks become run lengths; None: on the CPU.
 
     Raises:
         ModelError: the detections are none that a sound model gives.
@@ -40,7 +49,9 @@ def make_instances(detections: Detections, batch: Batch, metadata: ModelMetadata
         if masks is None:
             segmentations = None
         else:
-            segmentations = GridMasks(masks[i, :number][kept], boxes, original_size, metadata.pipeline.paste)
+            paste = metadata.pipeline.paste
+            grid = masks[i, :number][kept]
+            segmentations = GridMasks(grid, boxes, original_size, paste, paste_counts or paste_on_cpu)
         results.append(Instances(boxes, scores, labels, segmentations, metadata.class_names, original_size))
     return results
 

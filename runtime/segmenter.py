@@ -22,8 +22,6 @@ from maskrt.runtime.structures.instances import Instances
 from maskrt.runtime.transforms.canvas import Batch, make_batch
 from maskrt.runtime.transforms.filters.registry import FILTERS
 
-_FILTERS_ON_GPU = frozenset({"bilinear"})  # that `plugins.device.resize_pad` has
-
 
 class Segmenter:
     """A trained model, ready for use.
@@ -55,7 +53,8 @@ class Segmenter:
             raise ArgumentError(f"threads should be at least 1, but is {threads}.")
         self.path = Path(path)
         self._backend = open_backend(self.path, providers=providers, threads=threads)
-        FILTERS[self.metadata.pipeline.resize.filter].require()
+        if not self._backend.resizes:
+            FILTERS[self.metadata.pipeline.resize.filter].require()
 
     @property
     def metadata(self) -> ModelMetadata:
@@ -187,21 +186,14 @@ class Segmenter:
         """Read an image file, or check an array: what `preprocess` takes. Same errors as `predict`."""
         if isinstance(image, (str, Path)):
             return read_image(image)
-        if self._backend.resizes and not self._on_gpu and is_device_array(image):
-            how = self.metadata.pipeline.resize.filter
-            raise ArgumentError(
-                f"Images for {self.path} are resized by {how}, which is done on the CPU, but one lies on the GPU. Copy "
-                "it first, for example with `image.cpu().numpy()` in torch."
-            )
-        return check_image(image, on_gpu=self._on_gpu)
+        return check_image(image, on_gpu=self._backend.resizes)
 
     def preprocess(self, images: Sequence[np.ndarray]) -> Batch:
         """Resize uint8 RGB images [H, W, 3] and lay them on one canvas. The first stage of `predict`.
 
-        TensorRT engines of torchvision's models resize on the GPU, with the same result: there this stage only says how
-        the images will lie.
+        TensorRT engines resize on the GPU, with the same result: there this stage only says how the images will lie.
         """
-        return make_batch(images, self.metadata.pipeline, self.input_dtype, resize=not self._on_gpu)
+        return make_batch(images, self.metadata.pipeline, self.input_dtype, resize=not self._backend.resizes)
 
     def infer(
         self, batch: Batch, *, score_threshold: Threshold | None = None, nms_threshold: Threshold | None = None
@@ -209,7 +201,7 @@ class Segmenter:
         """Run the model on a batch. The second stage of `predict`; same thresholds, same errors."""
         score = check_threshold("score_threshold", score_threshold, self.metadata.score_threshold)
         nms = check_threshold("nms_threshold", nms_threshold, self.metadata.nms_threshold)
-        images = batch.frames if self._on_gpu else batch.canvas
+        images = batch.frames if self._backend.resizes else batch.canvas
         return self._backend.run(make_feed(images, batch.image_sizes, score, nms))
 
     def postprocess(self, detections: Detections, batch: Batch) -> list[Instances]:
@@ -218,12 +210,7 @@ class Segmenter:
         Raises:
             ModelError: the detections are none that a sound model gives.
         """
-        return make_instances(detections, batch, self.metadata, self.path)
-
-    @property
-    def _on_gpu(self) -> bool:
-        """Whether the backend resizes the images itself."""
-        return self._backend.resizes and self.metadata.pipeline.resize.filter in _FILTERS_ON_GPU
+        return make_instances(detections, batch, self.metadata, self.path, self._backend.paste_counts)
 
 
 def _results(outcomes: Generator[Outcome[list[Job]]]) -> Iterator[Instances | MaskrtError]:

@@ -21,7 +21,10 @@ from maskrt.plugins import libraries
 _ARCHITECTURE = re.compile(r"^\s*(?:arch = |code for )(sm_\d+\w*)")
 _FUNCTION = re.compile(r"^\s*Function\s*:?\s*(\w+):?\s*$")
 _RESOURCES = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+)")
-_KERNEL_NAME = re.compile(r"(?:sort_tile|merge_runs|mask|resolve|roi_align|resize_pad|paste_tile|paste_scan)_kernel")
+_KERNEL_NAME = re.compile(
+    r"(?:sort_tile|merge_runs|mask|resolve|roi_align|roi_align_linear|resize_pad|pillow_weights|pillow_columns|pillow_rows|paste_tile|"
+    r"paste_scan)_kernel"
+)
 _PTX_ENTRY = re.compile(r"\.entry\s+(\w+)")
 _PTX_ARITHMETIC = re.compile(r"\b(fma|mul|add|sub)\.((?:rn\.)?)(?:ftz\.)?f(?:32|64)\b")
 
@@ -120,16 +123,23 @@ def _readable(mangled: str) -> str:
     name = _KERNEL_NAME.search(mangled)
     if name is None:
         return mangled
-    if name[0] == "resize_pad_kernel":
-        return f"{name[0]} {'float32' if 'ResizeFloat32' in mangled else 'uint8'}"
-    if name[0] == "paste_tile_kernel":
-        return f"{name[0]} {'write' if 'ILb1E' in mangled else 'count'}"
-    if name[0] != "roi_align_kernel":
+    if name[0] in ("resize_pad_kernel", "pillow_rows_kernel"):
+        arithmetic = " rounded" if name[0] == "resize_pad_kernel" and "ResizeUint8" in mangled else ""
+        canvas, whole = re.search(r"([hf])Lb(\d)E", mangled).groups()  # type: ignore[union-attr]
+        vectors = "vectors" if whole == "1" else "numbers"
+        return f"{name[0]}{arithmetic} {'uint8' if canvas == 'h' else 'float32'} {vectors}"
+    if name[0] in ("paste_tile_kernel", "paste_scan_kernel"):
+        rule = "pixel_centers" if "PixelCenters" in mangled else "integer_box"
+        step = "" if name[0] == "paste_scan_kernel" else " write" if "Lb1E" in mangled else " count"
+        return f"{name[0]} {rule}{step}"
+    if name[0] not in ("roi_align_kernel", "roi_align_linear_kernel"):
         return name[0]
     layout = "channels-last" if "ChannelsLast" in mangled else "channels-first"
     data_type = "float16" if "__half" in mangled else "float32"
     mode, ratio = re.search(r"PoolModeE(\d)ELi(\d+)E", mangled).groups()  # type: ignore[union-attr]
-    return f"roi_align_kernel {data_type} {layout} {'max' if mode == '1' else 'avg'} ratio {ratio}"
+    if name[0] == "roi_align_linear_kernel":
+        layout = "channels-last to linear"
+    return f"{name[0]} {data_type} {layout} {'max' if mode == '1' else 'avg'} ratio {ratio}"
 
 
 def _run(tool: Path, option: str, library: Path) -> str:

@@ -1,6 +1,5 @@
-// Where a mask of M x M probabilities goes in an image: torchvision's expand_boxes and paste_mask_in_image
-// (models/detection/roi_heads.py), as runtime/masks/paste.py states them. A mask has one zero pixel added on each side, and
-// its box grows by (M + 2) / M and is truncated to whole pixels.
+// What the rules for pasting a mask have in common: a mask of M x M probabilities with one zero pixel added on each side,
+// and the part of the image that it can touch. The rules: integer_box.h, pixel_centers.h.
 #pragma once
 
 #include "box.h"
@@ -10,22 +9,30 @@ namespace maskrt {
 
 constexpr float kCoordinateLimit = 2147483648.0f;  // keeps the conversion of absurd boxes to integers defined
 
-// One axis of a mask's grown box, in image pixels.
+// One axis of a mask in the image, in image pixels.
+template <typename Place>
 struct MaskAxis {
-    int64_t start, length;  // may reach beyond the image
-    float scale;            // padded mask pixels per image pixel
+    Place place;                        // by the rule
     int clipped_start, clipped_length;  // the part inside the image; of length 0 when there is none
 };
 
+template <typename Place>
 struct MaskRegion {
-    MaskAxis x, y;
+    MaskAxis<Place> x, y;
 };
 
-// How much a box grows: the same for all masks of a call, in double precision as in Python.
-inline float mask_growth(int mask_size)
-{
-    return static_cast<float>((mask_size + 2) / static_cast<double>(mask_size));
-}
+// Two neighbouring columns of the padded mask, and the weight of the right one.
+struct MaskColumns {
+    int left, right;
+    float right_weight;
+};
+
+// What the two columns hold in two neighbouring rows of the padded mask, and the rows interpolated along x.
+struct MaskCrossing {
+    int row;  // the upper of the two
+    MaskColumns columns;
+    float upper, lower;
+};
 
 MASKRT_HOST_DEVICE bool is_finite(float value)
 {
@@ -37,39 +44,28 @@ MASKRT_HOST_DEVICE int64_t truncate_coordinate(float value)
     return static_cast<int64_t>(fminf(fmaxf(value, -kCoordinateLimit), kCoordinateLimit));
 }
 
-// low, high: the box's ends on this axis; extent: the image's. The clipped length is 0 unless the ends are finite.
-MASKRT_HOST_DEVICE MaskAxis locate_axis(float low, float high, float growth, int padded_size, int extent)
+// The part of [start, end) inside the image; false where there is none.
+template <typename Place>
+MASKRT_HOST_DEVICE bool clip_axis(int64_t start, int64_t end, int extent, MaskAxis<Place>& axis)
 {
-    const float half = (high - low) * 0.5f * growth;
-    const float center = (high + low) * 0.5f;
-    const float grown_low = center - half;
-    const float grown_high = center + half;
-    if (!is_finite(grown_low) || !is_finite(grown_high)) {
-        return MaskAxis{};
-    }
-    const int64_t start = truncate_coordinate(grown_low);
-    const int64_t end = truncate_coordinate(grown_high) + 1;
     const int64_t clipped_start = start > 0 ? start : 0;
     const int64_t clipped_end = end < extent ? end : extent;
     if (clipped_end <= clipped_start) {
-        return MaskAxis{};
+        return false;
     }
-    return MaskAxis{start, end - start, static_cast<float>(padded_size) / static_cast<float>(end - start),
-        static_cast<int>(clipped_start), static_cast<int>(clipped_end - clipped_start)};
+    axis.clipped_start = static_cast<int>(clipped_start);
+    axis.clipped_length = static_cast<int>(clipped_end - clipped_start);
+    return true;
 }
 
-// growth: mask_growth(call.mask_size).
-MASKRT_HOST_DEVICE MaskRegion locate_mask(const MaskrtPasteRle& call, float growth, int instance)
+MASKRT_HOST_DEVICE Box box_of(const MaskrtPasteRle& call, int instance)
 {
-    const Box box
-        = scale_box(load_box(call.boxes + 4 * static_cast<int64_t>(instance)), call.box_scale_x, call.box_scale_y);
-    const MaskRegion region{locate_axis(box.x1, box.x2, growth, call.mask_size + 2, call.image_width),
-        locate_axis(box.y1, box.y2, growth, call.mask_size + 2, call.image_height)};
-    return region.x.clipped_length > 0 && region.y.clipped_length > 0 ? region : MaskRegion{};
+    return scale_box(load_box(call.boxes + 4 * static_cast<int64_t>(instance)), call.box_scale_x, call.box_scale_y);
 }
 
 // In pixels of the image in column order: where a column of the region's part inside the image starts.
-MASKRT_HOST_DEVICE int64_t column_position(const MaskrtPasteRle& call, const MaskRegion& region, int column)
+template <typename Place>
+MASKRT_HOST_DEVICE int64_t column_position(const MaskrtPasteRle& call, const MaskRegion<Place>& region, int column)
 {
     return static_cast<int64_t>(region.x.clipped_start + column) * call.image_height + region.y.clipped_start;
 }
@@ -87,6 +83,13 @@ MASKRT_HOST_DEVICE bool is_present(const MaskrtPasteRle& call, int instance)
 MASKRT_HOST_DEVICE const float* mask_of(const MaskrtPasteRle& call, int instance)
 {
     return call.mask_probabilities + static_cast<int64_t>(instance) * call.mask_size * call.mask_size;
+}
+
+// A pixel of the padded mask. The padding is zero and not stored.
+MASKRT_HOST_DEVICE float padded_value(const float* mask, int mask_size, int row, int column)
+{
+    const bool is_inside = row >= 1 && row <= mask_size && column >= 1 && column <= mask_size;
+    return is_inside ? mask[static_cast<int64_t>(row - 1) * mask_size + column - 1] : 0.0f;
 }
 
 }  // namespace maskrt

@@ -7,7 +7,6 @@
 namespace maskrt {
 
 struct ResizeFloat32 {
-    using Value = float;  // of the result
     using Scale = float;  // source pixels per output pixel
 
     // The two source pixels of an output pixel on one axis, and their weights.
@@ -40,7 +39,7 @@ struct ResizeFloat32 {
     }
 
     // Along y first, as resize.py does: the order of the roundings.
-    MASKRT_HOST_DEVICE static Value blend(
+    MASKRT_HOST_DEVICE static float blend(
         const Tap& row, const Tap& column, int top_left, int top_right, int bottom_left, int bottom_right)
     {
         const float left = static_cast<float>(top_left) * row.first_weight

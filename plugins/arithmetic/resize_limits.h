@@ -8,11 +8,14 @@ namespace maskrt {
 constexpr int32_t kMaxResizedSide = 1 << 22;  // float32 has the centres of so many pixels
 constexpr int32_t kMaxFrameSide = 1 << 29;    // the bytes of a row stay below 2^31
 
+constexpr int32_t kMaxPillowSide = 65535 * 8;  // so many blocks of rows has a grid
+
 // A status as maskrt_plugins.h describes.
 inline int32_t check_resize_pad(const MaskrtResizePad& call)
 {
-    if (call.batch < 0 || call.canvas_height < 1 || call.canvas_width < 4 || call.canvas_width % 4 != 0
-        || (call.data_type != MASKRT_UINT8 && call.data_type != MASKRT_FLOAT32)) {
+    if (call.batch < 0 || call.canvas_height < 1 || call.canvas_width < 1
+        || (call.data_type != MASKRT_UINT8 && call.data_type != MASKRT_FLOAT32) || call.filter < MASKRT_BILINEAR
+        || call.filter > MASKRT_OPENCV_BILINEAR) {
         return MASKRT_INVALID_ARGUMENT;
     }
     if (call.canvas_height > kMaxResizedSide || call.canvas_width > kMaxResizedSide) {
@@ -25,7 +28,8 @@ inline int32_t check_resize_pad(const MaskrtResizePad& call)
             || frame.resized_width > call.canvas_width) {
             return MASKRT_INVALID_ARGUMENT;
         }
-        if (frame.height > kMaxFrameSide || frame.width > kMaxFrameSide) {
+        const int32_t most = call.filter == MASKRT_PILLOW_BILINEAR ? kMaxPillowSide : kMaxFrameSide;
+        if (frame.height > most || frame.width > most) {
             return MASKRT_TOO_LARGE;
         }
     }

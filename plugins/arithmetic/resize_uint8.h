@@ -11,7 +11,6 @@
 namespace maskrt {
 
 struct ResizeUint8 {
-    using Value = uint8_t;  // of the result
     using Scale = double;   // source pixels per output pixel
 
     // The two source pixels of an output pixel on one axis, and their weights, which add up to kOne.
@@ -46,7 +45,7 @@ struct ResizeUint8 {
         return make_tap(first, inside ? first + 1 : first, inside ? fraction : 0.0f);
     }
 
-    MASKRT_HOST_DEVICE static Value blend(
+    MASKRT_HOST_DEVICE static uint8_t blend(
         const Tap& row, const Tap& column, int top_left, int top_right, int bottom_left, int bottom_right)
     {
         const int top = top_left * column.first_weight + top_right * column.second_weight;

@@ -12,13 +12,15 @@ namespace {
 using namespace maskrt;
 
 // Positions in column order, ascending, all below the image's area.
+template <typename Rule>
 std::vector<int64_t> mask_changes(const MaskrtPasteRle& call, int32_t instance)
 {
-    const MaskRegion region = locate_mask(call, mask_growth(call.mask_size), instance);
+    const Rule rule(call);
+    const auto region = rule.locate(call, instance);
     std::vector<int64_t> changes;
     for (int column = 0; column < region.x.clipped_length; ++column) {
         const int64_t base = column_position(call, region, column);
-        visit_changes(region, mask_of(call, instance), call.mask_size, column, [&](int row) {
+        visit_changes(rule, region, mask_of(call, instance), column, [&](int row) {
             if (!changes.empty() && changes.back() == base + row) {
                 changes.pop_back();
             } else {
@@ -44,7 +46,8 @@ extern "C" int32_t maskrt_host_paste_rle(const MaskrtPasteRle* call)
     for (int32_t instance = 0; instance < call->instances; ++instance) {
         const int64_t before = next;
         if (is_present(*call, instance)) {
-            std::vector<int64_t> ends = mask_changes(*call, instance);
+            std::vector<int64_t> ends = call->rule == MASKRT_PIXEL_CENTERS ? mask_changes<PixelCenters>(*call, instance)
+                                                                           : mask_changes<IntegerBox>(*call, instance);
             ends.push_back(image_area(*call));
             int64_t last = 0;
             for (const int64_t end : ends) {

@@ -1,10 +1,12 @@
 // The kernels behind a C interface on raw device pointers, for use without TensorRT.
 #include "maskrt_plugins.h"
 
+#include "arithmetic/resize_limits.h"
 #include "batched_nms.h"
 #include "nms_workspace.h"
 #include "paste_rle.h"
 #include "paste_workspace.h"
+#include "pillow_workspace.h"
 #include "resize_pad.h"
 #include "roi_align.h"
 
@@ -37,9 +39,14 @@ extern "C" int32_t maskrt_batched_nms_launch(const MaskrtBatchedNms* call, void*
     return maskrt::launch_batched_nms(*call, workspace, static_cast<cudaStream_t>(stream));
 }
 
-extern "C" int32_t maskrt_resize_pad_launch(const MaskrtResizePad* call, void* stream)
+extern "C" uint64_t maskrt_resize_pad_workspace(const MaskrtResizePad* call)
 {
-    return maskrt::launch_resize_pad(*call, static_cast<cudaStream_t>(stream));
+    return maskrt::check_resize_pad(*call) == 0 ? maskrt::resize_workspace_bytes(*call) : 0;
+}
+
+extern "C" int32_t maskrt_resize_pad_launch(const MaskrtResizePad* call, void* workspace, void* stream)
+{
+    return maskrt::launch_resize_pad(*call, workspace, static_cast<cudaStream_t>(stream));
 }
 
 extern "C" uint64_t maskrt_paste_rle_workspace(int32_t instances, int32_t image_width)

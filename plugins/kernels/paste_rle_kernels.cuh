@@ -15,9 +15,10 @@ namespace maskrt {
 
 constexpr int kPasteScanThreads = 256;
 
+template <typename Rule>
 struct PasteCall {
     MaskrtPasteRle call;
-    float growth;     // of the boxes
+    Rule rule;
     int tiles;        // per mask
     PasteTile* work;  // [instances, tiles]
 };
@@ -31,10 +32,11 @@ struct ColumnEnds {
 
 // Calls visit(position) for each change of a column but those at its borders, ascending, in pixels of the image in
 // column order. A column outside of the region has none.
-template <typename Visit>
-__device__ ColumnEnds visit_positions(
-    const MaskrtPasteRle& call, const MaskRegion& region, int instance, int column, const Visit& visit)
+template <typename Rule, typename Visit>
+__device__ ColumnEnds visit_positions(const PasteCall<Rule>& paste, const MaskRegion<typename Rule::Place>& region,
+    int instance, int column, const Visit& visit)
 {
+    const MaskrtPasteRle& call = paste.call;
     ColumnEnds ends{false, false};
     if (column < 0 || column >= region.x.clipped_length) {
         return ends;
@@ -42,7 +44,7 @@ __device__ ColumnEnds visit_positions(
     const bool has_borders = region.y.clipped_length == call.image_height;
     const int64_t start = column_position(call, region, column);
     const int64_t area = image_area(call);
-    visit_changes(region, mask_of(call, instance), call.mask_size, column, [&](int row) {
+    visit_changes(paste.rule, region, mask_of(call, instance), column, [&](int row) {
         if (has_borders && row == 0) {
             ends.starts_as_foreground = true;
         } else if (has_borders && row == call.image_height) {
@@ -56,14 +58,15 @@ __device__ ColumnEnds visit_positions(
 
 // blockIdx.x: the tile, blockIdx.y: the instance. kWrite false: leaves the tile's number of changes in work; true:
 // finds there what paste_scan_kernel left, and writes the tile's run lengths.
-template <bool kWrite>
-__global__ void __launch_bounds__(kPasteThreads) paste_tile_kernel(const __grid_constant__ PasteCall paste)
+template <typename Rule, bool kWrite>
+__global__ void __launch_bounds__(kPasteThreads) paste_tile_kernel(const __grid_constant__ PasteCall<Rule> paste)
 {
+    using Region = MaskRegion<typename Rule::Place>;
     __shared__ bool ends_as_foreground[kPasteThreads];
     const MaskrtPasteRle& call = paste.call;
     const int thread = static_cast<int>(threadIdx.x);
     const int instance = static_cast<int>(blockIdx.y);
-    const MaskRegion region = is_present(call, instance) ? locate_mask(call, paste.growth, instance) : MaskRegion{};
+    const Region region = is_present(call, instance) ? paste.rule.locate(call, instance) : Region{};
     PasteTile& tile = paste.work[static_cast<int64_t>(instance) * paste.tiles + blockIdx.x];
     const int first_column = static_cast<int>(blockIdx.x) * kPasteColumns;
     if (first_column > region.x.clipped_length || region.x.clipped_length == 0) {
@@ -77,7 +80,7 @@ __global__ void __launch_bounds__(kPasteThreads) paste_tile_kernel(const __grid_
     const bool counts_here = thread > 0 && column <= region.x.clipped_length;
     Run run{0, 0};
     const ColumnEnds ends = visit_positions(
-        call, region, instance, column, [&](int64_t position) { run = Run{run.count + 1, position}; });
+        paste, region, instance, column, [&](int64_t position) { run = Run{run.count + 1, position}; });
     ends_as_foreground[thread] = ends.ends_as_foreground;
     __syncthreads();
     const int64_t border = column_position(call, region, column);
@@ -109,12 +112,13 @@ __global__ void __launch_bounds__(kPasteThreads) paste_tile_kernel(const __grid_
     if (changes_at_border) {
         write(border);
     }
-    visit_positions(call, region, instance, column, write);
+    visit_positions(paste, region, instance, column, write);
 }
 
 // One block. Turns each tile's number of changes into the place of its first run length, and writes each mask's length
 // and last run length, and their total.
-__global__ void __launch_bounds__(kPasteScanThreads) paste_scan_kernel(const __grid_constant__ PasteCall paste)
+template <typename Rule>
+__global__ void __launch_bounds__(kPasteScanThreads) paste_scan_kernel(const __grid_constant__ PasteCall<Rule> paste)
 {
     const MaskrtPasteRle& call = paste.call;
     const int thread = static_cast<int>(threadIdx.x);

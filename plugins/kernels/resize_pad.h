@@ -7,7 +7,8 @@
 
 namespace maskrt {
 
-// Queues the operation on the stream. Returns a status as maskrt_plugins.h describes.
-int32_t launch_resize_pad(const MaskrtResizePad& call, cudaStream_t stream);
+// Queues the operation on the stream. workspace: resize_workspace_bytes(call), at a multiple of 16, whatever they hold.
+// Returns a status as maskrt_plugins.h describes.
+int32_t launch_resize_pad(const MaskrtResizePad& call, void* workspace, cudaStream_t stream);
 
 }  // namespace maskrt

@@ -25,9 +25,10 @@ struct PlacedFrame {
 template <typename Arithmetic>
 struct ResizeBatch {
     PlacedFrame<Arithmetic> frames[kResizeFrames];
-    typename Arithmetic::Value* canvas;
+    void* canvas;
     int canvas_height;
-    int vectors_per_row;
+    int row_numbers;
+    int vectors_per_row;  // the last one may reach beyond the row
     unsigned blocks_per_row;
 };
 
@@ -36,12 +37,27 @@ struct alignas(kResizeVector * sizeof(T)) ResizeVector {
     T values[kResizeVector];
 };
 
-// blockIdx.y: the frame. blockIdx.x: blocks_per_row blocks side by side, kResizeRows rows high, from top to bottom.
-template <typename Arithmetic>
+// kWhole: rows are whole vectors. Otherwise a row may start at any number, and its last vector may have only `count` that
+// belong to it.
+template <bool kWhole, typename T>
+__device__ inline void store_vector(T* target, const ResizeVector<T>& vector, int count)
+{
+    if (kWhole) {
+        *reinterpret_cast<ResizeVector<T>*>(target) = vector;
+        return;
+    }
+    for (int i = 0; i < kResizeVector; ++i) {
+        if (i < count) {
+            target[i] = vector.values[i];
+        }
+    }
+}
+
+// Value: of the canvas. blockIdx.y: the frame. blockIdx.x: blocks_per_row blocks side by side, kResizeRows rows high, from top to bottom.
+template <typename Arithmetic, typename Value, bool kWhole>
 __global__ void __launch_bounds__(kResizeThreads)
     resize_pad_kernel(const __grid_constant__ ResizeBatch<Arithmetic> batch)
 {
-    using Value = typename Arithmetic::Value;
     using Tap = typename Arithmetic::Tap;
     __shared__ Tap row_taps[kResizeRows];
     const PlacedFrame<Arithmetic>& placed = batch.frames[blockIdx.y];
@@ -64,8 +80,8 @@ __global__ void __launch_bounds__(kResizeThreads)
         Arithmetic::column_tap(first_pixel + 1, frame.width, placed.scale_x)};
     const uint8_t* end = frame.pixels + (frame.height - 1) * frame.row_stride + 3 * frame.width;
     const int end_row = min(first_row + kResizeRows, batch.canvas_height);
-    const int64_t row_numbers = static_cast<int64_t>(batch.vectors_per_row) * kResizeVector;
-    Value* target = batch.canvas + (static_cast<int64_t>(blockIdx.y) * batch.canvas_height + first_row) * row_numbers
+    const int64_t row_numbers = batch.row_numbers;
+    Value* target = static_cast<Value*>(batch.canvas) + (static_cast<int64_t>(blockIdx.y) * batch.canvas_height + first_row) * row_numbers
         + vector * kResizeVector;
 #pragma unroll 1
     for (int row = first_row; row < end_row; ++row, target += row_numbers) {
@@ -83,8 +99,8 @@ __global__ void __launch_bounds__(kResizeThreads)
                 const PixelPair upper = load_pixel_pair(top + 3 * column.first, alone, frame.pixels, end);
                 const PixelPair lower = load_pixel_pair(bottom + 3 * column.first, alone, frame.pixels, end);
                 for (int channel = 0; channel < 3; ++channel) {
-                    pixels[3 * i + channel] = Arithmetic::blend(row_tap, column, upper.first(channel),
-                        upper.second(channel), lower.first(channel), lower.second(channel));
+                    pixels[3 * i + channel] = static_cast<Value>(Arithmetic::blend(row_tap, column, upper.first(channel),
+                        upper.second(channel), lower.first(channel), lower.second(channel)));
                 }
             }
         }
@@ -92,7 +108,7 @@ __global__ void __launch_bounds__(kResizeThreads)
         for (int i = 0; i < kResizeVector; ++i) {
             written.values[i] = skipped == 0 ? pixels[i] : skipped == 1 ? pixels[i + 1] : pixels[i + 2];
         }
-        *reinterpret_cast<ResizeVector<Value>*>(target) = written;
+        store_vector<kWhole>(target, written, batch.row_numbers - vector * kResizeVector);
     }
 }
 

@@ -9,6 +9,9 @@
 namespace maskrt {
 namespace {
 
+static_assert(kRoiAlignThreads == 224 && ChannelsLast<__half>::kBins == 7 && ChannelsLast<float>::kBins == 7,
+    "writes_linear counts with them");
+
 // detectron2's and torchvision's detectors sample 2x2; the compiler unrolls that case.
 constexpr int kUnrolledSamplingRatio = 2;
 
@@ -16,16 +19,11 @@ template <typename T, template <typename> class Layout, PoolMode kMode, int kSam
 int32_t launch_kernel(const MaskrtRoiAlign& call, cudaStream_t stream)
 {
     constexpr int kChannels = Layout<T>::kChannels;
-    for (int level = 0; level < call.attributes.level_count; ++level) {
-        if (static_cast<int64_t>(call.heights[level]) * call.widths[level] > INT_MAX) {
-            return MASKRT_TOO_LARGE;
-        }
-    }
     const int64_t rois = static_cast<int64_t>(call.batch) * call.rois_per_image;
     const int64_t padded_channels = call.channels_last ? call.channel_stride : call.channels;
     const int64_t groups = (padded_channels + kChannels - 1) / kChannels;
-    const int64_t runs_per_row = (call.attributes.output_width + Layout<T>::kBins - 1) / Layout<T>::kBins;
-    const int64_t items = call.attributes.output_height * runs_per_row * groups;
+    const int64_t runs_of_row = runs_per_row<Layout, T>(call.attributes.output_width);
+    const int64_t items = call.attributes.output_height * runs_of_row * groups;
     const int64_t blocks_per_roi = (items + kRoiAlignThreads - 1) / kRoiAlignThreads;
     if (rois * items == 0) {
         return 0;
@@ -35,6 +33,36 @@ int32_t launch_kernel(const MaskrtRoiAlign& call, cudaStream_t stream)
     }
     return launch(&roi_align_kernel<T, Layout, kMode, kSamplingRatio>, dim3(static_cast<unsigned>(rois * blocks_per_roi)),
         dim3(kRoiAlignThreads), stream, call, static_cast<unsigned>(blocks_per_roi));
+}
+
+// A block has all bins of some groups of channels, a thread a run of bins of one group.
+template <typename T, int kSamplingRatio>
+int32_t launch_linear(const MaskrtRoiAlign& call, cudaStream_t stream)
+{
+    constexpr int kChannels = ChannelsLast<T>::kChannels;
+    const int64_t rois = static_cast<int64_t>(call.batch) * call.rois_per_image;
+    const int groups = (call.channels + kChannels - 1) / kChannels;
+    const int64_t runs = static_cast<int64_t>(call.attributes.output_height)
+        * runs_per_row<ChannelsLast, T>(call.attributes.output_width);
+    if (rois * groups == 0) {
+        return 0;
+    }
+    const int groups_per_block = static_cast<int>(kRoiAlignThreads / runs);
+    const int64_t blocks_per_roi = (groups + groups_per_block - 1) / groups_per_block;
+    if (rois * blocks_per_roi > INT_MAX) {
+        return MASKRT_TOO_LARGE;
+    }
+    return launch(&roi_align_linear_kernel<T, PoolMode::kAverage, kSamplingRatio>,
+        dim3(static_cast<unsigned>(rois * blocks_per_roi)), dim3(kRoiAlignThreads), stream, call,
+        static_cast<unsigned>(blocks_per_roi), groups_per_block);
+}
+
+template <typename T>
+int32_t launch_linear(const MaskrtRoiAlign& call, cudaStream_t stream)
+{
+    return call.attributes.sampling_ratio == kUnrolledSamplingRatio
+        ? launch_linear<T, kUnrolledSamplingRatio>(call, stream)
+        : launch_linear<T, 0>(call, stream);
 }
 
 template <typename T, template <typename> class Layout>
@@ -65,6 +93,9 @@ bool is_valid(const MaskrtRoiAlign& call)
             return false;
         }
     }
+    if (call.linear_output != 0 && (call.channels_last == 0 || !writes_linear(attributes))) {
+        return false;
+    }
     const int vector = call.data_type == MASKRT_FLOAT16 ? 8 : 4;
     return call.channels_last == 0 || (call.channel_stride >= call.channels && call.channel_stride % vector == 0);
 }
@@ -75,6 +106,14 @@ int32_t launch_roi_align(const MaskrtRoiAlign& call, cudaStream_t stream)
 {
     if (!is_valid(call)) {
         return MASKRT_INVALID_ARGUMENT;
+    }
+    for (int level = 0; level < call.attributes.level_count; ++level) {
+        if (static_cast<int64_t>(call.heights[level]) * call.widths[level] > INT_MAX) {
+            return MASKRT_TOO_LARGE;
+        }
+    }
+    if (call.linear_output != 0) {
+        return call.data_type == MASKRT_FLOAT16 ? launch_linear<__half>(call, stream) : launch_linear<float>(call, stream);
     }
     if (call.data_type == MASKRT_FLOAT16) {
         return call.channels_last ? launch_layout<__half, ChannelsLast>(call, stream)

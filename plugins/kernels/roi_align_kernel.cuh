@@ -15,29 +15,27 @@ namespace maskrt {
 constexpr int kRoiAlignThreads = 224;
 constexpr int kRoiAlignBlocks = 2;  // that a multiprocessor can hold at least; with 3 some architectures spill
 
-template <typename T, template <typename> class Layout, PoolMode kMode, int kSamplingRatio>
-__global__ void __launch_bounds__(kRoiAlignThreads, kRoiAlignBlocks)
-    roi_align_kernel(const __grid_constant__ MaskrtRoiAlign call, unsigned blocks_per_roi)
+template <template <typename> class Layout, typename T>
+MASKRT_HOST_DEVICE int runs_per_row(int output_width)
+{
+    return (output_width + Layout<T>::kBins - 1) / Layout<T>::kBins;
+}
+
+// Pools a run of bins and calls store(bin, valid, pooled) for each of them; so many of the kChannels values as `valid`
+// says are channels of the features.
+template <typename T, template <typename> class Layout, PoolMode kMode, int kSamplingRatio, typename Store>
+__device__ __forceinline__ void pool_run(
+    const MaskrtRoiAlign& call, unsigned roi_index, int run, int group, const Store& store)
 {
     constexpr int kChannels = Layout<T>::kChannels;
     const MaskrtRoiAlignAttributes& attributes = call.attributes;
-    const unsigned roi_index = blockIdx.x / blocks_per_roi;
-    const int item = static_cast<int>((blockIdx.x - roi_index * blocks_per_roi) * kRoiAlignThreads + threadIdx.x);
-    const int bins = attributes.output_height * attributes.output_width;
-    const int runs_per_row = (attributes.output_width + Layout<T>::kBins - 1) / Layout<T>::kBins;
-    const int runs = attributes.output_height * runs_per_row;
+    const int runs_of_row = runs_per_row<Layout, T>(attributes.output_width);
     const int padded_channels = call.channels_last ? call.channel_stride : call.channels;
-    const int groups = (padded_channels + kChannels - 1) / kChannels;
-    if (item >= runs * groups) {
-        return;
-    }
-    int run, group;
-    Layout<T>::split(item, runs, groups, run, group);
-    const int bin_y = run / runs_per_row;
-    const int first_bin_x = (run - bin_y * runs_per_row) * Layout<T>::kBins;
+    const int bin_y = run / runs_of_row;
+    const int first_bin_x = (run - bin_y * runs_of_row) * Layout<T>::kBins;
     const int end_bin_x = min(first_bin_x + Layout<T>::kBins, attributes.output_width);
     const int channel = group * kChannels;
-    const int valid = call.channels - channel;  // what is behind the channels becomes zero, whatever the features hold
+    const int valid = call.channels - channel;
 
     const float4 corners = __ldg(reinterpret_cast<const float4*>(call.rois) + roi_index);
     const Box roi{corners.x, corners.y, corners.z, corners.w};
@@ -58,14 +56,75 @@ __global__ void __launch_bounds__(kRoiAlignThreads, kRoiAlignBlocks)
     const auto load = [&](int pixel, float(&values)[kChannels]) {
         Layout<T>::load(base, pixel, plane, call.channel_stride, valid, values);
     };
-    T* output = static_cast<T*>(call.output) + static_cast<int64_t>(roi_index) * bins * padded_channels
-        + Layout<T>::channel_offset(channel, bins);
 #pragma unroll 1
     for (int bin_x = first_bin_x; bin_x < end_bin_x; ++bin_x) {
         float pooled[kChannels];
         pool_bin<kMode, kSamplingRatio>(grid_y, grid_x, bin_y, bin_x, height, width, load, pooled);
-        const int64_t bin = static_cast<int64_t>(bin_y) * attributes.output_width + bin_x;
-        Layout<T>::store(output, bin, bins, call.channel_stride, valid, pooled);
+        store(bin_y * attributes.output_width + bin_x, valid, pooled);
+    }
+}
+
+// The output lies as the features do.
+template <typename T, template <typename> class Layout, PoolMode kMode, int kSamplingRatio>
+__global__ void __launch_bounds__(kRoiAlignThreads, kRoiAlignBlocks)
+    roi_align_kernel(const __grid_constant__ MaskrtRoiAlign call, unsigned blocks_per_roi)
+{
+    constexpr int kChannels = Layout<T>::kChannels;
+    const MaskrtRoiAlignAttributes& attributes = call.attributes;
+    const unsigned roi_index = blockIdx.x / blocks_per_roi;
+    const int item = static_cast<int>((blockIdx.x - roi_index * blocks_per_roi) * kRoiAlignThreads + threadIdx.x);
+    const int bins = attributes.output_height * attributes.output_width;
+    const int runs = attributes.output_height * runs_per_row<Layout, T>(attributes.output_width);
+    const int padded_channels = call.channels_last ? call.channel_stride : call.channels;
+    const int groups = (padded_channels + kChannels - 1) / kChannels;
+    if (item >= runs * groups) {
+        return;
+    }
+    int run, group;
+    Layout<T>::split(item, runs, groups, run, group);
+    T* output = static_cast<T*>(call.output) + static_cast<int64_t>(roi_index) * bins * padded_channels
+        + Layout<T>::channel_offset(group * kChannels, bins);
+    // What is behind the channels becomes zero, whatever the features hold there.
+    pool_run<T, Layout, kMode, kSamplingRatio>(
+        call, roi_index, run, group, [&](int bin, int valid, const float(&pooled)[kChannels]) {
+            Layout<T>::store(output, bin, bins, call.channel_stride, valid, pooled);
+        });
+}
+
+// Features channels last, output channels first: what follows a pooling of boxes is a matrix product, which reads a
+// RoI's values in that order. The block gathers them in shared memory, and writes them as they lie in the output.
+// blockIdx.x: blocks_per_roi blocks to an RoI, each with all bins of groups_per_block groups of channels.
+template <typename T, PoolMode kMode, int kSamplingRatio>
+__global__ void __launch_bounds__(kRoiAlignThreads, kRoiAlignBlocks) roi_align_linear_kernel(
+    const __grid_constant__ MaskrtRoiAlign call, unsigned blocks_per_roi, int groups_per_block)
+{
+    using Layout = ChannelsLast<T>;
+    constexpr int kChannels = Layout::kChannels;
+    __shared__ T gathered[kRoiAlignThreads * Layout::kBins * kChannels];
+    const MaskrtRoiAlignAttributes& attributes = call.attributes;
+    const unsigned roi_index = blockIdx.x / blocks_per_roi;
+    const int first_group = static_cast<int>(blockIdx.x - roi_index * blocks_per_roi) * groups_per_block;
+    const int bins = attributes.output_height * attributes.output_width;
+    const int runs = attributes.output_height * runs_per_row<ChannelsLast, T>(attributes.output_width);
+    const int thread = static_cast<int>(threadIdx.x);
+    const int run = thread / groups_per_block;
+    const int local_group = thread - run * groups_per_block;
+    if (run < runs && (first_group + local_group) * kChannels < call.channels) {
+        T* target = gathered + local_group * kChannels * bins;
+        pool_run<T, ChannelsLast, kMode, kSamplingRatio>(
+            call, roi_index, run, first_group + local_group, [&](int bin, int, const float(&pooled)[kChannels]) {
+                for (int k = 0; k < kChannels; ++k) {
+                    store_as(target + k * bins + bin, pooled[k]);
+                }
+            });
+    }
+    __syncthreads();
+    const int first_channel = first_group * kChannels;
+    const int count = min(groups_per_block * kChannels, call.channels - first_channel) * bins;
+    T* output = static_cast<T*>(call.output) + static_cast<int64_t>(roi_index) * call.channels * bins
+        + static_cast<int64_t>(first_channel) * bins;
+    for (int i = thread; i < count; i += kRoiAlignThreads) {
+        output[i] = gathered[i];
     }
 }
 

@@ -155,11 +155,17 @@ bool MultilevelRoIAlign::supportsFormatCombination(
         return tensor.type == DataType::kFLOAT && tensor.format == TensorFormat::kLINEAR;
     }
     const PluginTensorDesc& first_feature = tensors[1].desc;
-    return is_feature_format(tensor) && tensor.type == first_feature.type && tensor.format == first_feature.format;
+    if (!is_feature_format(tensor) || tensor.type != first_feature.type) {
+        return false;
+    }
+    // An output for a matrix product is linear, which spares a reformat of all of it.
+    const bool is_output = position == input_count;
+    return tensor.format == first_feature.format
+        || (is_output && tensor.format == TensorFormat::kLINEAR && writes_linear(attributes_));
 }
 
-int32_t MultilevelRoIAlign::enqueue(PluginTensorDesc const* input_descriptions, PluginTensorDesc const*,
-    void const* const* inputs, void* const* outputs, void*, cudaStream_t stream) noexcept
+int32_t MultilevelRoIAlign::enqueue(PluginTensorDesc const* input_descriptions,
+    PluginTensorDesc const* output_descriptions, void const* const* inputs, void* const* outputs, void*, cudaStream_t stream) noexcept
 {
     const Dims& rois = input_descriptions[0].dims;
     const PluginTensorDesc& first_feature = input_descriptions[1];
@@ -176,6 +182,8 @@ int32_t MultilevelRoIAlign::enqueue(PluginTensorDesc const* input_descriptions, 
     call.channels_last = first_feature.format == TensorFormat::kLINEAR ? 0 : 1;
     call.channel_stride = static_cast<int32_t>(
         first_feature.format == TensorFormat::kHWC8 ? round_up_to_8(call.channels) : call.channels);
+    call.linear_output
+        = call.channels_last != 0 && output_descriptions[0].format == TensorFormat::kLINEAR ? 1 : 0;
     call.rois = static_cast<const float*>(inputs[0]);
     for (int32_t level = 0; level < attributes_.level_count; ++level) {
         const Dims& feature = input_descriptions[1 + level].dims;

@@ -17,6 +17,7 @@ from maskrt.contract.tensors import (
     NUM_DETECTIONS,
     SCORES,
 )
+from maskrt.runtime.masks.paste import PasteCounts
 
 _INT32, _FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
 
@@ -70,6 +71,8 @@ class Backend(Protocol):
     """The devices that do the work, first choice first."""
     runs_at_once: int
     """How many calls of `run` at the same time keep its device busy."""
+    paste_counts: PasteCounts | None
+    """How masks become run lengths on its device; None: on the CPU."""
     resizes: bool
     """Whether `run` takes `Frames`, and resizes them itself."""
 

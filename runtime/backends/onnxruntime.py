@@ -36,6 +36,7 @@ class OnnxRuntimeBackend:
 
     resizes = False
     runs_at_once = 1
+    paste_counts = None
 
     def __init__(self, path: Path, *, providers: Sequence[str] | None = None, threads: int | None = None) -> None:
         self.metadata = parse_metadata(read_metadata_properties(path), str(path))

@@ -45,6 +45,7 @@ class OpenVinoBackend:
 
     resizes = False
     runs_at_once = 1
+    paste_counts = None
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         self._path = path

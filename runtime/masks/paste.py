@@ -31,6 +31,9 @@ PASTE_RULES: Mapping[str, Callable[[np.ndarray, int, tuple[int, int]], Placement
 }
 """By the names of `contract.pipeline.PasteRule`: boxes, M and (height, width) of the image to a placement."""
 
+PasteCounts = Callable[[np.ndarray, np.ndarray, tuple[int, int], Paste], Iterator[tuple[np.ndarray, np.ndarray]]]
+"""What `paste_counts` is, here or on another device."""
+
 # Columns worked on at once: 30 x 4096 float32 values are 0.5 MB, which the level-2 cache holds.
 _COLUMNS_AT_ONCE = 4096
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from maskrt.contract.pipeline import Paste
-from maskrt.runtime.masks.paste import paste_counts, paste_crops
+from maskrt.runtime.masks.paste import PasteCounts, paste_counts, paste_crops
 from maskrt.runtime.masks.rle import RLE, compress_counts, decompress_counts
 from maskrt.runtime.masks.runs import crop, runs_from_counts
 
@@ -38,32 +38,37 @@ class GridMasks:
         boxes: [N, 4] float32 xyxy, pixels of the image.
         image_size: (height, width).
         paste: rule and threshold of the model.
+        paste_counts: how they become run lengths: on the CPU, or with the same result on the model's device.
     """
 
     probabilities: np.ndarray
     boxes: np.ndarray
     image_size: tuple[int, int]
     paste: Paste
+    paste_counts: PasteCounts = paste_counts
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def __getitem__(self, index: slice | np.ndarray | list[int] | list[bool]) -> GridMasks:
-        return GridMasks(self.probabilities[index], self.boxes[index], self.image_size, self.paste)
+        return replace(self, probabilities=self.probabilities[index], boxes=self.boxes[index])
 
     def rle(self) -> list[RLE]:
         """Encode each straight from box and probabilities, without an image-sized array."""
         height, width = (int(side) for side in self.image_size)
         return [
             {"size": [height, width], "counts": text}
-            for counts, lengths in paste_counts(self.boxes, self.probabilities, self.image_size, self.paste)
+            for counts, lengths in self._counts()
             for text in compress_counts(counts, lengths)
         ]
 
     def counts(self) -> Iterator[np.ndarray]:
         """Yield each as run lengths, int64, zeros first."""
-        for counts, lengths in paste_counts(self.boxes, self.probabilities, self.image_size, self.paste):
+        for counts, lengths in self._counts():
             yield from np.split(counts, np.cumsum(lengths)[:-1])
+
+    def _counts(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return self.paste_counts(self.boxes, self.probabilities, self.image_size, self.paste)
 
     def crops(self) -> Iterator[tuple[int, int, np.ndarray]]:
         """Cut out each at its box."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskrt.contract.pipeline import Pipeline
+from maskrt.contract.pipeline import Filter, Pipeline
 from maskrt.runtime.transforms.boxes import clip, have_area
 from maskrt.runtime.transforms.filters.registry import FILTERS
 from maskrt.runtime.transforms.sizes.registry import SIZE_RULES
@@ -34,7 +34,7 @@ class Frames:
     sizes: list[tuple[int, int]]
     shape: tuple[int, int, int, int]
     dtype: np.dtype
-    filter: str
+    filter: Filter
 
     @cached_property
     def canvas(self) -> np.ndarray:

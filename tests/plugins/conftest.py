@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maskrt.contract.pipeline import Filter, Paste
 from maskrt.plugins import build, device, libraries
-from maskrt.plugins.attributes import RoiAlignAttributes
+from maskrt.plugins.attributes import TORCHVISION_PASTE, RoiAlignAttributes
 
 EMULATOR = Path(__file__).parent / "emulator" / "emulated_plugins.cpp"
 
@@ -88,13 +89,24 @@ class _ImageKernels(ABC):
         """Like `_put` for a strided view of a one-dimensional array, of which nothing else may be read."""
 
     def resize_pad(
-        self, frames: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], canvas_size: tuple[int, int], dtype: type
+        self,
+        frames: Sequence[np.ndarray],
+        sizes: Sequence[tuple[int, int]],
+        canvas_size: tuple[int, int],
+        dtype: type,
+        filter: Filter = "bilinear",
     ) -> np.ndarray:
         stream = self._start()
         canvas = self._put(np.full((len(frames) + 1, *canvas_size, 3), SENTINEL, dtype))
-        device.resize_pad([self._put_frame(frame) for frame in frames], sizes, canvas[:-1], stream)
+        needed = device.resize_pad_workspace_bytes([frame.shape[:2] for frame in frames], sizes, filter)
+        assert (needed > 0) == (filter == "pillow_bilinear" and len(frames) > 0)
+        workspace = self._put(np.random.default_rng(0).integers(0, 256, needed + 16, np.uint8))
+        before = self._get(workspace).copy()
+        inputs = [self._put_frame(frame) for frame in frames]
+        device.resize_pad(inputs, sizes, canvas[:-1], stream, filter=filter, workspace=workspace[:needed])
         result = self._get(canvas)
         assert (result[-1] == SENTINEL).all(), "written behind the canvas"
+        np.testing.assert_array_equal(self._get(workspace)[needed:], before[needed:])
         return result[:-1]
 
     def paste_rle(
@@ -105,6 +117,7 @@ class _ImageKernels(ABC):
         capacity: int,
         box_image_size: tuple[int, int] | None = None,
         num: int | None = None,
+        paste: Paste = TORCHVISION_PASTE,
     ) -> tuple[np.ndarray, np.ndarray, int]:
         """Return counts [capacity], lengths and total."""
         stream = self._start()
@@ -124,6 +137,7 @@ class _ImageKernels(ABC):
             stream,
             box_image_size=box_image_size,
             num=None if num is None else self._put(np.array([num], np.int32)),
+            paste=paste,
         )
         assert (self._get(counts)[capacity:] == SENTINEL).all(), "written behind counts"
         np.testing.assert_array_equal(self._get(workspace)[needed:], before[needed:])

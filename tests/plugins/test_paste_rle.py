@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 import torch
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from maskrt.contract.pipeline import Paste
+from maskrt.contract.pipeline import Paste, PasteRule
 from maskrt.plugins import device, host
+from maskrt.plugins.attributes import TORCHVISION_PASTE
 from maskrt.runtime.masks.paste import paste_counts
 from maskrt.runtime.transforms.boxes import resize_boxes
 
@@ -85,9 +87,15 @@ def no_numbers(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
 MASKS = (noise, quarters, blobs, full, no_numbers)
 
 
-def runtime_counts(boxes: np.ndarray, masks: np.ndarray, image_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+RULES: tuple[PasteRule, ...] = ("integer_box", "pixel_centers")
+PASTES = tuple(Paste(rule, threshold) for threshold in (0.5, 0.3) for rule in RULES)
+
+
+def runtime_counts(
+    boxes: np.ndarray, masks: np.ndarray, image_size: tuple[int, int], paste: Paste = TORCHVISION_PASTE
+) -> tuple[np.ndarray, np.ndarray]:
     """Paste as the runtime does on the CPU."""
-    parts = list(paste_counts(boxes, masks, image_size, Paste("integer_box", 0.5)))
+    parts = list(paste_counts(boxes, masks, image_size, paste))
     empty = np.empty(0, np.int64)
     return (
         np.concatenate([counts for counts, _ in parts] + [empty]),
@@ -104,16 +112,16 @@ def drawn(counts: np.ndarray, lengths: np.ndarray, image_size: tuple[int, int]) 
     return np.stack(masks)
 
 
-def test_host_equals_runtime(reference: Callable[..., Any]) -> None:
-    """Bit for bit, whatever the boxes and the values."""
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("paste", [*PASTES, Paste("pixel_centers", 0.0), Paste("integer_box", -1.0)], ids=str)
+def test_host_equals_runtime(paste: Paste, reference: Callable[..., Any], rng: np.random.Generator) -> None:
+    """Bit for bit, whatever the boxes and the values; a threshold that the zeros outside reach takes all pixels."""
     masks_pasted = 0
     for case in range(CASES):
         height, width = (int(side) for side in np.exp(rng.uniform(0, 5.5, 2)))
         boxes = np.concatenate([random_boxes(rng, int(rng.integers(0, 25)), (height, width)), ODD_BOXES, NO_BOXES])
         masks = MASKS[case % len(MASKS)](rng, len(boxes), int(rng.choice([1, 2, 3, 7, 14, 28])))
-        counts, lengths = reference(host.paste_rle, boxes, masks, (height, width))
-        expected_counts, expected_lengths = runtime_counts(boxes, masks, (height, width))
+        counts, lengths = reference(partial(host.paste_rle, paste=paste), boxes, masks, (height, width))
+        expected_counts, expected_lengths = runtime_counts(boxes, masks, (height, width), paste)
         np.testing.assert_array_equal(lengths, expected_lengths, err_msg=f"case {case}")
         np.testing.assert_array_equal(counts, expected_counts, err_msg=f"case {case}")
         masks_pasted += int((lengths > 1).sum())
@@ -151,15 +159,19 @@ def test_hand_computed(reference: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("image_size", [(37, 61), (19, 300), (1, 150), (80, 1), (23, 127), (23, 126)])
-def test_kernels_equal_host(image_size: tuple[int, int], kernels: Any, reference: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("paste", PASTES[:2], ids=lambda paste: paste.rule)
+def test_kernels_equal_host(
+    image_size: tuple[int, int], paste: Paste, kernels: Any, reference: Callable[..., Any]
+) -> None:
     """Regions of one tile and of several, with borders between tiles inside of runs."""
+    host_rle = partial(host.paste_rle, paste=paste)
     rng = np.random.default_rng(image_size[1])
     for make in MASKS:
         boxes = np.concatenate([random_boxes(rng, 3, image_size), ODD_BOXES[2:6], NO_BOXES[::3]])
         boxes[0] = [-30, -20, image_size[1] + 30, image_size[0] + 20]
         masks = make(rng, len(boxes), 7)
-        expected_counts, expected_lengths = reference(host.paste_rle, boxes, masks, image_size)
-        counts, lengths, total = kernels.paste_rle(boxes, masks, image_size, len(expected_counts))
+        expected_counts, expected_lengths = reference(host_rle, boxes, masks, image_size)
+        counts, lengths, total = kernels.paste_rle(boxes, masks, image_size, len(expected_counts), paste=paste)
         np.testing.assert_array_equal(lengths, expected_lengths, err_msg=make.__name__)
         np.testing.assert_array_equal(counts, expected_counts, err_msg=make.__name__)
         assert total == len(expected_counts)

@@ -56,6 +56,7 @@ def to_channels_last(array: np.ndarray, stride: int, behind: float) -> np.ndarra
     ],
 )
 @pytest.mark.parametrize(("levels", "mode"), [(3, "avg"), (1, "max")])
+@pytest.mark.parametrize("linear_output", [False, True])
 def test_roi_align_equals_host(
     plugins: ctypes.CDLL,
     reference: Callable[..., Any],
@@ -64,7 +65,10 @@ def test_roi_align_equals_host(
     stride: int | None,
     levels: int,
     mode: str,
+    linear_output: bool,
 ) -> None:
+    """A linear output of channels-last features is for the mean alone."""
+    linear_output = linear_output and stride is not None
     rng = np.random.default_rng(channels)
     attributes = RoiAlignAttributes(7, 5, 2, (0.5, 0.25, 0.125)[:levels], (20.0, 40.0)[: levels - 1], mode=mode)
     corner = rng.uniform(-5, 60, (2, 9, 2))
@@ -73,7 +77,7 @@ def test_roi_align_equals_host(
     expected = reference(host.multilevel_roi_align, rois, features, attributes)
     if stride is not None:
         features = [to_channels_last(feature, stride, np.nan) for feature in features]
-        expected = to_channels_last(expected, stride, 0)
+        expected = expected if linear_output else to_channels_last(expected, stride, 0)
     output = np.full(expected.shape, 77, dtype)
     call = abi.RoiAlignStruct(
         attributes=attributes.to_struct(),
@@ -82,14 +86,63 @@ def test_roi_align_equals_host(
         channels=channels,
         data_type=abi.FLOAT16 if dtype == np.float16 else abi.FLOAT32,
         channels_last=stride is not None,
+        linear_output=linear_output,
         rois=rois.ctypes.data,
         output=output.ctypes.data,
     )
     for level, feature in enumerate(features):
         call.heights[level], call.widths[level] = 40 >> level, 48 >> level
         call.features[level] = feature.ctypes.data
+    assert plugins.emulated_roi_align(ctypes.byref(call)) == (UNSUPPORTED if linear_output and mode == "max" else 0)
+    if not linear_output or mode == "avg":
+        np.testing.assert_array_equal(output, expected)
+
+
+@pytest.mark.parametrize("bins", [(7, 7), (14, 14), (1, 1), (3, 20), (224, 5)])
+@pytest.mark.parametrize(("dtype", "channels"), [(np.float16, 83), (np.float16, 256), (np.float32, 36)])
+@pytest.mark.parametrize("sampling_ratio", [2, 0])
+def test_linear_output_of_any_shape(
+    plugins: ctypes.CDLL,
+    reference: Callable[..., Any],
+    bins: tuple[int, int],
+    dtype: type,
+    channels: int,
+    sampling_ratio: int,
+) -> None:
+    """Blocks that have all channels of an RoI, some of them, or one group; the last one with few."""
+    rng = np.random.default_rng(channels)
+    attributes = RoiAlignAttributes(*bins, sampling_ratio, (0.5, 0.25), (20.0,))
+    corner = rng.uniform(0, 20, (1, 2, 2))
+    rois = np.concatenate([corner, corner + rng.uniform(4, 20, (1, 2, 2))], -1).astype(np.float32)
+    features = [rng.standard_normal((1, channels, 20 >> i, 24 >> i)).astype(dtype) for i in range(2)]
+    expected = reference(host.multilevel_roi_align, rois, features, attributes)
+    stride = -(-channels // 8) * 8 if dtype == np.float16 else channels
+    memory = [to_channels_last(feature, stride, np.nan) for feature in features]
+    output = np.full((expected.size + 64,), 77, dtype)
+    call = abi.RoiAlignStruct(
+        attributes=attributes.to_struct(),
+        batch=1,
+        rois_per_image=2,
+        channels=channels,
+        data_type=abi.FLOAT16 if dtype == np.float16 else abi.FLOAT32,
+        channels_last=1,
+        linear_output=1,
+        rois=rois.ctypes.data,
+        output=output.ctypes.data,
+    )
+    for level, feature in enumerate(memory):
+        call.heights[level], call.widths[level] = 20 >> level, 24 >> level
+        call.features[level] = feature.ctypes.data
     assert plugins.emulated_roi_align(ctypes.byref(call)) == 0
-    np.testing.assert_array_equal(output, expected)
+    np.testing.assert_array_equal(output[: expected.size].reshape(expected.shape), expected)
+    assert (output[expected.size :] == 77).all()
+
+
+def test_linear_output_needs_bins_that_a_block_holds(plugins: ctypes.CDLL) -> None:
+    attributes = RoiAlignAttributes(113, 14, 2, (0.25,)).to_struct()
+    call = abi.RoiAlignStruct(attributes, 1, 1, 8, abi.FLOAT16, channels_last=1, linear_output=1)
+    call.heights[0] = call.widths[0] = 8
+    assert plugins.emulated_roi_align(ctypes.byref(call)) == UNSUPPORTED
 
 
 def test_channels_last_float32_needs_whole_vectors(plugins: ctypes.CDLL) -> None:

@@ -45,9 +45,12 @@ def machine(fake_cuda: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture
 def install(machine: Any, fake_cuda: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """`install("tensorrt_rtx", "1.7.1.116")` puts a fake TensorRT, and the plugins for it, on the fake machine."""
+    from maskrt.plugins.device import DeviceError
     from maskrt.plugins.loader import PluginLibrary
     from maskrt.runtime.backends.tensorrt import engine as tensorrt_engine
     from maskrt.runtime.backends.tensorrt import images as tensorrt_images
+    from maskrt.runtime.backends.tensorrt import masks as tensorrt_masks
+    from maskrt.runtime.masks.paste import paste_counts
     from maskrt.runtime.transforms.canvas import Frames
 
     fake_tensorrt = load_fake("fake_tensorrt")
@@ -57,17 +60,41 @@ def install(machine: Any, fake_cuda: ModuleType, monkeypatch: pytest.MonkeyPatch
 
     device = fake_cuda.cudaMemoryType.cudaMemoryTypeDevice
 
-    def resize_pad(frames: Any, sizes: Any, canvas: Any, stream: int) -> None:
-        def view(array: Any) -> np.ndarray:
-            size = int(np.prod(array.shape)) * array.dtype.itemsize
-            return machine.read(array.address, size, device).view(array.dtype).reshape(array.shape)
+    def view(array: Any) -> np.ndarray:
+        return machine.read(array.address, array.size, device).view(array.dtype).reshape(array.shape)
+
+    def workspace_bytes(frame_sizes: Any, sizes: Any, filter: str) -> int:
+        return 1000 * len(sizes) if filter == "pillow_bilinear" else 0
+
+    def resize_pad(frames: Any, sizes: Any, canvas: Any, stream: int, *, filter: str, workspace: Any) -> None:
+        needed = workspace_bytes(sizes, sizes, filter)
+        assert (workspace is None) if needed == 0 else workspace.size >= needed
 
         def work() -> None:
             images = [view(frame) for frame in frames]
-            view(canvas)[...] = Frames(images, sizes, canvas.shape, canvas.dtype, "bilinear").canvas
+            if workspace is not None:
+                view(workspace)[...] = 0xAB
+            view(canvas)[...] = Frames(images, sizes, canvas.shape, canvas.dtype, filter).canvas
 
         machine.log.append(("resize", view(canvas)))
         machine.queue(stream, fake_cuda.Operation("resize", work))
+
+    def paste_rle(boxes: Any, masks: Any, size: Any, *others: Any, paste: Any) -> None:
+        counts, lengths, total, workspace, stream = others
+        assert workspace.size >= 16 * len(view(boxes))
+        if size[0] * size[1] > 1 << 20:
+            raise DeviceError("the launch failed: the call is too large for one launch")
+
+        def work() -> None:
+            view(workspace)[...] = 0xAB
+            found = list(paste_counts(view(boxes), view(masks), size, paste))
+            runs, numbers = (np.concatenate(parts) for parts in zip(*found, strict=True))
+            view(counts)[: len(runs)] = runs[: len(view(counts))]
+            view(lengths)[...] = numbers
+            view(total)[...] = len(runs)
+
+        machine.log.append(("paste", len(view(counts))))
+        machine.queue(stream, fake_cuda.Operation("paste", work))
 
     def put(name: str = "tensorrt", version: str = "10.13.3.9") -> Any:
         trt = fake_tensorrt.make_module(name, version, machine, fake_cuda.Misuse, fake_cuda.Operation, device)
@@ -77,6 +104,9 @@ def install(machine: Any, fake_cuda: ModuleType, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(tensorrt_engine, "plugin_library", lambda: library)
         monkeypatch.setattr(tensorrt_engine, "load_plugins", load_plugins)
         monkeypatch.setattr(tensorrt_images, "resize_pad", resize_pad)
+        monkeypatch.setattr(tensorrt_images, "resize_pad_workspace_bytes", workspace_bytes)
+        monkeypatch.setattr(tensorrt_masks, "paste_rle", paste_rle)
+        monkeypatch.setattr(tensorrt_masks, "paste_rle_workspace_bytes", lambda instances, width: 16 * instances)
         return trt
 
     return put

@@ -96,6 +96,7 @@ class RecordingBackend:
 
     resizes = False
     runs_at_once = 1
+    paste_counts = None
 
     def __init__(self, metadata: ModelMetadata) -> None:
         self.metadata = metadata

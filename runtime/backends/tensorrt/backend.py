@@ -18,9 +18,11 @@ from maskrt.errors import ArgumentError, ModelError
 from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.backends.tensorrt.engine import Engine
 from maskrt.runtime.backends.tensorrt.manifest import tensorrt_settings
+from maskrt.runtime.backends.tensorrt.masks import MaskPaster
 from maskrt.runtime.backends.tensorrt.worker import Worker
 from maskrt.runtime.cuda.arrays import check_contiguous, is_device_array, open_device_array
 from maskrt.runtime.cuda.device import CudaError, Gpu, OutOfMemory
+from maskrt.runtime.masks.paste import PasteCounts
 
 
 class TensorRtBackend:
@@ -54,6 +56,7 @@ class TensorRtBackend:
             raise ModelError(f"{path} cannot be loaded: the GPU failed. {error}.") from None
         self.input_dtype = self._engine.dtypes[IMAGES]
         self.providers: tuple[str, ...] = (f"{self._engine.title} on {self._gpu.name}",)
+        self.paste_counts: PasteCounts | None = MaskPaster(self._gpu)
         self._idle: LifoQueue[Worker] = LifoQueue()  # a single thread meets the same one, warm, each time
         self._lock = threading.Lock()
         self._workers = 0

@@ -1,7 +1,7 @@
 """Bringing images from the host onto the canvas in GPU memory.
 
-Raw images are resized there with the arithmetic of `resize`, bit by bit to the same canvas: the CPU is spared the
-slowest part of preprocessing.
+Raw images are resized there with the arithmetic of the model's filter, bit by bit to the same canvas: the CPU is spared
+the slowest part of preprocessing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from maskrt.errors import ArgumentError, ModelError
-from maskrt.plugins.device import DeviceError, resize_pad
+from maskrt.plugins.device import DeviceError, resize_pad, resize_pad_workspace_bytes
 from maskrt.runtime.backends.tensorrt.blocks import Block, Spec
 from maskrt.runtime.cuda.arrays import DeviceArray, is_device_array, open_device_array
 from maskrt.runtime.cuda.device import DeviceMemory, Gpu, PinnedMemory, Stream
@@ -23,6 +23,7 @@ class ImageLoader:
         self._gpu = gpu
         self._stream = stream
         self._device: DeviceMemory | None = None
+        self._scratch: DeviceMemory | None = None
         self._host: PinnedMemory | None = None
 
     def copy(self, images: np.ndarray, canvas: DeviceArray) -> None:
@@ -60,7 +61,8 @@ class ImageLoader:
             else:
                 sources.append(open_device_array(image, self._gpu, self._stream))
         try:
-            resize_pad(sources, frames.sizes, canvas, self._stream.handle)
+            workspace = self._workspace(frames)
+            resize_pad(sources, frames.sizes, canvas, self._stream.handle, filter=frames.filter, workspace=workspace)
         except ValueError as error:
             raise ArgumentError(f"An image on the GPU cannot be used: {error}.") from None
         except DeviceError as error:
@@ -77,6 +79,16 @@ class ImageLoader:
             self._device = DeviceMemory(self._gpu, block.size)
         self._stream.copy_to_device(self._device.address, host.address, block.size)
         return self._device.address
+
+    def _workspace(self, frames: Frames) -> DeviceArray | None:
+        sizes = [(image.shape[0], image.shape[1]) for image in frames.images]
+        needed = resize_pad_workspace_bytes(sizes, frames.sizes, frames.filter)
+        if not needed:
+            return None
+        if self._scratch is None or self._scratch.size < needed:
+            self._scratch = None  # freed before the larger one is asked for
+            self._scratch = DeviceMemory(self._gpu, needed)
+        return DeviceArray(self._scratch.address, np.dtype(np.uint8), (self._scratch.size,))
 
     def _pinned(self, size: int) -> PinnedMemory:
         if self._host is None or self._host.size < size:

@@ -1,8 +1,9 @@
 """Pillow's BILINEAR on uint8, as detectron2 resizes: antialiased where it shrinks.
 
 Along x first, then along y, with uint8 in between; weights are whole numbers of 22 fractional bits (`Resample.c`). From
-version 13 on, Pillow takes y first where height shrinks and the image is more than twice as high as wide, which changes
-single grey levels by one. A float32 canvas holds the same grey levels: what the framework rounds is rounded.
+version 13 on, Pillow takes y first for some images that shrink in height (of those that keep their ratio of sides: more
+than about twice as high as wide), which changes single grey levels by one. A float32 canvas holds the same grey levels:
+what the framework rounds is rounded.
 """
 
 from types import ModuleType

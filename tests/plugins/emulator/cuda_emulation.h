@@ -236,10 +236,12 @@ cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, cudaStr
     emulation::body = [=] { kernel(parameters...); };
     emulation::grid_size = grid;
     emulation::block_size = block;
-    for (unsigned y = 0; y < grid.y; ++y) {
-        for (unsigned x = 0; x < grid.x; ++x) {
-            emulation::block_index = dim3(x, y, 0);
-            emulation::run_block();
+    for (unsigned z = 0; z < grid.z; ++z) {
+        for (unsigned y = 0; y < grid.y; ++y) {
+            for (unsigned x = 0; x < grid.x; ++x) {
+                emulation::block_index = dim3(x, y, z);
+                emulation::run_block();
+            }
         }
     }
     return cudaSuccess;

@@ -95,7 +95,7 @@ extern "C" int32_t emulated_roi_align(const MaskrtRoiAlign* call)
             describe(type, layout, dims({call->batch, call->channels, call->heights[level], call->widths[level]})));
         inputs.push_back(call->features[level]);
     }
-    tensors.push_back(describe(type, layout,
+    tensors.push_back(describe(type, call->linear_output != 0 ? TensorFormat::kLINEAR : layout,
         dims({call->batch * call->rois_per_image, call->channels, call->attributes.output_height,
             call->attributes.output_width})));
     if (!supports(*plugin, tensors, static_cast<int32_t>(inputs.size()))) {

@@ -27,6 +27,7 @@ class Toy:
     providers = ("the toy box",)
     resizes = False
     runs_at_once = 1
+    paste_counts = None
 
     def __init__(self, path: Path, *, threads: int = 7) -> None:
         self.metadata: ModelMetadata = make_metadata(outputs=[])

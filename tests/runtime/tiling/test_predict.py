@@ -81,6 +81,7 @@ class PerfectBackend:
     providers = ("None",)
     resizes = False
     runs_at_once = 1
+    paste_counts = None
 
     def __init__(self, metadata: ModelMetadata, with_masks: bool) -> None:
         self.metadata = metadata

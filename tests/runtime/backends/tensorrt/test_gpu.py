@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from maskrt.contract.tensors import make_feed
 from maskrt.plugins import libraries
 from maskrt.runtime import ArgumentError, Instances, Segmenter
 from maskrt.runtime.backends.base import Detections
+from maskrt.runtime.backends.tensorrt.masks import MaskPaster
 from maskrt.runtime.cuda.device import Gpu
+from maskrt.runtime.masks.paste import paste_counts
+from maskrt.runtime.structures.masks import GridMasks
 from maskrt.runtime.transforms.canvas import make_batch
 
 Build = Callable[[str, Path], Path]
@@ -147,6 +151,18 @@ def test_graph_and_one_by_one_give_the_same_bits(
             assert_same_bits(run(engine, batch.frames, batch.image_sizes), first)
         for _ in range(3):
             assert_same_bits(run(engine, batch.canvas, batch.image_sizes), first)
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+def test_masks_are_pasted_as_on_the_cpu(real: tuple[Segmenter, Segmenter], scenes: Sequence[np.ndarray]) -> None:
+    engine, _ = real
+    for scene in scenes:
+        found = engine.predict(scene, score_threshold=0.05)
+        grid = found.segmentations
+        assert isinstance(grid, GridMasks)
+        assert isinstance(grid.paste_counts, MaskPaster)
+        assert found.rle() == replace(grid, paste_counts=paste_counts).rle()
 
 
 @pytest.mark.gpu

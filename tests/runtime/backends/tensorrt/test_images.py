@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from maskrt.runtime import ArgumentError, ModelError, Segmenter
+from maskrt.runtime import ArgumentError, DependencyError, ModelError, Segmenter
 from maskrt.runtime.transforms.canvas import make_batch
 
 from ....support.pipelines import pipeline_of
@@ -126,7 +127,7 @@ def test_what_the_kernel_refuses(
     from maskrt.plugins.device import DeviceError
     from maskrt.runtime.backends.tensorrt import images as tensorrt_images
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise DeviceError("no kernel image") if raised == "DeviceError" else raised
 
     monkeypatch.setattr(tensorrt_images, "resize_pad", refuse)
@@ -135,23 +136,41 @@ def test_what_the_kernel_refuses(
 
 
 @pytest.mark.parametrize("framework", ["detectron2", "mmdet"])
-def test_what_the_kernel_cannot_resize_is_resized_on_the_cpu(
+@pytest.mark.parametrize("input_type", [TensorProto.UINT8, TensorProto.FLOAT])
+def test_every_framework_resizes_on_the_gpu(
     write_model: Callable[..., Path],
     write_engine: Callable[..., Path],
     install: Callable[..., Any],
     machine: Any,
     rng: np.random.Generator,
     framework: str,
+    input_type: int,
+) -> None:
+    """By the filter that the file's metadata name, with a workspace where that filter has one; images there, too."""
+    install()
+    pipeline = pipeline_of(framework, min_size=64, max_size=128)
+    segmenter = Segmenter(write_engine(write_model(input_type=input_type, pipeline=asdict(pipeline))))
+    for count in (2, 3, 1):
+        images = random_images(rng, count)
+        assert "canvas" not in vars(segmenter.preprocess(images).frames)
+        expected = make_batch(images, pipeline, segmenter.input_dtype).canvas
+        for given in (images, [on_gpu(machine, image) for image in images]):
+            assert len(segmenter.predict(given)) == count
+            np.testing.assert_array_equal(canvas(machine), expected)
+
+
+def test_an_engine_of_detectron2_needs_no_pillow(
+    write_model: Callable[..., Path],
+    write_engine: Callable[..., Path],
+    install: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     install()
-    segmenter = Segmenter(write_engine(write_model(pipeline=asdict(pipeline_of(framework, min_size=64, max_size=128)))))
-    images = random_images(rng, 2)
-    batch = segmenter.preprocess(images)
-    assert "canvas" in vars(batch.frames)  # it is there
-    assert len(segmenter.predict(images)) == 2
-    assert "resize" not in [entry[0] for entry in machine.log]
-    with pytest.raises(ArgumentError, match=r"resized by \w+_bilinear, which is done on the CPU.*\.cpu\(\)"):
-        segmenter.predict([images[0], on_gpu(machine, images[1])])
+    model = write_model(pipeline=asdict(pipeline_of("detectron2", min_size=64, max_size=128)))
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    Segmenter(write_engine(model))
+    with pytest.raises(DependencyError, match="Pillow"):
+        Segmenter(model)
 
 
 def test_images_on_the_gpu_need_an_engine(write_model: Callable[..., Path], machine: Any) -> None:
