@@ -33,7 +33,7 @@ PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
 TARGETS := help install demo export quantize targets engine engines package infer compare evaluate bench report plugins \
 	gpu-check train-shapes test test-all test-long lint clean
-VARIABLES := PYTHON VENV OUT ONNX $(SOURCE) PRECISION CALIBRATION TARGET FILES IMAGES DATASET LIMIT PROCESSES \
+VARIABLES := PYTHON VENV OUT BUDGET ONNX $(SOURCE) PRECISION CALIBRATION TARGET FILES IMAGES DATASET LIMIT PROCESSES \
 	$(addsuffix _OPTIONS,EXPORT QUANTIZE ENGINE PACKAGE INFER COMPARE EVALUATE BENCH REPORT TRAIN PYTEST)
 
 # The variables that each target uses. Where a file is given, what it would have been made with is not used.
@@ -55,7 +55,7 @@ uses.compare      = $(to_measure) COMPARE_OPTIONS
 uses.evaluate     = $(to_measure) DATASET EVALUATE_OPTIONS
 uses.bench        = $(to_measure) BENCH_OPTIONS
 uses.report       = OUT $(FROM_SOURCE) $(FROM_FP32) IMAGES DATASET LIMIT REPORT_OPTIONS
-uses.gpu-check    = PYTHON
+uses.gpu-check    = PYTHON BUDGET
 uses.train-shapes = TRAIN_OPTIONS
 uses.test         = PROCESSES PYTEST_OPTIONS
 uses.test-all     = $(uses.test)
@@ -230,8 +230,8 @@ report: $(REPORTED) $(IMAGES_HERE) $(DATASET_HERE)  ## all of it on LIMIT scenes
 plugins: $(READY)  ## compile the TensorRT plugins and their host build
 	$(RUN) -m maskrt.plugins.build
 
-gpu-check:  ## on a GPU machine, with its own packages: compile, GPU tests, kernel benchmarks → out/gpu-check/
-	PYTHONPATH=src $(PYTHON) -m maskrt.tools.gpu_check
+gpu-check:  ## on a GPU machine, with its own packages: compile, GPU tests, benchmarks → out/gpu-check/
+	PYTHONPATH=src $(PYTHON) -m maskrt.tools.gpu_check $(call option,--budget,BUDGET)
 
 # Large tensors come and go at every training step: keeping their memory makes a step a third faster.
 HUGE_PAGES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4000000000:glibc.malloc.trim_threshold=10000000000

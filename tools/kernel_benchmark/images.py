@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,17 +18,6 @@ FRAME = (1080, 1920)
 INSTANCES = 100
 MASK_SIZE = 28
 IMAGES = {"1080p": (1080, 1920), "4k": (2160, 3840)}
-
-
-def run(generator: torch.Generator) -> dict[str, Any]:
-    """Run the benchmarks of this file; their results are like those of `kernels.run`."""
-    resizing = {
-        f"resize_pad_1080p_{name}_batch_{batch}": resize_pad(generator, dtype, batch)
-        for name, dtype in (("uint8", torch.uint8), ("float32", torch.float32))
-        for batch in (1, 8)
-    }
-    pasting = {f"paste_rle_100_{name}": paste_rle(generator, size) for name, size in IMAGES.items()}
-    return {**resizing, **pasting}
 
 
 def resize_pad(generator: torch.Generator, dtype: torch.dtype, batch: int) -> dict[str, Any]:
@@ -90,3 +81,14 @@ def paste_rle(generator: torch.Generator, image_size: tuple[int, int]) -> dict[s
         "torchvision_bytes_to_copy": expected.numel(),
         "workspace_bytes": workspace_bytes,
     }
+
+
+BENCHMARKS: Mapping[str, Callable[[torch.Generator], dict[str, Any]]] = {
+    **{
+        f"resize_pad_1080p_{name}_batch_{batch}": partial(resize_pad, dtype=dtype, batch=batch)
+        for name, dtype in (("uint8", torch.uint8), ("float32", torch.float32))
+        for batch in (1, 8)
+    },
+    **{f"paste_rle_100_{name}": partial(paste_rle, image_size=size) for name, size in IMAGES.items()},
+}
+"""By name."""

@@ -1,0 +1,117 @@
+"""Whole models with the project's kernels as operators, where the host build stands in for the GPU."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from maskrt.evaluation.metrics.match import Detections
+from maskrt.plugins import build, device, host, libraries
+from maskrt.plugins.attributes import RoiAlignAttributes
+from maskrt.tools.gpu_check import operators, pipeline
+from maskrt.tools.gpu_check.part import Report
+
+
+@pytest.fixture
+def host_as_gpu(once: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let the host build do the kernels' work, on tensors of the CPU; gives the names of what was called."""
+    folder = once("host", lambda folder: build.build(folder, host_only=True))
+    monkeypatch.setenv(libraries.DIRECTORY_VARIABLE, str(folder))
+    called: list[str] = []
+
+    def roi_align(
+        rois: Tensor, features: Sequence[Tensor], output: Tensor, attributes: RoiAlignAttributes, stream: int
+    ) -> None:
+        called.append(f"roi_align {features[0].dtype}")
+        pooled = host.multilevel_roi_align(rois.numpy(), [feature.numpy() for feature in features], attributes)
+        output.copy_(torch.from_numpy(pooled))
+
+    def nms(boxes: Tensor, scores: Tensor, groups: Tensor, iou: Tensor, score: Tensor, *others: Any) -> None:
+        num, indices, _, _ = others
+        called.append("nms")
+        inputs = (tensor.numpy() for tensor in (boxes, scores, groups, iou, score))
+        for output, result in zip((num, indices), host.batched_nms(*inputs, indices.shape[1]), strict=True):
+            output.copy_(torch.from_numpy(result))
+
+    monkeypatch.setattr(device, "multilevel_roi_align", roi_align)
+    monkeypatch.setattr(device, "batched_nms", nms)
+    monkeypatch.setattr(device, "batched_nms_workspace_bytes", lambda *_: 16)
+    monkeypatch.setattr(operators, "_stream", lambda: 0)
+    return called
+
+
+@pytest.fixture
+def batch() -> tuple[Tensor, Tensor]:
+    """Give a picture of the demo model's size, twice, and its sizes."""
+    images, sizes = pipeline.made_up_picture(320, 448)
+    return images.repeat(2, 1, 1, 1), sizes.repeat(2, 1)
+
+
+def test_the_kernels_take_the_operators_places_and_give_them_back() -> None:
+    from maskrt.export.rcnn import detections, pooling, reference
+
+    before = detections.batched_nms, pooling.multilevel_roi_align, reference.batched_nms
+    with operators.kernels_as_operators() as places:
+        assert detections.batched_nms is operators.batched_nms
+        assert pooling.multilevel_roi_align is operators.multilevel_roi_align
+        assert reference.batched_nms is before[2]
+        assert {"maskrt.export.rcnn.detections.batched_nms", "maskrt.export.rcnn.pooling.multilevel_roi_align"} <= set(
+            places
+        )
+    assert before == (detections.batched_nms, pooling.multilevel_roi_align, reference.batched_nms)
+
+
+@pytest.mark.slow
+def test_every_model_is_measured(
+    shapes_model: Any,
+    batch: tuple[Tensor, Tensor],
+    host_as_gpu: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """With the kernels' arithmetic the export's module finds what torchvision finds; what cannot be done is said."""
+
+    def capture(_: object) -> None:
+        raise RuntimeError("no graphs here")
+
+    monkeypatch.setattr(pipeline, "median_and_spread", lambda call: {"median": 1.0})
+    monkeypatch.setattr(pipeline, "capture", capture)
+    expected = {
+        "num_detections": np.zeros(2, np.int32),
+        "boxes": np.zeros((2, 40, 4), np.float32),
+        "scores": np.zeros((2, 40), np.float32),
+        "labels": np.zeros((2, 40), np.int32),
+    }
+    with torch.inference_mode():
+        pipeline.measure(Report(tmp_path / "result.json", tmp_path), "model", shapes_model, *batch, expected)
+    found = json.loads((tmp_path / "result.json").read_text())["results"]["model"]
+    assert min(found["detections"]) > 0
+    assert found["torchvision_fp32_us"] == [{"median": 1.0}] * 3
+    for precision, box_px in (("fp32", 0.01), ("fp16", 1.0)):
+        difference = found[f"ours_{precision}"]
+        assert difference["pairs"] >= 0.9 * sum(found["detections"])
+        assert difference["box_px"]["p90"] < box_px
+        assert found[f"ours_{precision}_eager_us"] == {"median": 1.0}
+        assert found[f"ours_{precision}_graph"] == "it cannot be captured: no graphs here"
+        assert found[f"ours_{precision}_to_onnx_runtime"]["pairs"] == 0
+    assert found["ours_fp32"]["missing"] == found["ours_fp32"]["extra"] == 0
+    assert {"nms", "roi_align torch.float32", "roi_align torch.float16"} <= set(host_as_gpu)
+
+
+def test_differences() -> None:
+    boxes = np.array([[0, 0, 10, 10], [20, 20, 40, 40], [50, 50, 60, 60]], np.float32)
+    scores, labels = np.array([0.9, 0.8, 0.7], np.float32), np.array([1, 2, 3])
+    other = Detections(boxes[:2] + np.float32(0.5), scores[:2] - np.float32(0.25), np.array([1, 3]))
+    found = pipeline.differences([Detections(boxes, scores, labels)], [other])
+    assert (found["pairs"], found["missing"], found["extra"]) == (1, 2, 1)
+    assert found["box_px"]["max"] == 0.5
+    assert found["score"]["max"] == 0.25
+    nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    assert pipeline.differences([nothing], [nothing])["box_px"]["max"] == 0
