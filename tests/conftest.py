@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -11,11 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 import pytest
-from filelock import FileLock
 from onnx import TensorProto
 
 from maskrt.plugins import build, libraries
@@ -46,6 +45,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="torch sees no NVIDIA GPU on this machine"))
 
 
+def _lock(path: Path) -> contextlib.AbstractContextManager[object]:
+    """A lock among the processes of a parallel run, which brings the package for it; a single one needs none."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return contextlib.nullcontext()
+    from filelock import FileLock
+
+    return FileLock(path)
+
+
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
     """A function that gives a folder of a name, filled by one of the processes of a parallel run for all of them."""
@@ -55,7 +63,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
     def folder(name: str, fill: Callable[[Path], object]) -> Path:
         path, done = root / f"once-{name}", root / f"once-{name}.done"
-        with FileLock(root / f"once-{name}.lock"):
+        with _lock(root / f"once-{name}.lock"):
             if not done.exists():
                 path.mkdir(exist_ok=True)
                 fill(path)
@@ -174,6 +182,8 @@ def reference_onnx(reference_source: Callable[[str], Any], once: Once) -> Callab
 @pytest.fixture(scope="session")
 def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten training scenes as PNG files."""
+    import cv2
+
     from maskrt.shapes.scenes import generate_scene
 
     folder = tmp_path_factory.mktemp("scenes")

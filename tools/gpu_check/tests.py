@@ -20,7 +20,10 @@ _SANITIZER = "compute_sanitizer"  # in the names of the tests that run it
 _LARGE = "plugins/test_gpu.py"
 # A line of `pytest -v`: "tests/a/test_b.py::test_c[d] PASSED   [ 12%]"; without a number where output is captured.
 _OUTCOME = re.compile(r"^(\S+::.+?) (PASSED|FAILED|SKIPPED|ERROR|XFAIL|XPASS)\b")
-_UNREADABLE = re.compile(r"^ERROR (\S+\.py)(?: - (.*))?$")
+_MISSING = "ModuleNotFoundError"
+_COLLECTING = re.compile(r"^_+ ERROR collecting (\S+) _+$")
+_REASON = re.compile(r"^E +(.+)$")
+_UNREADABLE = re.compile(r"^ERROR (\S+\.py)\b")
 
 
 def kernels(report: Report) -> None:
@@ -55,7 +58,8 @@ def _run(report: Report, chosen: Callable[[str], bool], *options: str) -> None:
 def run_tests(report: Report, files: Iterable[Path], options: Iterable[str] = ()) -> None:
     """Run the tests of some files that are marked `gpu`; report how many passed, and which did not.
 
-    A file that cannot be imported counts as one error; the others are run all the same.
+    A file that cannot be imported counts as one error, unless a package that is not installed is the reason: then it is
+    left out, with that reason. The others are run all the same.
 
     Raises:
         RuntimeError: there are failures.
@@ -64,6 +68,9 @@ def run_tests(report: Report, files: Iterable[Path], options: Iterable[str] = ()
     command = [sys.executable, "-m", "pytest", *general, *options, *map(str, files)]
     outcomes: Counter[str] = Counter()
     wrong: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    reasons: dict[str, str] = {}  # of files that cannot be imported
+    file = ""
     with subprocess.Popen(
         command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -74,18 +81,28 @@ def run_tests(report: Report, files: Iterable[Path], options: Iterable[str] = ()
                 outcomes[match[2].lower()] += 1
                 if match[2] in ("FAILED", "ERROR"):
                     wrong[match[1]] = match[2].lower()
+            elif match := _COLLECTING.search(line):
+                file = match[1]
+            elif file and (match := _REASON.match(line)):
+                reasons.setdefault(file, match[1])
+                continue
             elif match := _UNREADABLE.match(line):
-                outcomes["error"] += match[1] not in wrong
-                wrong[match[1]] = match[2] or "cannot be imported"
+                reason = reasons.get(match[1].replace("../", ""), "cannot be imported")
+                if _MISSING in reason:
+                    left_out[match[1]] = reason
+                else:
+                    outcomes["error"] += match[1] not in wrong
+                    wrong[match[1]] = reason
             else:
                 continue
             report.add("outcomes", dict(outcomes))
             report.add("not_passed", wrong)
+            report.add("left_out", left_out)
     report.add("exit_status", process.returncode)
     if wrong:
         raise RuntimeError(f"{len(wrong)} of {outcomes.total()} tests did not pass")
     if not outcomes:
-        raise Skip("there is no such test")
+        raise Skip("; ".join(left_out.values()) or "there is no such test")
 
 
 def gpu_tests() -> list[Path]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -157,6 +159,16 @@ def test_the_command_runs_the_parts_that_are_asked_for(
     assert command.main(["--dry-run"]) == 1
     assert asked["parts"] == list(PARTS)
     assert "rtx  failed" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_parts_need_no_more_packages_than_the_check_says() -> None:
+    """But for the tests and the runtime, which say what they lack."""
+    absent = "av cv2 matplotlib onnxscript polygraphy pycocotools safetensors skimage sklearn tensorrt_rtx tqdm"
+    modules = sorted({part.module for part in PARTS.values()} | {"maskrt.shapes.model", "maskrt.tools.drawn_weights"})
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent.split()})); import {', '.join(modules)}"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.slow

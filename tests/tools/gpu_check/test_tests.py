@@ -31,7 +31,8 @@ def made_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         "room/test_plain.py": "import missing_package  # no @pytest.mark.gpu\ndef test(plain): pass\n",
         "room/inner/test_by_fixture.py": "def test(device): pass\ndef test_wrong(device): assert False\n",
-        "room/inner/test_broken.py": "import missing_package\ndef test(device): pass\n",
+        "room/inner/test_broken.py": "raise ValueError('broken')\ndef test(device): pass\n",
+        "room/inner/test_lacking.py": "import missing_package\ndef test(device): pass\n",
         "neighbour/test_of_that_name.py": "import missing_package\ndef test(device): pass\n",
     }
     for name, text in files.items():
@@ -43,7 +44,12 @@ def made_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_finds_tests_by_their_mark_and_by_marked_fixtures_of_their_folders(made_tests: Path) -> None:
     found = [str(file.relative_to(made_tests)) for file in gpu_check.gpu_tests()]
-    assert found == ["room/inner/test_broken.py", "room/inner/test_by_fixture.py", "room/test_marked.py"]
+    assert found == [
+        "room/inner/test_broken.py",
+        "room/inner/test_by_fixture.py",
+        "room/inner/test_lacking.py",
+        "room/test_marked.py",
+    ]
 
 
 def test_a_file_that_cannot_be_imported_does_not_stop_the_others(made_tests: Path, tmp_path: Path) -> None:
@@ -55,6 +61,9 @@ def test_a_file_that_cannot_be_imported_does_not_stop_the_others(made_tests: Pat
     assert results["exit_status"] == 1
     wrong = {Path(name).name: what for name, what in results["not_passed"].items()}
     assert list(wrong) == ["test_by_fixture.py::test_wrong[1]", "test_broken.py"]
+    ((name, reason),) = results["left_out"].items()
+    assert Path(name).name == "test_lacking.py"
+    assert "No module named 'missing_package'" in reason
 
 
 def test_no_test_that_is_marked_is_missed(request: pytest.FixtureRequest) -> None:
