@@ -3,15 +3,18 @@
     maskrt infer model.onnx --images photos/ extra.jpg "more/*.png" -o out/infer
 
 writes out/infer/overlays/*.jpg, out/infer/instances.json (a COCO data set) and out/infer/results.json (a COCO
-results list). An image that cannot be read is reported and the rest goes on.
+results list). An image that cannot be read is reported and the rest goes on. What is found is in
+out/infer/instances.jsonl at once, a line per image: a run that was interrupted, killed, or out of disk space goes on
+with --resume.
 
     maskrt infer model.onnx --images clip.mp4 camera:0 rtsp://host/stream -o out/infer
 
 writes out/infer/clip.mp4, annotated and in the time of the original, and out/infer/clip.jsonl, a line of COCO records
-per frame; and so on. A camera goes on until it is interrupted.
+per frame; and so on. A camera goes on until it is interrupted. While it is written, the video is
+out/infer/clip.partial.mp4, which can be played, also where the run was killed.
 
 Exit code: 0 all images and frames done, 1 some failed, 2 nothing could be done (usage, model, output folder),
-130 interrupted; what was finished until then is written.
+130 interrupted (Ctrl-C, SIGTERM, SIGHUP); what was finished until then is written.
 """
 
 import argparse
@@ -22,6 +25,10 @@ from pathlib import Path
 
 if __package__ in (None, ""):  # run as a file, maybe without an installation
     sys.path[0] = str(Path(__file__).resolve().parents[1] / "src")
+if __name__ == "__main__":  # as the verb, so that Ctrl-C ends also what is imported below without a traceback
+    from maskrt.command import run_module
+
+    sys.exit(run_module("maskrt infer", "maskrt.runtime.infer"))
 
 import cv2
 
@@ -36,6 +43,7 @@ from maskrt.options import (
     positive,
     thresholds,
 )
+from maskrt.runtime.inference.journal import Journal, dependencies
 from maskrt.runtime.inference.output import check_apart, make_writable
 from maskrt.runtime.inference.run import Run
 from maskrt.runtime.inference.settings import Settings
@@ -43,6 +51,8 @@ from maskrt.runtime.inference.sources import ImageFiles, Video, find_inputs, uni
 from maskrt.runtime.inference.writers.overlay import FOLDER
 from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.video.reader import VideoReader, file_stem, import_av
+from maskrt.runtime.video.writer import PARTIAL_SUFFIX
+from maskrt.terminal import say
 
 EXTRA = "maskrt[cpu]"
 INTERRUPTED_NOTE = "what was finished is written"
@@ -68,6 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-overlays", dest="overlays", action="store_false", help="write the JSON only, no pictures and no video"
     )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where an interrupted or killed run over images stopped"
+    )
     parser.add_argument("--timings", action="store_true", help="show where the time goes")
 
 
@@ -83,6 +96,7 @@ def run(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         tile=options.tile,
         overlays=options.overlays,
+        resume=options.resume,
         timings=options.timings,
         threads=options.threads,
     )
@@ -94,25 +108,31 @@ def _infer(model: Path, arguments: Sequence[str], settings: Settings) -> int:
     if settings.threads is not None:
         cv2.setNumThreads(settings.threads)
     inputs = find_inputs(arguments)
-    for problem in inputs.problems:
-        print(problem, file=sys.stderr)
+    say(*inputs.problems, file=sys.stderr)
     if not inputs.images and not inputs.videos:
         raise ArgumentError("There is nothing to do: no image was found.")
+    if settings.resume and not inputs.images:
+        raise ArgumentError("--resume goes on with image files; videos are done anew. Leave it out.")
     if inputs.videos:
         import_av()  # whether it is there, before anything is done
     segmenter = Segmenter(model, threads=settings.threads)
-    make_writable(settings.output)
-    if settings.overlays:
-        check_apart(inputs, settings.output)
+    output, overlays = settings.output, settings.output / FOLDER
+    make_writable(output)
+    stems = unique_stems([file_stem(source) for source in inputs.videos], PARTIAL_SUFFIX)
+    results = [output / name for name in ("instances.json", "results.json", "instances.jsonl") if inputs.images]
+    results += [output / f"{stem}{end}" for stem in stems for end in (".jsonl", ".mp4", PARTIAL_SUFFIX)]
+    given = [*inputs.images, *map(Path, inputs.videos), model]
+    check_apart(given, results, overlays if settings.overlays else None)
     codes = [1] if inputs.problems else []
     if inputs.images:
         if settings.overlays:
-            make_writable(settings.output / FOLDER)
-        codes.append(Run(segmenter, ImageFiles(inputs.images, failed=len(inputs.problems)), settings).execute())
-    stems = unique_stems([file_stem(source) for source in inputs.videos])
-    for source, stem in zip(inputs.videos, stems, strict=True):
+            make_writable(overlays)
+        journal = Journal(output, dependencies(model, settings), overlays, resume=settings.resume, spared=inputs.images)
+        source = ImageFiles(inputs.images, journal, failed=len(inputs.problems))
+        codes.append(Run(segmenter, source, settings).execute())
+    for video, stem in zip(inputs.videos, stems, strict=True):
         if INTERRUPTED not in codes:
-            codes.append(_infer_video(segmenter, source, stem, settings))
+            codes.append(_infer_video(segmenter, video, stem, settings))
     return max(codes)
 
 
@@ -121,7 +141,7 @@ def _infer_video(segmenter: Segmenter, source: str, stem: str, settings: Setting
         with VideoReader(source, settings.threads) as reader:
             return Run(segmenter, Video(reader, stem), settings).execute()
     except MaskrtError as error:
-        print(f"maskrt infer: {error}", file=sys.stderr)
+        say(f"maskrt infer: {error}", file=sys.stderr)
         return 1
 
 
@@ -130,7 +150,3 @@ def _size(text: str) -> tuple[int, int]:
     if not match or int(match[1]) < 1 or int(match[2]) < 1:
         raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH in pixels, as in 800x1333, got {text}")
     return int(match[1]), int(match[2])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,12 +1,13 @@
 """Nothing half-written, and where nothing can be written."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from maskrt import files
-from maskrt.errors import ArgumentError
-from maskrt.files import check_writable, write_in_one_step
+from maskrt.errors import ArgumentError, MaskrtError
+from maskrt.files import check_writable, read_text_file, write_in_one_step
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,3 +35,67 @@ def test_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(files.os, "access", lambda path, mode: False)
     with pytest.raises(ArgumentError, match=r"no permission to write in"):
         check_writable(tmp_path / "a.engine")
+
+
+def odd_file(folder: Path, kind: str) -> Path:
+    path = folder / "odd"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/null")
+    elif kind == "folder":
+        path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_only_regular_files_are_replaced(tmp_path: Path, kind: str) -> None:
+    path = odd_file(tmp_path, kind)
+    for write in (check_writable, lambda path: write_in_one_step(path, b"")):
+        with pytest.raises(ArgumentError, match=r"it is no regular file, but a pipe, a socket or a device"):
+            write(path)
+    assert not path.is_file()
+    assert os.listdir(tmp_path) == ["odd"]
+
+
+@pytest.mark.parametrize("link", ["same", "symbolic", "hard"])
+def test_inputs_are_not_written_to(tmp_path: Path, link: str) -> None:
+    given, output = tmp_path / "model.onnx", tmp_path / "out.onnx"
+    given.touch()
+    if link == "same":
+        output = tmp_path / "." / "model.onnx"
+    elif link == "symbolic":
+        output.symlink_to(given)
+    else:
+        output.hardlink_to(given)
+    with pytest.raises(ArgumentError, match=r"it is an input of this run"):
+        check_writable(output, [tmp_path / "missing", given])
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("missing", "there is no such file"), ("folder", "it is a folder"), ("pipe", "a pipe"), ("device", "a device")],
+)
+def test_only_regular_files_are_read(tmp_path: Path, kind: str, message: str) -> None:
+    with pytest.raises(MaskrtError, match=rf"Cannot read the class names .*odd: .*{message}"):
+        read_text_file(odd_file(tmp_path, kind), "class names")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [("größe\n".encode(), "größe\n"), ("\ufeffa".encode(), "a"), (b"gr\xfc", None), (b"\xff\xfea\0", None)],
+)
+def test_text(tmp_path: Path, content: bytes, text: str | None) -> None:
+    path = tmp_path / "names.txt"
+    path.write_bytes(content)
+    if text is None:
+        with pytest.raises(MaskrtError, match=r"expected text in UTF-8"):
+            read_text_file(path, "class names")
+    else:
+        assert read_text_file(path, "class names") == text
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "x" * 250, "ü" * 125])
+def test_long_names_can_be_written(tmp_path: Path, name: str) -> None:
+    write_in_one_step(tmp_path / name, b"content")
+    assert os.listdir(tmp_path) == [name]

@@ -29,6 +29,7 @@ from maskrt.errors import ArgumentError
 from maskrt.evaluation.bench.timing import ratio
 from maskrt.options import positive
 from maskrt.runtime import Segmenter, read_image
+from maskrt.runtime.inference.journal import Journal
 from maskrt.runtime.inference.run import Run
 from maskrt.runtime.inference.settings import Settings
 from maskrt.runtime.inference.sources import ImageFiles, find_images
@@ -91,7 +92,7 @@ def measure_overlap(segmenter: Segmenter, files: Sequence[Path], turns: int) -> 
 def _run(segmenter: Segmenter, files: Sequence[Path], overlap: bool) -> Turn:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "overlays").mkdir()
-        run = Run(segmenter, ImageFiles(files), Settings(Path(folder)))
+        run = Run(segmenter, ImageFiles(files, Journal(Path(folder), {}, Path(folder))), Settings(Path(folder)))
         stopwatch = Stopwatch()
         stages = [_timed(stage, stopwatch) for stage in run.stages]
         start = time.perf_counter()

@@ -1,19 +1,13 @@
-"""Results of an evaluation, written image by image, so that an interrupted one goes on where it stopped.
-
-A file of JSON lines: the first says what the results depend on, each other one holds the results of one image. A line
-that an interrupt cut short is dropped when the file is opened again.
-"""
+"""Results of an evaluation, written image by image, so that an interrupted one goes on where it stopped."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from maskrt.errors import ArgumentError
 from maskrt.evaluation.metrics.predict import ImageResult
+from maskrt.json_log import JsonLog
 
 _FORMAT = 1
 
@@ -40,72 +34,28 @@ class ResultsLog:
         self.path = path
         self.seconds: dict[int, float] = {}
         self.started_anew: list[str] = []
+        self._log = JsonLog(path, ImageResult._fields)
         header = {"format": _FORMAT, "key": key}
-        lines = _whole_lines(path)
-        self._file = path.open("a+b")
-        self._lock()
-        size, found = next(lines, (0, {}))
-        if found == header:
-            for end, content in lines:
-                if not content.keys() >= {"image_id", "seconds", "records"}:
-                    break
-                size = end
-                self.seconds[content["image_id"]] = content["seconds"]
-        else:
-            size, old = 0, found.get("key")
-            if isinstance(old, dict):
-                self.started_anew = [name for name in {**key, **old} if key.get(name) != old.get(name)]
-        self._file.truncate(size)
-        if not size:
-            self._write(header)
+        if self._log.header == header:
+            self.seconds = {content["image_id"]: content["seconds"] for _, content in self._log.entries()}
+            return
+        old = (self._log.header or {}).get("key")
+        if isinstance(old, dict):
+            self.started_anew = [name for name in {**key, **old} if key.get(name) != old.get(name)]
+        self._log.begin(header)
 
     def __enter__(self) -> ResultsLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._log.close()
 
     def append(self, result: ImageResult) -> None:
         """Add the results of one image; they are in the file when this returns."""
-        self._write(result._asdict())
+        self._log.append(result._asdict())
         self.seconds[result.image_id] = result.seconds
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Read the COCO records of all images."""
-        for _, content in _whole_lines(self.path):
-            yield from content.get("records", [])
-
-    def _lock(self) -> None:
-        """Lock the file until it is closed. Two that write would cut each other's results short."""
-        if sys.platform == "win32":
-            return  # no fcntl
-        import fcntl
-
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
-            raise ArgumentError(
-                f"Another run writes to {self.path} at this moment. Wait for it, or give this one another --output."
-            ) from None
-
-    def _write(self, content: dict[str, Any]) -> None:
-        self._file.write(json.dumps(content, ensure_ascii=False).encode() + b"\n")
-        self._file.flush()
-
-
-def _whole_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read each line and where it ends, up to the first that is cut short or damaged."""
-    if not path.exists():
-        return
-    end = 0
-    with path.open("rb") as file:
-        for line in file:
-            end += len(line)
-            try:
-                content = json.loads(line)
-            except ValueError:
-                return
-            if not line.endswith(b"\n") or not isinstance(content, dict):
-                return
-            yield end, content
+        for _, content in self._log.entries():
+            yield from content["records"]

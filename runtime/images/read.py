@@ -1,5 +1,6 @@
 """Reading image files as RGB arrays, and checking arrays given in their place."""
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,8 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         ImageError: the file is missing, empty, cut off, damaged, too large or not an image.
     """
     path = Path(path)
+    check_file(path)
     try:
-        if not path.exists():
-            raise ImageError(f"{path}: there is no such file.")
-        if not path.is_file():
-            raise ImageError(f"{path} is not a file.")
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror or error}.") from None
@@ -63,6 +61,24 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             "OpenCV does not read."
         )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def check_file(path: Path) -> None:
+    """Check that `path` is a file, without opening it: a pipe would wait for ever, a device has no end.
+
+    Raises:
+        ImageError: there is no such file, or it is none.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError(f"{path}: there is no such file.") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise ImageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    if stat.S_ISDIR(mode):
+        raise ImageError(f"{path} is not a file.")
+    if not stat.S_ISREG(mode):
+        raise ImageError(f"{path} is not a file, but a pipe, a socket or a device.")
 
 
 def check_image(image: Any, *, on_gpu: bool = False) -> np.ndarray:

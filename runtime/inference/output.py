@@ -1,21 +1,21 @@
 """The folder of the results: that it can be written, and that nothing of the user's is in the way."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from maskrt.errors import ArgumentError
-from maskrt.files import write_in_one_step
-from maskrt.runtime.inference.sources import Inputs
-from maskrt.runtime.inference.writers.overlay import FOLDER
+from maskrt.files import check_writable, remove_stale, write_in_one_step
 
 
 def make_writable(folder: Path) -> None:
-    """Make a folder, and try to write there.
+    """Make a folder, try to write there, and remove what killed runs have left unfinished.
 
     Raises:
         ArgumentError: nothing can be written there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_stale(folder)
         write_in_one_step(folder / ".maskrt", b"")
         (folder / ".maskrt").unlink()
     except OSError as error:
@@ -24,16 +24,36 @@ def make_writable(folder: Path) -> None:
         ) from None
 
 
-def check_apart(inputs: Inputs, output: Path) -> None:
-    """Check that no input lies where the pictures go, which could take its place.
+def check_apart(inputs: Iterable[Path], outputs: Iterable[Path], overlays: Path | None) -> None:
+    """Check that the results can be written, and that none of them would take the place of an input.
+
+    Args:
+        inputs: files that are read: images, videos, the model.
+        outputs: files that are written.
+        overlays: folder of the pictures; None: none are drawn.
 
     Raises:
-        ArgumentError: one does.
+        ArgumentError: one would, or a result is a folder, a pipe or a device.
     """
-    overlays = (output / FOLDER).resolve()
-    folders = {image.parent: image for image in inputs.images}  # few, where the images are many
-    replaced = [image for folder, image in folders.items() if folder.resolve() == overlays]
-    mp4s = [video for video in map(Path, inputs.videos) if video.suffix.lower() == ".mp4"]
-    replaced += [video for video in mp4s if video.resolve().parent == output.resolve()]
+    inputs, there = list(inputs), [path for path in outputs if path.exists()]
+    for path in there:
+        check_writable(path)
+    replaced: list[Path] = []
+    if there:
+        taken = {identity for identity in map(_identity, there) if identity is not None}
+        replaced = [given for given in inputs if _identity(given) in taken]
+    if overlays is not None:
+        folder = overlays.resolve()
+        parents = {given.parent: given for given in inputs}  # few, where the inputs are many
+        replaced += [given for parent, given in parents.items() if parent.resolve() == folder]
     if replaced:
         raise ArgumentError(f"{replaced[0]} lies where the results go, and would be replaced. Choose another --output.")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Tell a file, whatever links lead to it."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino

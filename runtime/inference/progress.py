@@ -1,7 +1,10 @@
 """A progress bar on a terminal, lines elsewhere."""
 
+import contextlib
 import time
 from typing import TextIO
+
+from maskrt.terminal import printable
 
 _WIDTH = 30
 
@@ -31,20 +34,18 @@ class Progress:
             self._draw_bar()
         elif message is not None:
             count = self._done if self._total is None else f"{self._done}/{self._total}"
-            self._stream.write(f"[{count}] {message}\n")
-            self._stream.flush()
+            self._write(f"[{count}] {printable(message)}\n")
 
     def fail(self, message: str) -> None:
         """Count one more image, which failed; `message` is always shown."""
         if self._on_terminal:
-            self._stream.write(f"\r\033[K{message}\n")
+            self._write(f"\r\033[K{printable(message)}\n")
         self.step(message)
 
     def close(self) -> None:
         """Clear the bar."""
         if self._on_terminal:
-            self._stream.write("\r\033[K")
-            self._stream.flush()
+            self._write("\r\033[K")
 
     def _draw_bar(self) -> None:
         rate = self._done / max(time.perf_counter() - self._start, 1e-9)
@@ -54,8 +55,12 @@ class Progress:
             filled = _WIDTH * min(self._done, self._total) // self._total
             bar = f"{'━' * filled}{'─' * (_WIDTH - filled)} {self._done}/{self._total}"
             left = f"  {max(self._total - self._done, 0) / rate:.0f} s left"
-        self._stream.write(f"\r\033[K{bar}  {rate:.1f} {self._unit}/s{left}")
-        self._stream.flush()
+        self._write(f"\r\033[K{bar}  {rate:.1f} {self._unit}/s{left}")
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # a terminal that was closed, a pipe that nobody reads
+            self._stream.write(text)
+            self._stream.flush()
 
 
 def count(number: int, noun: str) -> str:

@@ -11,13 +11,14 @@ from maskrt.errors import MaskrtError
 from maskrt.runtime.inference.progress import Progress
 from maskrt.runtime.inference.settings import Settings
 from maskrt.runtime.inference.sources import PictureJob, Source, Tally
-from maskrt.runtime.inference.writers.base import Writer
+from maskrt.runtime.inference.writers.base import NoMoreRoom, Writer
 from maskrt.runtime.inference.writers.registry import WRITERS
 from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.streaming.pipeline import PipelineError, Stage, run_pipeline
 from maskrt.runtime.streaming.stages import BatchStages, for_each, in_batches
 from maskrt.runtime.streaming.stopwatch import Stopwatch
 from maskrt.runtime.tiling.predict import predict_tiled
+from maskrt.terminal import say
 
 
 class Run:
@@ -87,12 +88,12 @@ class Run:
         self._tally.seconds = time.perf_counter() - start
         self._progress.close()
         if problem:
-            print(f"maskrt infer: {problem}", file=sys.stderr)
+            say(f"maskrt infer: {problem}", file=sys.stderr)
         if self._is_lost and not self._source.is_sequence:
             return USAGE
-        print(*self._source.summary(self._tally), *self._results, sep="\n")
+        say(*self._source.summary(self._tally), *self._results)
         if self._settings.timings:
-            print(self._stopwatch.table(self._tally.done))
+            say(*self._stopwatch.table(self._tally.done).splitlines())
         if self._tally.interrupted:
             return INTERRUPTED
         return 1 if problem or self._tally.failed or self._source.losses() else 0
@@ -106,7 +107,8 @@ class Run:
         with closing(self.batches()) as batches, closing(run_pipeline(batches, self.stages)) as outcomes:
             for outcome in outcomes:
                 failure = None if outcome.error is None else outcome.failure()
-                if failure is not None and self._source.is_sequence:
+                ends = self._source.is_sequence or isinstance(outcome.error, NoMoreRoom)
+                if failure is not None and ends:
                     raise outcome.error if isinstance(outcome.error, MaskrtError) else failure
                 for job in outcome.item:
                     self._report(job, job.error or failure)
@@ -150,6 +152,9 @@ class Run:
     def _write_one(self, writer: Writer, job: PictureJob) -> None:
         if not self._source.is_sequence:
             for_each([job], lambda job: writer.write(job, job.prepared[writer]))
+            if isinstance(job.error, NoMoreRoom):
+                self._is_over = True
+                raise job.error
             return
         try:
             writer.write(job, job.prepared.get(writer))

@@ -16,6 +16,7 @@ class Settings:
         batch_size: pictures per run of the model; with tiles: tiles per run.
         tile: (height, width) of the tiles that pictures are cut into; None: they are taken whole.
         overlays: whether pictures and videos are drawn.
+        resume: go on where an earlier run over image files stopped.
         timings: whether the summary shows where the time went.
         threads: of the CPU, for what decodes and encodes video; None: one per core.
     """
@@ -25,5 +26,6 @@ class Settings:
     batch_size: int = 1
     tile: tuple[int, int] | None = None
     overlays: bool = True
+    resume: bool = False
     timings: bool = False
     threads: int | None = None

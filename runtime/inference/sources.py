@@ -1,7 +1,8 @@
 """What pictures come from: image files, videos, streams and cameras; and from arguments to these."""
 
 import glob
-from collections.abc import Callable, Generator, Sequence
+import os
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,16 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from maskrt.errors import ImageError
+from maskrt.runtime.images.read import check_file
+from maskrt.runtime.inference.journal import Journal
 from maskrt.runtime.inference.progress import count
 from maskrt.runtime.streaming.stages import Job
 from maskrt.runtime.video.reader import VideoReader, is_stream, is_video, newest
+
+_LONGEST_NAME = 255  # bytes, on nearly all file systems
+
+OVERLAY_SUFFIX = ".jpg"
+"""Of the pictures that are drawn."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 
@@ -65,23 +73,45 @@ def _is_file(path: Path) -> bool:
         return True
 
 
-def unique_stems(stems: Sequence[str]) -> list[str]:
+def unique_stems(stems: Sequence[str], suffix: str = "", taken: Collection[str] = ()) -> list[str]:
     """Make the stems of the result files of inputs with these stems: the same, numbered where two would be equal.
 
-    They are compared without case, since some file systems do so.
+    They are compared without case, since some file systems do so, and cut where the name of a result would be too long.
+
+    Args:
+        stems: of the inputs.
+        suffix: the longest of those that come behind.
+        taken: stems that results have already.
     """
-    taken: set[str] = set()
+    taken, most = {stem.lower() for stem in taken}, _LONGEST_NAME - len(suffix)
     last_numbers: dict[str, int] = {}
     result = []
     for stem in stems:
-        unique, number = stem, last_numbers.get(stem.lower(), 1)
+        unique, number = _cut(stem, "", most), last_numbers.get(stem.lower(), 1)
         while unique.lower() in taken:
             number += 1
-            unique = f"{stem}_{number}"
+            unique = _cut(stem, f"_{number}", most)
         last_numbers[stem.lower()] = number
         taken.add(unique.lower())
         result.append(unique)
     return result
+
+
+def _cut(stem: str, end: str, most: int) -> str:
+    """Put `end` behind a stem, which is cut where that would be more than `most` bytes."""
+    name = os.fsencode(stem)
+    if len(name) + len(end) <= most:
+        return stem + end
+    kept = name[: most - len(end)]
+    return (kept.decode(errors="ignore") if _is_text(stem) else os.fsdecode(kept)) + end
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Inputs(NamedTuple):
@@ -94,10 +124,18 @@ class Inputs(NamedTuple):
 
 def find_inputs(arguments: Sequence[str]) -> Inputs:
     """Expand files, folders and globs as `find_images` does, and tell images from videos."""
-    files, problems = find_images([argument for argument in arguments if not is_stream(argument)])
+    found, problems = find_images([argument for argument in arguments if not is_stream(argument)])
+    files = []
+    for file in found:
+        try:
+            check_file(file)
+            files.append(file)
+        except ImageError as error:
+            problems.append(str(error))
     videos = [file for file in files if is_video(file)]
     streams = [argument for argument in arguments if is_stream(argument)]
-    return Inputs([file for file in files if file not in set(videos)], [*map(str, videos), *streams], problems)
+    of_videos = set(videos)
+    return Inputs([file for file in files if file not in of_videos], [*map(str, videos), *streams], problems)
 
 
 @dataclass(eq=False)
@@ -179,10 +217,13 @@ class ImageFiles:
 
     Args:
         files: of images.
+        journal: of the results; what it has is not done again.
         failed: how many inputs have come to nothing before.
 
     Attributes:
+        files: all of them.
         stems: of the result files of each.
+        journal: of the results.
     """
 
     unit = "images"
@@ -190,16 +231,20 @@ class ImageFiles:
     is_sequence = False
     decode: Callable[[Any], np.ndarray] | None = None
 
-    def __init__(self, files: Sequence[Path], failed: int = 0) -> None:
-        self._files = files
+    def __init__(self, files: Sequence[Path], journal: Journal, failed: int = 0) -> None:
+        self.files = files
+        self.journal = journal
         self._failed = failed
-        self.total: int | None = len(files)
-        self.stems = unique_stems([file.stem for file in files])
+        self._left = [number for number, file in enumerate(files) if not journal.has(file)]
+        self.total: int | None = len(self._left)
+        taken = [Path(name).stem for name in journal.kept]
+        stems = unique_stems([files[number].stem for number in self._left], OVERLAY_SUFFIX, taken)
+        self.stems = dict(zip(self._left, stems, strict=True))
 
     def jobs(self) -> Generator[PictureJob]:
-        """Yield each file as a job."""
-        for number, file in enumerate(self._files):
-            yield PictureJob(file, number=number)
+        """Yield each file that is left as a job."""
+        for number in self._left:
+            yield PictureJob(self.files[number], number=number)
 
     def name(self, job: PictureJob) -> str:
         """Return the path."""
@@ -216,9 +261,12 @@ class ImageFiles:
     def summary(self, tally: Tally) -> list[str]:
         """Say the numbers of images and instances."""
         lines = []
-        if tally.interrupted:
-            missed = len(self._files) - tally.done - tally.failed
-            lines.append(f"Interrupted: {count(missed, 'image')} not reached.")
+        if len(self._left) < len(self.files):
+            lines.append(f"{count(len(self.files) - len(self._left), 'image')} done before.")
+        missed = len(self._left) - tally.done - tally.failed
+        if missed or tally.interrupted:
+            how = "Interrupted" if tally.interrupted else "Stopped"
+            lines.append(f"{how}: {count(missed, 'image')} not reached. The same command with --resume does the rest.")
         failed = self._failed + tally.failed
         lines.append(f"{count(tally.done, 'image')}, {count(tally.instances, 'instance')}, {failed} failed.")
         return lines

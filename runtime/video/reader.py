@@ -58,8 +58,10 @@ def is_stream(argument: str) -> bool:
 def is_video(path: Path) -> bool:
     """Tell whether this is a video file, by its content, or else by its name."""
     try:
-        with path.open("rb") as file:
-            start = file.read(16)
+        start = b""
+        if path.is_file():  # a pipe would wait for ever
+            with path.open("rb") as file:
+                start = file.read(16)
     except OSError:
         start = b""
     return bool(_SIGNATURE.match(start)) or path.suffix.lower() in VIDEO_SUFFIXES

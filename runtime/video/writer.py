@@ -1,6 +1,5 @@
 """H.264 video out, through PyAV (FFmpeg)."""
 
-import os
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -9,10 +8,18 @@ from typing import Any
 import numpy as np
 
 from maskrt.errors import VideoError
+from maskrt.files import check_replaceable
 from maskrt.runtime.video.reader import explain, import_av
 
 # veryfast takes a fifth of the time of the default preset, and keeps up with the model; larger files are the price.
 _ENCODER_OPTIONS = {"preset": "veryfast", "crf": "21"}
+PARTIAL_SUFFIX = ".partial.mp4"
+"""Of a video that is being written."""
+
+# In pieces that can be played each by itself, at least one a second: a process that is killed, or a disk that is full,
+# leaves what was written until then. FFmpeg from 7.1 on makes an ordinary MP4 of them at the end, with one index.
+_IN_PIECES = {"frag_duration": "1000000", "flush_packets": "1"}
+_ORDINARY_AT_THE_END = (61, 7, 100)  # libavformat
 _BT709 = 1  # ITU-R BT.709 in ISO/IEC 23091-2: what players take for granted
 _LIMITED_RANGE = 1  # of the luma, 16 to 235
 
@@ -20,7 +27,8 @@ _LIMITED_RANGE = 1  # of the luma, 16 to 235
 class VideoWriter:
     """An MP4 file with H.264 video, written frame by frame.
 
-    The file appears under its name when it is closed, whole and playable, also after an interruption.
+    The file appears under its name when it is closed, whole and playable, also after an interruption. Until then it is
+    `<name>.partial.mp4`, which can be played too, and stays where the process is killed or the disk is full.
 
     Args:
         path: of the file.
@@ -31,6 +39,7 @@ class VideoWriter:
 
     Raises:
         VideoError: this FFmpeg has no H.264 encoder.
+        ArgumentError: the file is a device, a pipe or a socket.
         DependencyError: PyAV is not installed.
     """
 
@@ -39,16 +48,25 @@ class VideoWriter:
     ) -> None:
         self._av = import_av()
         self._path = path
-        self._unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._unfinished = path.with_name(f"{path.stem}{PARTIAL_SUFFIX}")
         self._time_base = time_base
         self._first_pts: int | None = None
         self._failure: VideoError | None = None
-        self._container = self._av.open(f"file:{self._unfinished}", "w", format="mp4")  # made when there is a frame
+        for file in (path, self._unfinished):
+            check_replaceable(file)
+        self._container = self._open()  # the file is made when there is a frame
         try:
             self._stream = self._add_stream(size, rate, threads)
         except BaseException:
             self._discard()
             raise
+
+    def _open(self) -> Any:
+        ordinary = self._av.library_versions["libavformat"] >= _ORDINARY_AT_THE_END
+        flags = "hybrid_fragmented" if ordinary else "frag_keyframe+default_base_moof"
+        # Behind the first piece, the header knows by how much the encoder delays the first frame.
+        options = {"movflags": f"{flags}+delay_moov", **_IN_PIECES}
+        return self._av.open(f"file:{self._unfinished}", "w", format="mp4", options=options)
 
     def _add_stream(self, size: tuple[int, int], rate: Fraction, threads: int | None) -> Any:
         try:
@@ -98,7 +116,9 @@ class VideoWriter:
         Raises:
             VideoError: the file cannot be written.
         """
-        if self._first_pts is None or self._failure is not None:
+        if self._failure is not None:
+            return False
+        if self._first_pts is None:
             self._discard()
             return False
         try:
@@ -107,23 +127,31 @@ class VideoWriter:
             self._unfinished.replace(self._path)
             return True
         except (OSError, self._av.FFmpegError) as error:
-            raise self._cannot_write(error) from None
+            self._failure = self._cannot_write(error)
+            raise self._failure from None
         finally:
-            self._unfinished.unlink(missing_ok=True)
+            if self._failure is None:
+                self._unfinished.unlink(missing_ok=True)
 
     def _mux(self, frame: Any) -> None:
         try:
             for packet in self._stream.encode(frame):
                 self._container.mux(packet)
         except (OSError, self._av.FFmpegError) as error:
+            with suppress(OSError, self._av.FFmpegError):  # why it cannot be written is said below
+                self._container.close()
             self._failure = self._cannot_write(error)
-            self._discard()
             raise self._failure from None
 
     def _discard(self) -> None:
-        with suppress(OSError, self._av.FFmpegError):  # why it cannot be written has been said
+        with suppress(OSError, self._av.FFmpegError):  # there is nothing in it
             self._container.close()
         self._unfinished.unlink(missing_ok=True)
 
     def _cannot_write(self, error: Exception) -> VideoError:
-        return VideoError(f"{self._path} cannot be written: {explain(error)}")
+        """Say why, and where what was written until then is; a file with nothing in it goes."""
+        reason = f"{self._path} cannot be written: {explain(error)}"
+        if self._unfinished.is_file() and self._unfinished.stat().st_size:
+            return VideoError(f"{reason} What was written until then is in {self._unfinished}.")
+        self._unfinished.unlink(missing_ok=True)
+        return VideoError(reason)

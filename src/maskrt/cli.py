@@ -4,13 +4,12 @@ Each verb is a module, imported when it is asked for: `maskrt --help` starts non
 """
 
 import argparse
-import importlib
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from maskrt import __version__
-from maskrt.command import USAGE, run_verb
+from maskrt.command import run_module
 
 
 class _Verb(NamedTuple):
@@ -46,16 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"maskrt {__version__}")
     parser.add_argument("verb", metavar="VERB", choices=VERBS, help="what to do; `maskrt VERB --help` says more")
     options = parser.parse_args(given[:1] or ["--help"])
-    name = f"maskrt {options.verb}"
-    try:
-        module = importlib.import_module(VERBS[options.verb].module)
-    except ImportError as error:
-        if (error.name or "").startswith("maskrt."):  # the runtime alone is installed, as on a device
-            print(f"{name}: this is not part of the runtime alone: `pip install maskrt` brings it", file=sys.stderr)
-        else:
-            print(f"{name}: this needs {error.name}: `pip install {error.name}`", file=sys.stderr)
-        return USAGE
-    return run_verb(name, module, given[1:])
+    return run_module(f"maskrt {options.verb}", VERBS[options.verb].module, given[1:])
 
 
 if __name__ == "__main__":

@@ -1,17 +1,22 @@
 """What the verbs of `maskrt` have in common: how they describe themselves, and how they end."""
 
 import argparse
+import contextlib
+import importlib
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from maskrt.errors import MaskrtError
+from maskrt.signals import interruptible
+from maskrt.terminal import printable, say
 
 USAGE = 2
 """Exit code where something the user gave does not work."""
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT. Also after SIGTERM and SIGHUP, which do the same."""
 
 
 class Verb(Protocol):
@@ -46,6 +51,23 @@ def documented_parser(prog: str, documentation: str | None) -> argparse.Argument
     )
 
 
+def run_module(name: str, module: str, arguments: Sequence[str] | None = None) -> int:
+    """Import a verb and run it, see `run_verb`; Ctrl-C ends also the imports with a sentence."""
+    with interruptible():
+        try:
+            verb = importlib.import_module(module)
+        except ImportError as error:
+            if (error.name or "").startswith("maskrt."):  # the runtime alone is installed, as on a device
+                print(f"{name}: this is not part of the runtime alone: `pip install maskrt` brings it", file=sys.stderr)
+            else:
+                print(f"{name}: this needs {error.name}: `pip install {error.name}`", file=sys.stderr)
+            return USAGE
+        except KeyboardInterrupt:
+            say(f"{name}: interrupted; nothing was done", file=sys.stderr)
+            return INTERRUPTED
+        return run_verb(name, verb, arguments)
+
+
 def run_verb(name: str, verb: Verb, arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments of a verb and do its work; `name` begins its messages. The exit code.
 
@@ -69,16 +91,21 @@ def run_command(name: str, run: Callable[[], int], *, interrupted: str, install:
     Args:
         name: of the command, which begins each message.
         run: does the work and returns the exit code where that goes well.
-        interrupted: what Ctrl-C leaves behind, for the message.
+        interrupted: what Ctrl-C, SIGTERM or SIGHUP leave behind, for the message.
         install: what brings the packages that the work needs, for `pip install`.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal cannot show is no reason to stop
             stream.reconfigure(errors="backslashreplace")
     try:
-        return run()
+        with interruptible():
+            return run()
     except MaskrtError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: " + "\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
+        return USAGE
+    except BrokenPipeError:  # `maskrt … | head`: nobody reads any more, not even this
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return USAGE
     except ImportError as error:
         if (error.name or "").startswith("maskrt."):
@@ -86,5 +113,5 @@ def run_command(name: str, run: Callable[[], int], *, interrupted: str, install:
         print(f"{name}: this needs {error.name}: `pip install {install}`", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
-        print(f"{name}: interrupted; {interrupted}", file=sys.stderr)
+        say(f"{name}: interrupted; {interrupted}", file=sys.stderr)
         return INTERRUPTED

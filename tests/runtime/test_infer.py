@@ -1,5 +1,6 @@
 """The command-line tool, from arguments to files and exit code."""
 
+import base64
 import json
 import os
 import signal
@@ -193,7 +194,9 @@ def test_a_file_name_that_is_no_text(infer: Infer, photos: Path, tmp_path: Path)
         pytest.skip("this file system takes UTF-8 names only")
     ended = infer(odd)
     assert ended.code == 0
-    assert load(ended.folder)["images"][0]["file_name"] == str(odd)
+    (image,) = load(ended.folder)["images"]
+    assert image["file_name"] == f"{tmp_path}/gr\\xfc\\xdfe.jpg"
+    assert base64.b64decode(image["file_name_base64"]) == os.fsencode(odd)
 
 
 def test_an_image_that_fails_in_the_model_does_not_stop_the_rest(

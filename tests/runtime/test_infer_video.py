@@ -86,7 +86,9 @@ def test_images_and_videos_together(infer: Infer, make_clip: MakeClip, tmp_path:
     )
     assert code == 0
     names = sorted(path.name for path in output.iterdir())
-    assert names == ["clip.jsonl", "clip_2.jsonl", "film.jsonl", "instances.json", "results.json"]
+    assert names == [
+        *("clip.jsonl", "clip_2.jsonl", "film.jsonl", "instances.json", "instances.jsonl", "results.json"),
+    ]
     assert [len(lines_of(output / name)) for name in names[:3]] == [3, 3, 2]
     assert "1 image, 2 instances, 0 failed." in out
 
@@ -168,7 +170,7 @@ def test_a_truncated_file(infer: Infer, make_clip: MakeClip) -> None:
     ("source", "message"),
     [
         ("camera:97", "there is no camera /dev/video97"),
-        ("nowhere.mp4", "No such file"),
+        ("nowhere.mp4", "there is no such file"),
         ("rtsp://127.0.0.1:1/x", "refused"),
     ],
 )
@@ -215,11 +217,15 @@ def test_a_camera_that_stops(infer: Infer, make_clip: MakeClip, monkeypatch: pyt
     assert f"{30 - len(records)} passed over to keep up" in out
 
 
-def test_a_video_that_cannot_be_written(infer: Infer, make_clip: MakeClip, tmp_path: Path) -> None:
-    """/dev/full refuses every byte, as a full disk does."""
+def test_a_video_that_cannot_be_written(
+    infer: Infer, make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/dev/full refuses every byte, as a full disk does; that it is a device is not looked at here."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "clip.mp4").write_bytes(b"of an earlier run")
-    (tmp_path / "out" / f".clip.mp4.{os.getpid()}.tmp").symlink_to("/dev/full")
+    (tmp_path / "out" / "clip.partial.mp4").symlink_to("/dev/full")
+    monkeypatch.setattr("maskrt.runtime.video.writer.check_replaceable", lambda path: None)
+    monkeypatch.setattr("maskrt.files.check_replaceable", lambda path: None)
     code, out, err, output = infer(make_clip(times=range(30)))
     assert code == 1
     assert "clip.mp4 cannot be written: No space left on device." in err
@@ -228,7 +234,11 @@ def test_a_video_that_cannot_be_written(infer: Infer, make_clip: MakeClip, tmp_p
     assert (output / "clip.mp4").read_bytes() == b"of an earlier run"
 
 
-def test_lines_that_cannot_be_written(infer: Infer, make_clip: MakeClip, tmp_path: Path) -> None:
+def test_lines_that_cannot_be_written(
+    infer: Infer, make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maskrt.runtime.inference.writers.jsonl.check_replaceable", lambda path: None)
+    monkeypatch.setattr("maskrt.files.check_replaceable", lambda path: None)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "clip.jsonl").symlink_to("/dev/full")
     ended = infer(make_clip(times=range(3)))

@@ -1,10 +1,31 @@
 """What an output writer is: takes the results of a run, in a form of its own."""
 
+import errno
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
+from maskrt.errors import MaskrtError
 from maskrt.runtime.inference.settings import Settings
 from maskrt.runtime.inference.sources import PictureJob, Source
+
+
+class NoMoreRoom(MaskrtError):
+    """Nothing can be written any more, of this picture or of any other: the disk is full."""
+
+
+def no_more_room(path: Path, error: OSError, kept: str = "") -> MaskrtError:
+    """Return what to raise where `path` could not be written: `NoMoreRoom`, or an error of this picture alone.
+
+    Args:
+        path: of the file.
+        error: of the operating system.
+        kept: where the results are all the same, a sentence.
+    """
+    reason = f"{path} cannot be written: {error.strerror or error}."
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return MaskrtError(f"{reason} {kept}".rstrip())
+    return NoMoreRoom(f"{reason} {kept} Make room, and go on with --resume.".replace("  ", " "))
 
 
 class Writer(Protocol):
@@ -31,6 +52,7 @@ class Writer(Protocol):
             prepared: by this writer; None for a job with an error.
 
         Raises:
+            NoMoreRoom: nothing can be written any more, which ends the run.
             MaskrtError: it cannot be written. No writer behind this one gets the job; of a sequence, nor any other.
         """
 

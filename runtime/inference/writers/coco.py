@@ -1,73 +1,131 @@
 """The instances of image files as COCO JSON: a data set, and a results list."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from maskrt.errors import MaskrtError
-from maskrt.files import write_in_one_step
+from maskrt.files import replacing
+from maskrt.runtime.inference.journal import Journal
 from maskrt.runtime.inference.settings import Settings
-from maskrt.runtime.inference.sources import ImageFiles, PictureJob, Source
+from maskrt.runtime.inference.sources import OVERLAY_SUFFIX, ImageFiles, PictureJob, Source
+from maskrt.runtime.inference.writers.base import no_more_room
 from maskrt.runtime.masks.rle import area
 
 
 class CocoJson:
-    """Collects the instances of many images and writes them at the end, see `base.Writer`.
+    """Writes the instances of each image to a journal, and at the end COCO JSON made from it; see `base.Writer`.
 
     `instances.json` is a COCO data set (images, categories, annotations with scores) that any COCO tool opens.
     `results.json` is the list that pycocotools' `loadRes` takes for evaluation. The images are numbered from 1 in the
-    order of their source.
+    order of their source. The journal holds a line for each image as soon as it is there.
 
     Args:
         folder: of the two files.
         class_names: index = label; label 0 is the background and no category.
+        journal: of this run.
+        files: of the source, in its order.
+        overlays: the name of the overlay of each, by its place; None where there are none.
     """
 
     stage = "rle"
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        self._paths = folder / "instances.json", folder / "results.json"
+    def __init__(
+        self,
+        folder: Path,
+        class_names: Sequence[str],
+        journal: Journal,
+        files: Sequence[Path] = (),
+        overlays: Mapping[int, str] | None = None,
+    ) -> None:
+        self._data_set, self._results_list = folder / "instances.json", folder / "results.json"
         self._categories = [{"id": i, "name": name} for i, name in enumerate(class_names) if i > 0]
-        self._images: list[dict[str, Any]] = []
-        self._records: list[dict[str, Any]] = []
+        self._journal = journal
+        self._files = files
+        self._overlays = overlays
 
-    def prepare(self, job: PictureJob) -> list[dict[str, Any]]:
-        """Make the records of an image."""
+    def prepare(self, job: PictureJob) -> dict[str, Any]:
+        """Make the line of an image."""
         assert job.instances is not None
-        return job.instances.to_coco(job.number + 1)
+        overlay = None if self._overlays is None else self._overlays[job.number]
+        return self._journal.line(job.source, overlay, job.instances)
 
-    def write(self, job: PictureJob, prepared: list[dict[str, Any]]) -> None:
-        """Take in the records of an image."""
-        assert job.instances is not None
-        height, width = job.instances.image_size
-        image = {"id": job.number + 1, "file_name": str(job.source), "width": width, "height": height}
-        self._images.append(image)
-        self._records += prepared
+    def write(self, job: PictureJob, prepared: dict[str, Any]) -> None:
+        """Append the line.
+
+        Raises:
+            MaskrtError: the journal cannot be written.
+        """
+        try:
+            self._journal.append(prepared)
+        except OSError as error:
+            raise no_more_room(self._journal.path, error) from None
 
     def close(self) -> list[str]:
         """Write the two files, each in one step: an interrupted write leaves the old file.
 
         Raises:
-            MaskrtError: they cannot be written.
+            MaskrtError: they cannot be written; what was found is in the journal.
         """
-        annotations = [
-            {"id": number, **record, "area": _area(record), "iscrowd": 0}
-            for number, record in enumerate(self._records, start=1)
-        ]
-        data_set = {"images": self._images, "categories": self._categories, "annotations": annotations}
-        for path, content in zip(self._paths, (data_set, self._records), strict=True):
-            try:
-                # A file name may hold bytes that are no text (PEP 383): as escapes, which JSON reads back.
-                write_in_one_step(path, json.dumps(content, ensure_ascii=False).encode(errors="backslashreplace"))
-            except OSError as error:
-                raise MaskrtError(f"{path} cannot be written: {error.strerror or error}.") from None
-        return [f"COCO JSON: {self._paths[0]} (data set), {self._paths[1]} (results list)"]
+        try:
+            for path, write in (
+                (self._data_set, self._write_data_set),
+                (self._results_list, self._write_results_list),
+            ):
+                try:
+                    with replacing(path) as unfinished, unfinished.open("wb") as file:
+                        write(file)
+                except OSError as error:
+                    raise no_more_room(path, error, f"The instances are in {self._journal.path}.") from None
+        finally:
+            self._journal.close()
+        return [f"COCO JSON: {self._data_set} (data set), {self._results_list} (results list)"]
+
+    def _write_data_set(self, file: BinaryIO) -> None:
+        """Piece by piece: of a large data set, the memory holds one image at a time."""
+        file.write(b'{"images": ')
+        _write_list(file, ({"id": number, **_image(line)} for number, line in self._journal.images(self._files)))
+        file.write(b', "categories": ' + _json(self._categories) + b', "annotations": ')
+        annotations = (
+            {"id": annotation_id, **record, "area": _area(record), "iscrowd": 0}
+            for annotation_id, record in enumerate(self._records(), start=1)
+        )
+        _write_list(file, annotations)
+        file.write(b"}")
+
+    def _write_results_list(self, file: BinaryIO) -> None:
+        _write_list(file, self._records())
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        for number, line in self._journal.images(self._files):
+            for record in line["instances"]:
+                yield {"image_id": number, **{key: value for key, value in record.items() if key != "category"}}
 
 
 def open_writer(source: Source, settings: Settings, class_names: tuple[str, ...]) -> CocoJson | None:
     """Open it for image files."""
-    return CocoJson(settings.output, class_names) if isinstance(source, ImageFiles) else None
+    if not isinstance(source, ImageFiles):
+        return None
+    overlays = (
+        {number: f"{stem}{OVERLAY_SUFFIX}" for number, stem in source.stems.items()} if settings.overlays else None
+    )
+    return CocoJson(settings.output, class_names, source.journal, source.files, overlays)
+
+
+def _write_list(file: BinaryIO, items: Iterable[dict[str, Any]]) -> None:
+    separator = b"["
+    for item in items:
+        file.write(separator + _json(item))
+        separator = b", "
+    file.write(b"]" if separator != b"[" else b"[]")
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace")
+
+
+def _image(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: line[key] for key in ("file_name", "file_name_base64", "width", "height") if key in line}
 
 
 def _area(record: dict[str, Any]) -> float:

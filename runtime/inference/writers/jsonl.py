@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from maskrt.errors import MaskrtError
+from maskrt.files import check_replaceable
 from maskrt.runtime.inference.settings import Settings
 from maskrt.runtime.inference.sources import PictureJob, Source, Video
 from maskrt.runtime.structures.instances import Instances
@@ -32,6 +33,7 @@ class JsonLines:
     def __init__(self, path: Path, class_names: tuple[str, ...]) -> None:
         self._path = path
         self._class_names = class_names
+        check_replaceable(path)
         try:
             self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
         except OSError as error:

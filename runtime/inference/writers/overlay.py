@@ -1,5 +1,6 @@
 """Images with their instances drawn over them, as JPEG files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,8 @@ from maskrt.errors import MaskrtError
 from maskrt.files import write_in_one_step
 from maskrt.runtime.draw import draw_instances
 from maskrt.runtime.inference.settings import Settings
-from maskrt.runtime.inference.sources import ImageFiles, PictureJob, Source
+from maskrt.runtime.inference.sources import OVERLAY_SUFFIX, ImageFiles, PictureJob, Source
+from maskrt.runtime.inference.writers.base import NoMoreRoom, no_more_room
 
 FOLDER = "overlays"
 """In the folder of the results."""
@@ -28,12 +30,12 @@ class OverlayWriter:
 
     Args:
         folder: of the overlays, which exists.
-        stems: of the file of each image.
+        stems: of the file of each image, by its number.
     """
 
     stage = "draw"
 
-    def __init__(self, folder: Path, stems: list[str]) -> None:
+    def __init__(self, folder: Path, stems: Mapping[int, str]) -> None:
         self._folder = folder
         self._stems = stems
 
@@ -53,10 +55,12 @@ class OverlayWriter:
         Raises:
             MaskrtError: it cannot be written.
         """
+        path = self._folder / f"{self._stems[job.number]}{OVERLAY_SUFFIX}"
         try:
-            write_in_one_step(self._folder / f"{self._stems[job.number]}.jpg", prepared)
+            write_in_one_step(path, prepared)
         except OSError as error:
-            raise _cannot_write(error.strerror or str(error)) from None
+            full = no_more_room(path, error)
+            raise full if isinstance(full, NoMoreRoom) else _cannot_write(error.strerror or str(error)) from None
 
     def close(self) -> list[str]:
         """Say where they are."""

@@ -1,6 +1,6 @@
 """The loop, with writers of its own; what `maskrt infer` does with it is tested in test_infer.py."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from maskrt.errors import MaskrtError
 from maskrt.runtime.inference import run as run_module
+from maskrt.runtime.inference.journal import Journal
 from maskrt.runtime.inference.run import Run
 from maskrt.runtime.inference.settings import Settings
 from maskrt.runtime.inference.sources import ImageFiles, PictureJob, Source, Video
@@ -58,6 +59,13 @@ def images(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(tmp_path, {}, tmp_path / "overlays")
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
 def execute(write_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """`execute(source, recorder, ...)` runs with these writers alone."""
 
@@ -70,10 +78,10 @@ def execute(write_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytes
 
 
 def test_all_writers_get_what_can_be_read(
-    images: list[Path], execute: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    images: list[Path], journal: Journal, execute: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = Recorder(), Recorder()
-    assert execute(ImageFiles(images), first, second) == 1
+    assert execute(ImageFiles(images, journal), first, second) == 1
     assert first.written == second.written == [(0, 2), (1, 2), (3, 2)]
     out, err = capsys.readouterr()
     assert out.splitlines() == ["3 images, 6 instances, 1 failed.", "Recorded: 3", "Recorded: 3"]
@@ -82,10 +90,10 @@ def test_all_writers_get_what_can_be_read(
 
 @pytest.mark.parametrize("step", ["prepare", "write"])
 def test_an_image_that_a_writer_cannot_take_goes_to_none_behind_it(
-    images: list[Path], execute: Callable[..., int], capsys: pytest.CaptureFixture[str], step: str
+    images: list[Path], journal: Journal, execute: Callable[..., int], capsys: pytest.CaptureFixture[str], step: str
 ) -> None:
     first, second = Recorder(step, number=1), Recorder()
-    assert execute(ImageFiles(images), first, second) == 1
+    assert execute(ImageFiles(images, journal), first, second) == 1
     assert second.written == [(0, 2), (3, 2)]
     out, err = capsys.readouterr()
     assert f"1.png: no {step}." in err
@@ -93,11 +101,11 @@ def test_an_image_that_a_writer_cannot_take_goes_to_none_behind_it(
 
 
 def test_results_that_cannot_be_written(
-    images: list[Path], execute: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    images: list[Path], journal: Journal, execute: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of images nothing is left then: 2. The other writers are closed all the same."""
     first, second = Recorder("close"), Recorder()
-    assert execute(ImageFiles(images[:2]), first, second) == 2
+    assert execute(ImageFiles(images[:2], journal), first, second) == 2
     assert (first.closed, second.closed) == (1, 1)
     out, err = capsys.readouterr()
     assert out == ""
@@ -125,12 +133,14 @@ def test_a_frame_that_cannot_be_written_ends_a_video(
     assert "clip.mp4: 2 frames, 4 instances; " in out
 
 
-def test_each_writer_has_its_sources(make_clip: Callable[..., Path], images: list[Path], tmp_path: Path) -> None:
+def test_each_writer_has_its_sources(
+    make_clip: Callable[..., Path], images: list[Path], journal: Journal, tmp_path: Path
+) -> None:
     with VideoReader(str(make_clip(times=range(2)))) as reader:
         video = Video(reader, "found")
         for source, overlays, expected in (
-            (ImageFiles(images), True, {"overlay", "coco"}),
-            (ImageFiles(images), False, {"coco"}),
+            (ImageFiles(images, journal), True, {"overlay", "coco"}),
+            (ImageFiles(images, journal), False, {"coco"}),
             (video, True, {"video", "jsonl"}),
             (video, False, {"jsonl"}),
         ):

@@ -2,13 +2,14 @@
 
 import ctypes
 import gc
-import os
-import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -210,60 +211,12 @@ def test_a_stage_in_the_middle_of_an_item_finishes_it() -> None:
     assert begun == finished == [0, 1]
 
 
-@pytest.mark.parametrize("moment", ["waiting", "consuming"])
-def test_ctrl_c(moment: str) -> None:
-    """A real SIGINT, while the main thread waits for an outcome and while it works on one."""
-    received = 0
-
-    def infer(number: int) -> int:
-        if moment == "waiting" and number == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.1)
-        return number
-
-    with pytest.raises(KeyboardInterrupt):
-        for outcome in run_pipeline(range(1000), [Stage("same", same), Stage("infer", infer)]):
-            received = outcome.item
-            if moment == "consuming" and received == 3:
-                os.kill(os.getpid(), signal.SIGINT)
-                time.sleep(0.1)
-    assert received <= 3
-
-
-def test_ctrl_c_twice_waits_for_the_item_in_hand() -> None:
-    """Its stage may be using what the caller is about to close."""
-    finished = []
-
-    def write(number: int) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.2)
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.2)
-        finished.append(number)
-
-    with pytest.raises(KeyboardInterrupt):
-        list(run_pipeline(range(5), [Stage("write", write)]))
-    assert finished == [0]
-
-
-def test_ctrl_c_while_the_threads_end_is_not_lost() -> None:
-    closing_now = threading.Event()
-    finished = []
-
-    def write(number: int) -> None:
-        if number == 1:
-            assert closing_now.wait(PATIENCE)
-            time.sleep(0.1)  # the main thread waits for this one
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.1)
-        finished.append(number)
-
-    outcomes = run_pipeline(range(5), [Stage("write", write)])
-    next(outcomes)
-    closing_now.set()
-    with pytest.raises(KeyboardInterrupt):
-        outcomes.close()
-    assert finished == [0, 1]
+@pytest.mark.parametrize("scenario", ["waiting", "consuming", "twice", "ending"])
+def test_ctrl_c(scenario: str) -> None:
+    """A real SIGINT: see ctrl_c.py, and there why in a process of its own."""
+    script = Path(__file__).with_name("ctrl_c.py")
+    ended = subprocess.run([sys.executable, script, scenario], capture_output=True, text=True, timeout=2 * PATIENCE)
+    assert (ended.returncode, ended.stdout) == (0, "as expected\n"), ended.stderr
 
 
 def kill(name: str) -> None:

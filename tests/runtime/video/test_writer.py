@@ -94,6 +94,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def with_name(self, name: str) -> Path:
             return Path("/dev/full")
 
+    monkeypatch.setattr(video_writer, "check_replaceable", lambda path: None)
     unlink = Path.unlink
     monkeypatch.setattr(Path, "unlink", lambda path, **options: path == Path("/dev/full") or unlink(path, **options))
     writer = VideoWriter(Full(tmp_path / "clip.mp4"), (480, 640), Fraction(25), Fraction(1, 25))

@@ -10,10 +10,12 @@ from pycocotools.cocoeval import COCOeval
 
 from maskrt.contract.pipeline import Paste
 from maskrt.runtime import Instances, MaskrtError
+from maskrt.runtime.inference.journal import Journal
 from maskrt.runtime.inference.sources import PictureJob
 from maskrt.runtime.inference.writers.coco import CocoJson
 from maskrt.runtime.structures.masks import GridMasks
 
+FILES = [Path(f"photos/{number}.jpg") for number in range(5)]
 NAMES = ("__background__", "disk", "größe")
 
 
@@ -33,9 +35,9 @@ def some_instances(rng: np.random.Generator, with_masks: bool = True) -> Instanc
 
 def write(folder: Path, images: dict[int, Instances]) -> tuple[Path, Path]:
     """The paths of both files, with the instances of images by their number in the source."""
-    writer = CocoJson(folder, NAMES)
+    writer = CocoJson(folder, NAMES, Journal(folder, {}, folder / "overlays"), files=FILES)
     for number, instances in images.items():
-        job = PictureJob(Path(f"photos/{number}.jpg"), instances=instances, number=number)
+        job = PictureJob(FILES[number], instances=instances, number=number)
         writer.write(job, writer.prepare(job))
     (line,) = writer.close()
     paths = folder / "instances.json", folder / "results.json"
@@ -73,5 +75,10 @@ def test_nothing_found_is_valid_too(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(MaskrtError, match=r"instances\.json cannot be written: "):
-        CocoJson(tmp_path / "nowhere", NAMES).close()
+    with pytest.raises(MaskrtError, match=r"instances\.jsonl cannot be written: "):
+        Journal(tmp_path / "nowhere", {}, tmp_path)
+    (tmp_path / "out").mkdir()
+    writer = CocoJson(tmp_path / "out", NAMES, Journal(tmp_path / "out", {}, tmp_path))
+    (tmp_path / "out").rename(tmp_path / "gone")
+    with pytest.raises(MaskrtError, match=r"instances\.json cannot be written: .* The instances are in .*\.jsonl\."):
+        writer.close()
