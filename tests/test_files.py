@@ -55,7 +55,7 @@ def test_only_regular_files_are_replaced(tmp_path: Path, kind: str) -> None:
         with pytest.raises(ArgumentError, match=r"it is no regular file, but a pipe, a socket or a device"):
             write(path)
     assert not path.is_file()
-    assert os.listdir(tmp_path) == ["odd"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["odd"]
 
 
 @pytest.mark.parametrize("link", ["same", "symbolic", "hard"])
@@ -98,4 +98,4 @@ def test_text(tmp_path: Path, content: bytes, text: str | None) -> None:
 @pytest.mark.parametrize("name", ["x" * 255, "x" * 250, "ü" * 125])
 def test_long_names_can_be_written(tmp_path: Path, name: str) -> None:
     write_in_one_step(tmp_path / name, b"content")
-    assert os.listdir(tmp_path) == [name]
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
