@@ -9,6 +9,8 @@ import struct
 import zlib
 from typing import NamedTuple
 
+from maskrt.runtime.images import tiff
+
 
 class ImageHeader(NamedTuple):
     """The format and the stored size in pixels (before any EXIF rotation) of an image file."""
@@ -114,31 +116,11 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 
 def _tiff_size(data: bytes) -> tuple[int, int]:
-    """Read the size in the first image directory, of classic TIFF and BigTIFF."""
-    order = "<" if data[:2] == b"II" else ">"
-    if struct.unpack_from(order + "H", data, 2)[0] == 43:
-        (directory,) = struct.unpack_from(order + "Q", data, 8)
-        count_format, entry_format = order + "Q", order + "HHQ"
-        entry_size = 20
-    else:
-        (directory,) = struct.unpack_from(order + "I", data, 4)
-        count_format, entry_format = order + "H", order + "HHI"
-        entry_size = 12
-    (count,) = struct.unpack_from(count_format, data, directory)
-    first = directory + struct.calcsize(count_format)
-    size = {}
-    for entry in range(min(count, 4096)):
-        at = first + entry * entry_size
-        tag, kind, _ = struct.unpack_from(entry_format, data, at)
-        if tag in (256, 257) and tag not in size:  # ImageWidth, ImageLength; the first counts, as in libtiff
-            value_format = {3: "H", 4: "I", 16: "Q"}.get(kind)  # SHORT, LONG, LONG8
-            if value_format is None:
-                raise HeaderError("is a damaged TIFF file: its size is not a whole number")
-            value_at = at + struct.calcsize(entry_format)
-            (size[tag],) = struct.unpack_from(order + value_format, data, value_at)
-    if len(size) != 2:
-        raise HeaderError("is a damaged TIFF file: its directory does not say how large it is")
-    return size[256], size[257]
+    """Find the page that is the picture, of classic TIFF and BigTIFF."""
+    try:
+        return tiff.find_picture(data).size
+    except tiff.TiffError as error:
+        raise HeaderError(str(error)) from None
 
 
 def _bmp_size(data: bytes) -> tuple[int, int]:

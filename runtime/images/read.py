@@ -9,6 +9,7 @@ import numpy as np
 
 from maskrt.errors import ArgumentError, ImageError
 from maskrt.runtime.cuda.arrays import is_device_array
+from maskrt.runtime.images import tiff
 from maskrt.runtime.images.header import HeaderError, read_header
 
 # 600 MB once decoded. Larger files are more often an attack or a mistake than a photograph.
@@ -50,6 +51,8 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             "Make it smaller, or, if you trust the file, read it with "
             "maskrt.runtime.read_image(path, max_pixels=...) and pass the array."
         )
+    if header.format == "TIFF":
+        data = tiff.only(data, tiff.find_picture(data))
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
     except (cv2.error, MemoryError) as error:
