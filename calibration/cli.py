@@ -23,6 +23,7 @@ from maskrt.command import run_verb
 from maskrt.contract.precision import PRECISIONS, SOURCE_PRECISION
 from maskrt.errors import ArgumentError
 from maskrt.options import add_image_options, add_output_option, fraction, number
+from maskrt.terminal import say
 
 if TYPE_CHECKING:
     from maskrt.calibration.accuracy import Measure
@@ -139,12 +140,15 @@ def accuracy_on(annotations: Path) -> Measure:
     from maskrt.evaluation.metrics.predict import FilePredictor, predict_images
 
     dataset = read_ground_truth(annotations)
+    say(*dataset.notes, file=sys.stderr)
 
     def measure(file: Path) -> Accuracy:
         predictor = FilePredictor(file)
         categories = category_ids(dataset, predictor.class_names)
         images = predict_images(predictor, dataset.files, categories, sys.stderr, dataset.sizes)
-        box, mask = box_and_mask_ap(dataset.truth, [record for image in images for record in image.records])
+        records = [record for image in images for record in image.records]
+        # All detections count: of a crowded image, what quantization loses may be the 101st.
+        box, mask = box_and_mask_ap(dataset.truth, records, max_detections=None)
         return Accuracy(box.overall.AP or 0.0, None if mask is None else mask.overall.AP)
 
     return measure

@@ -16,7 +16,7 @@ import numpy as np
 from maskrt.calibration.options import LEAST_COUNT, SENSIBLE_COUNT
 from maskrt.errors import ArgumentError, ImageError
 from maskrt.runtime import read_image
-from maskrt.runtime.inference.sources import find_images
+from maskrt.runtime.inference.find import find_images
 from maskrt.runtime.video.reader import is_video
 
 

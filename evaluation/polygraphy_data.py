@@ -28,7 +28,7 @@ from maskrt.contract.tensors import IMAGES, make_feed
 from maskrt.errors import ArgumentError
 from maskrt.options import positive
 from maskrt.runtime import read_image
-from maskrt.runtime.inference.sources import find_images
+from maskrt.runtime.inference.find import find_images
 from maskrt.runtime.transforms.canvas import make_batch
 
 

@@ -5,26 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskrt.errors import ArgumentError, MaskrtError
+from maskrt.errors import ArgumentError
+from maskrt.files import read_text_file
 
 BACKGROUND = "__background__"
 """Name of label 0."""
+_USUAL = frozenset({"background", "bg"})
+_IGNORED = "__ignore__"
 
 
 def read_class_names(path: Path) -> list[str]:
-    """Read a file with one name a line; the background is put in front where it is not there.
+    """Read a file with one name a line; the background is put in front where it is not there under a usual name.
+
+    labelme's files begin with `__ignore__`, which is the name of no label.
 
     Raises:
         MaskrtError: the file cannot be read.
     """
-    try:
-        # "-sig": some editors begin a file of UTF-8 with a mark, which is no part of the first name.
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except OSError as error:
-        raise MaskrtError(f"cannot read the class names {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise MaskrtError(f"cannot read the class names {path}: expected text in UTF-8") from error
-    return names if names[:1] == [BACKGROUND] else [BACKGROUND, *names]
+    text = read_text_file(path, "class names")
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    if names[:1] == [_IGNORED]:
+        names = names[1:]
+    return names if _is_background(names) else [BACKGROUND, *names]
+
+
+def _is_background(names: Sequence[str]) -> bool:
+    return bool(names) and names[0].strip("_").lower() in _USUAL
 
 
 def fit_class_names(names: Sequence[str], num_labels: int, origin: str) -> tuple[str, ...]:

@@ -43,11 +43,12 @@ from maskrt.options import (
     positive,
     thresholds,
 )
+from maskrt.runtime.inference.find import find_inputs
 from maskrt.runtime.inference.journal import Journal, dependencies
 from maskrt.runtime.inference.output import check_apart, make_writable
 from maskrt.runtime.inference.run import Run
 from maskrt.runtime.inference.settings import Settings
-from maskrt.runtime.inference.sources import ImageFiles, Video, find_inputs, unique_stems
+from maskrt.runtime.inference.sources import ImageFiles, Video, unique_stems
 from maskrt.runtime.inference.writers.overlay import FOLDER
 from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.video.reader import VideoReader, file_stem, import_av
@@ -108,7 +109,7 @@ def _infer(model: Path, arguments: Sequence[str], settings: Settings) -> int:
     if settings.threads is not None:
         cv2.setNumThreads(settings.threads)
     inputs = find_inputs(arguments)
-    say(*inputs.problems, file=sys.stderr)
+    say(*inputs.problems, *inputs.skipped, file=sys.stderr)
     if not inputs.images and not inputs.videos:
         raise ArgumentError("There is nothing to do: no image was found.")
     if settings.resume and not inputs.images:

@@ -29,10 +29,11 @@ from maskrt.errors import ArgumentError
 from maskrt.evaluation.bench.timing import ratio
 from maskrt.options import positive
 from maskrt.runtime import Segmenter, read_image
+from maskrt.runtime.inference.find import find_images
 from maskrt.runtime.inference.journal import Journal
 from maskrt.runtime.inference.run import Run
 from maskrt.runtime.inference.settings import Settings
-from maskrt.runtime.inference.sources import ImageFiles, find_images
+from maskrt.runtime.inference.sources import ImageFiles
 from maskrt.runtime.streaming.pipeline import Stage, run_pipeline
 from maskrt.runtime.streaming.stopwatch import Stopwatch
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskrt.errors import ArgumentError
 from maskrt.runtime import read_image
-from maskrt.runtime.inference.sources import find_images
+from maskrt.runtime.inference.find import find_images
 
 _JPEG_QUALITY = (cv2.IMWRITE_JPEG_QUALITY, 95)
 

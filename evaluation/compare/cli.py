@@ -30,7 +30,7 @@ from maskrt.options import (
     fraction,
     source_options,
 )
-from maskrt.runtime.inference.sources import find_images
+from maskrt.runtime.inference.find import find_images
 
 EXTRA = "maskrt[evaluate,cpu]"
 INTERRUPTED_NOTE = "nothing was written"

@@ -10,7 +10,8 @@ up.
 
 A data set fits a model whose classes include all that it has annotations of, told by name. Missing images are an error
 unless `--skip-missing` leaves them out. Crowd regions count as in COCO: what lies in them is neither right nor wrong.
-Where an annotation has no mask, no mask AP is measured.
+Where an annotation has no mask, no mask AP is measured. As in COCO, the 100 best detections of a class in an image
+count; `--max-detections` says otherwise.
 
 The results are evaluate.json (`maskrt.evaluation.results.evaluate`), and the detections of each model beside it.
 
@@ -58,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--common-classes", action="store_true", help="measure on the classes that both data set and model have"
     )
+    data.add_argument(
+        "--max-detections",
+        type=positive,
+        default=100,
+        metavar="N",
+        help="of a class in an image that count (default: 100)",
+    )
     add_threshold_options(parser)
     add_output_option(parser, Path("out/evaluate"), "folder for the results")
     add_thread_option(parser)
@@ -86,7 +94,15 @@ def run(options: argparse.Namespace) -> int:
         output.mkdir(parents=True, exist_ok=True)
         files = {file.name: file for file in options.models}
         dataset = open_dataset(request)
-        result = evaluate(predictors, files, dataset, output, common_classes=options.common_classes, stream=sys.stderr)
+        result = evaluate(
+            predictors,
+            files,
+            dataset,
+            output,
+            common_classes=options.common_classes,
+            max_detections=options.max_detections,
+            stream=sys.stderr,
+        )
         path = output / "evaluate.json"
         write_result(path, result)
     except OSError as error:

@@ -14,7 +14,13 @@ from maskrt.contract.manifest import sha256_of
 from maskrt.errors import ArgumentError
 from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.evaluate.log import ResultsLog
-from maskrt.evaluation.metrics.coco import AveragePrecision, box_and_mask_ap, without_masks
+from maskrt.evaluation.metrics.coco import (
+    MAX_DETECTIONS,
+    AveragePrecision,
+    beyond_limit,
+    box_and_mask_ap,
+    without_masks,
+)
 from maskrt.evaluation.metrics.dataset import CocoDataset, category_ids, common_categories, read_ground_truth
 from maskrt.evaluation.metrics.predict import Predictor, predict_images
 from maskrt.evaluation.results.evaluate import ClassAp, DatasetRecord, Evaluation, ModelRecord
@@ -62,6 +68,7 @@ def evaluate(
     output: Path,
     *,
     common_classes: bool = False,
+    max_detections: int = MAX_DETECTIONS,
     stream: TextIO = sys.stderr,
 ) -> Evaluation:
     """Evaluate models on a data set.
@@ -72,6 +79,7 @@ def evaluate(
         dataset: from `open_dataset`.
         output: folder for the results of each model; see `evaluate_model`.
         common_classes: measure on the classes that the data set and all models have.
+        max_detections: of a class in an image that AP counts, the best ones.
         stream: where the progress is shown.
 
     Raises:
@@ -83,13 +91,18 @@ def evaluate(
             dataset = common_categories(dataset, predictor.class_names)
     for predictor in predictors.values():
         category_ids(dataset, predictor.class_names)  # before hours of work end in an error
+    for note in dataset.notes:
+        print(note, file=stream)
     annotations = len(dataset.truth["annotations"])
     if lacking := without_masks(dataset.truth):
         print(f"{lacking} of {annotations} annotations have no mask: no mask AP is measured.", file=stream)
     models = []
     for name, predictor in predictors.items():
         print(f"{name}: {count(len(dataset.files), 'image')}, {predictor.backend}", file=stream)
-        models.append(evaluate_model(predictor, name, dataset, output, file=files.get(name), stream=stream))
+        record = evaluate_model(
+            predictor, name, dataset, output, file=files.get(name), max_detections=max_detections, stream=stream
+        )
+        models.append(record)
     return Evaluation(
         environment=describe_environment(),
         dataset=DatasetRecord(
@@ -98,6 +111,8 @@ def evaluate(
             images=len(dataset.files),
             missing_images=dataset.missing,
             annotations=annotations,
+            left_out_annotations=dataset.left_out,
+            max_detections=max_detections,
             categories=tuple(entry.name for entry in models[0].per_class),
         ),
         models=tuple(models),
@@ -111,6 +126,7 @@ def evaluate_model(
     output: Path,
     *,
     file: Path | None = None,
+    max_detections: int = MAX_DETECTIONS,
     stream: TextIO = sys.stderr,
 ) -> ModelRecord:
     """Run a model over a data set, or over the rest of it, and score the results.
@@ -122,6 +138,7 @@ def evaluate_model(
         dataset: from `read_ground_truth`.
         output: folder for the files.
         file: of the model, for the record; None for the source model.
+        max_detections: of a class in an image that AP counts; where there are more, `stream` is told.
         stream: where the progress is shown.
 
     Raises:
@@ -152,7 +169,9 @@ def evaluate_model(
         seconds = [log.seconds[number] for number in dataset.files]
     results_path = output / f"{name}.results.json"
     write_in_one_step(results_path, json.dumps(results, ensure_ascii=False).encode())
-    box, mask = box_and_mask_ap(dataset.truth, results)
+    if limit := beyond_limit(dataset.truth, results, max_detections):
+        print(f"{name}: {limit}", file=stream)
+    box, mask = box_and_mask_ap(dataset.truth, results, max_detections)
     score_threshold, nms_threshold = predictor.thresholds
     return ModelRecord(
         name=name,

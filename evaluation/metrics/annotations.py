@@ -10,6 +10,46 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 
+def without_strokes(annotation: dict[str, Any]) -> dict[str, Any]:
+    """Return an annotation without the polygons of fewer than three points, which enclose nothing.
+
+    Labelling tools write them for a click too many. Where nothing is left, `problem_of` says so.
+    """
+    mask = annotation.get("segmentation")
+    if not isinstance(mask, list) or not all(isinstance(polygon, list) for polygon in mask):
+        return annotation
+    whole = [polygon for polygon in mask if len(polygon) >= 6]
+    if len(whole) == len(mask) or not whole:
+        return annotation
+    return {**annotation, "segmentation": whole}
+
+
+def ignored_region(
+    annotation: Mapping[str, Any], images: Mapping[int, dict[str, Any]], categories: Collection[int]
+) -> dict[str, Any] | None:
+    """Make a crowd region of the box of an annotation that has no usable mask.
+
+    There is an object, so that what is found there is not wrong; but nobody can say how right it is.
+
+    Args:
+        annotation: one that has a problem.
+        images: image id → entry of "images".
+        categories: ids.
+
+    Returns:
+        None where the problem is another one.
+    """
+    region = {**annotation, "segmentation": None, "iscrowd": 1}
+    if problem_of(region, images, categories) is not None:
+        return None
+    image = images[annotation["image_id"]]
+    if not all(_is_number(image.get(side)) for side in ("height", "width")):
+        return None
+    x, y, width, height = annotation["bbox"]
+    right, bottom = x + width, y + height
+    return {**region, "area": width * height, "segmentation": [[x, y, right, y, right, bottom, x, bottom]]}
+
+
 def problem_of(annotation: Any, images: Mapping[int, dict[str, Any]], categories: Collection[int]) -> str | None:
     """Complete a sentence that begins with "annotation 5"; None where AP can be measured with the annotation.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
+
+import numpy as np
 
 from maskrt.errors import DependencyError
 
@@ -40,10 +43,19 @@ class AveragePrecision:
     per_class: Mapping[int, float | None]
 
 
+MAX_DETECTIONS = 100
+"""Of a class in an image: as many as COCO counts, the best ones."""
+
+
 def average_precision(
-    ground_truth: dict[str, Any], results: Sequence[dict[str, Any]], kind: Literal["bbox", "segm"]
+    ground_truth: dict[str, Any],
+    results: Sequence[dict[str, Any]],
+    kind: Literal["bbox", "segm"],
+    max_detections: int | None = MAX_DETECTIONS,
 ) -> AveragePrecision:
     """Measure COCO AP of result records (the list that pycocotools' `loadRes` takes) against a COCO dictionary.
+
+    Of each class in an image the `max_detections` best count; None: all of them.
 
     Of masks, small, medium and large is told by the area of the mask, as detectron2's and torchvision's evaluators do:
     pycocotools by itself takes the area of the box where a record has both.
@@ -65,24 +77,48 @@ def average_precision(
             found.dataset = {**ground_truth, "annotations": []}
             found.createIndex()
         evaluation = COCOeval(truth, found, kind)
+        evaluation.params.maxDets = [most_in_one_image(results) if max_detections is None else max_detections]
         evaluation.evaluate()
         evaluation.accumulate()
-        evaluation.summarize()
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # IoU, recall, category; all areas, 100 detections
+    # Not `summarize`, which looks for 100 detections alone. As there, -1 stands where no ground truth counts.
+    precision = evaluation.eval["precision"][..., -1]  # IoU 0.50:0.95, recall, category, area
+    thresholds = [slice(None), slice(0, 1), slice(5, 6), slice(None), slice(None), slice(None)]
+    areas = [0, 0, 0, 1, 2, 3]  # all, all, all, small, medium, large
     return AveragePrecision(
-        ApStatistics(*map(_counted, evaluation.stats[: len(STATISTICS)])),
-        {category: _counted(precision[:, :, index].mean()) for index, category in enumerate(evaluation.params.catIds)},
+        ApStatistics(*(_mean(precision[part, ..., area]) for part, area in zip(thresholds, areas, strict=True))),
+        {category: _mean(precision[:, :, index, 0]) for index, category in enumerate(evaluation.params.catIds)},
+    )
+
+
+def most_in_one_image(records: Iterable[Mapping[str, Any]]) -> int:
+    """Count the instances of the class and the image that have most; at least 1."""
+    return max(Counter((record["image_id"], record["category_id"]) for record in records).values(), default=1)
+
+
+def beyond_limit(
+    ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], max_detections: int
+) -> str | None:
+    """Say so where there are more instances of a class in an image than AP counts."""
+    truth, found = most_in_one_image(ground_truth["annotations"]), most_in_one_image(results)
+    if max(truth, found) <= max_detections:
+        return None
+    return (
+        f"AP counts the {max_detections} best detections of a class in an image, but there are images with up to "
+        f"{truth} annotated and {found} found. With --max-detections {max(truth, found)}, all count."
     )
 
 
 def box_and_mask_ap(
-    ground_truth: dict[str, Any], results: Sequence[dict[str, Any]]
+    ground_truth: dict[str, Any], results: Sequence[dict[str, Any]], max_detections: int | None = MAX_DETECTIONS
 ) -> tuple[AveragePrecision, AveragePrecision | None]:
-    """Measure AP of boxes and of masks; None for masks where no result has one, or some annotation has none."""
+    """Measure AP of boxes and of masks; None for masks where no result has one, or some annotation has none.
+
+    `max_detections` is as for `average_precision`.
+    """
     with_masks = any("segmentation" in record for record in results) and not without_masks(ground_truth)
     return (
-        average_precision(ground_truth, results, "bbox"),
-        average_precision(ground_truth, results, "segm") if with_masks else None,
+        average_precision(ground_truth, results, "bbox", max_detections),
+        average_precision(ground_truth, results, "segm", max_detections) if with_masks else None,
     )
 
 
@@ -91,6 +127,7 @@ def without_masks(ground_truth: dict[str, Any]) -> int:
     return sum(not annotation.get("segmentation") for annotation in ground_truth["annotations"])
 
 
-def _counted(value: float) -> float | None:
-    """Drop the -1 that pycocotools says where nothing counts."""
-    return None if value < 0 else float(value)
+def _mean(precision: np.ndarray) -> float | None:
+    """Average what counts; None where nothing does."""
+    counted = precision[precision > -1]
+    return float(counted.mean()) if counted.size else None

@@ -5,16 +5,27 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from maskrt.errors import ArgumentError
-from maskrt.evaluation.metrics.annotations import problem_of
+from maskrt.evaluation.metrics.annotations import ignored_region, problem_of, without_strokes
+from maskrt.files import read_text_file
 
 _SHOWN = 5
 """How many of a list a message names."""
+
+_READINGS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("", str),
+    ("the backslashes in the names of its images are read as slashes", lambda name: name.replace("\\", "/")),
+    (
+        "its images are not in the folders that it names, but found by their names alone",
+        lambda name: name.replace("\\", "/").rpartition("/")[2],
+    ),
+)
+"""How the names of files are read, and what is said of it; the first that leads to a file counts for all."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,8 @@ class CocoDataset:
         files: image id → image file.
         folder: that the names of the images are relative to.
         missing: how many images were left out because their files do not exist.
+        left_out: how many annotations were left out because they cannot be used.
+        notes: what was left out or read otherwise than it is written, a sentence each.
     """
 
     path: Path
@@ -34,6 +47,8 @@ class CocoDataset:
     files: dict[int, Path]
     folder: Path
     missing: int = 0
+    left_out: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> dict[int, tuple[int, int]]:
@@ -64,6 +79,9 @@ class CocoDataset:
 def read_coco(path: Path, images: Path | None = None) -> CocoDataset:
     """Read a COCO JSON file and find its images.
 
+    Names of files are read as they are; where none of the files exists, with slashes for the backslashes that Windows
+    writes, and then without the folders of the machine that wrote them.
+
     Without `images`, the folder of the images, they are looked for beside the file, in a folder `images` beside it, one
     folder up, and, as COCO itself lays them out (`annotations/instances_val2017.json`, `val2017/`), in the folder of
     the split's name.
@@ -71,11 +89,10 @@ def read_coco(path: Path, images: Path | None = None) -> CocoDataset:
     Raises:
         ArgumentError: the file is missing, not COCO JSON, has no images, or none of the folders has its images.
     """
+    text = read_text_file(path, "data set", ArgumentError)
     try:
-        truth = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ArgumentError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except ValueError as error:
+        truth = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ArgumentError(f"{path} is not a COCO JSON file: {error}.") from None
     try:
         names = {int(image["id"]): str(image["file_name"]) for image in truth["images"]}
@@ -87,10 +104,14 @@ def read_coco(path: Path, images: Path | None = None) -> CocoDataset:
         raise ArgumentError(f"{images}: there is no such folder of images.")
     upper = path.parent.parent
     folders = [path.parent, path.parent / "images", upper, upper / path.stem.split("_")[-1]]
-    for folder in [images] if images is not None else folders:
-        # Not only the first: that one may be missing.
-        if any((folder / name).is_file() for name in names.values()):
-            return CocoDataset(path, truth, {number: folder / name for number, name in names.items()}, folder)
+    for note, read in _READINGS:
+        if len(set(map(read, names.values()))) < len(set(names.values())):
+            continue  # two images would become one
+        for folder in [images] if images is not None else folders:
+            # Not only the first: that one may be missing.
+            if any((folder / read(name)).is_file() for name in names.values()):
+                files = {number: folder / read(name) for number, name in names.items()}
+                return CocoDataset(path, truth, files, folder, notes=(f"{path}: {note}.",) if note else ())
     first, tried = next(iter(names.values())), ", ".join(map(str, [images] if images is not None else folders))
     raise ArgumentError(f"{path} names the image {first}, but it and all others are in none of: {tried}.")
 
@@ -101,6 +122,12 @@ def read_ground_truth(path: Path, images: Path | None = None, *, skip_missing: b
     They are numbered anew, from 1: pycocotools takes a match with the annotation 0 for none, and equal ids for one
     annotation. `iscrowd` is 0 where it is missing, `area` that of the box; COCO's own rules for crowd regions are left
     to pycocotools.
+
+    One oddity does not stop a data set; `notes` name what was left out:
+    - a category without annotations that has the name of another one, as the root that Roboflow writes;
+    - polygons of fewer than three points, which enclose nothing;
+    - annotations that cannot be used, as long as most can. Where only the mask is at fault, what is found in the box
+      counts neither for nor against (a crowd region).
 
     Args:
         path: as for `read_coco`.
@@ -119,14 +146,14 @@ def read_ground_truth(path: Path, images: Path | None = None, *, skip_missing: b
             f"{_some([str(file) for file in missing.values()])}. With --skip-missing, maskrt evaluate measures AP on "
             "the others alone."
         )
-    dataset = dataclasses.replace(dataset, truth=_checked_truth(dataset), missing=len(missing))
+    dataset = dataclasses.replace(_checked(dataset), missing=len(missing))
     dataset = dataset.restrict(images=dataset.files.keys() - missing.keys())
     if not dataset.truth["annotations"]:
         raise ArgumentError(f"{path} has no annotations, so no AP can be measured with it.")
     return dataset
 
 
-def _checked_truth(dataset: CocoDataset) -> dict[str, Any]:
+def _checked(dataset: CocoDataset) -> CocoDataset:
     path, truth = dataset.path, dataset.truth
     images = {image["id"]: image for image in truth["images"]}
     if images.keys() != dataset.files.keys() or len(images) != len(truth["images"]):
@@ -138,18 +165,61 @@ def _checked_truth(dataset: CocoDataset) -> dict[str, Any]:
         names = {}
     if len(names) != len(categories) or not all(isinstance(number, int) for number in names):
         raise ArgumentError(f"{path} is damaged: each of its categories should have a name and a whole number as id.")
-    annotations = truth.get("annotations") or []
+    checked, left_out, strokes = _usable_annotations(dataset, images, names)
+    notes = list(dataset.notes)
+    if strokes:
+        notes.append(
+            f"{path}: polygons of fewer than 3 points, which enclose nothing, are left out of {strokes} masks."
+        )
+    if left_out:
+        notes.append(
+            f"{path}: {len(left_out)} of {len(truth['annotations'])} annotations are left out: {_some(left_out, '; ')}."
+        )
+    used = {annotation["category_id"] for annotation in checked}
+    counts = Counter(names.values())
+    doubles = [number for number, name in names.items() if counts[name] > 1 and number not in used]
+    spare = [number for number in doubles if any(names[other] == names[number] for other in used)]
+    if spare:
+        shown = _some([f"{names[number]} ({number})" for number in spare])
+        notes.append(f"{path}: a category without annotations that has the name of another is left out: {shown}.")
+    kept = [entry for entry in categories if entry["id"] not in spare]
+    return dataclasses.replace(
+        dataset,
+        truth={**truth, "categories": kept, "annotations": checked},
+        left_out=len(left_out),
+        notes=tuple(notes),
+    )
+
+
+def _usable_annotations(
+    dataset: CocoDataset, images: dict[int, dict[str, Any]], categories: dict[int, str]
+) -> tuple[list[dict[str, Any]], list[str], int]:
+    """Return the annotations as pycocotools needs them, what was left out and why, and how many masks lost strokes."""
+    path = dataset.path
+    annotations = dataset.truth.get("annotations") or []
     if not isinstance(annotations, list):
         raise ArgumentError(f"{path} is damaged: its annotations are not a list.")
-    checked = []
-    for number, annotation in enumerate(annotations, start=1):
-        if problem := problem_of(annotation, images, names):
-            own = annotation.get("id") if isinstance(annotation, dict) else None
-            label = f"number {number}" if own is None else own
-            raise ArgumentError(f"{path} is damaged: its annotation {label} {problem}.")
-        _, _, width, height = annotation["bbox"]
-        checked.append({"iscrowd": 0, "area": width * height, **annotation, "id": number})
-    return {**truth, "categories": categories, "annotations": checked}
+    checked: list[dict[str, Any]] = []
+    left_out: list[str] = []
+    strokes = 0
+    for number, given in enumerate(annotations, start=1):
+        if not isinstance(given, dict):
+            raise ArgumentError(
+                f"{path} is damaged: its annotation number {number} {problem_of(given, images, categories)}."
+            )
+        annotation: dict[str, Any] | None = without_strokes(given)
+        strokes += annotation is not given
+        if problem := problem_of(annotation, images, categories):
+            own = given.get("id")
+            left_out.append(f"annotation {f'number {number}' if own is None else own} {problem}")
+            annotation = ignored_region(given, images, categories)
+        if annotation is not None:
+            _, _, width, height = annotation["bbox"]
+            checked.append({"iscrowd": 0, "area": width * height, **annotation, "id": number})
+    if 2 * len(left_out) > len(annotations):
+        more = f" {len(left_out)} of {len(annotations)} annotations cannot be used." if len(left_out) > 1 else ""
+        raise ArgumentError(f"{path} is damaged: its {left_out[0]}.{more}")
+    return checked, left_out, strokes
 
 
 def category_ids(dataset: CocoDataset, class_names: Sequence[str]) -> list[int | None]:
@@ -194,6 +264,6 @@ def common_categories(dataset: CocoDataset, class_names: Sequence[str]) -> CocoD
     return restricted
 
 
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN])
+def _some(names: Sequence[str], separator: str = ", ") -> str:
+    shown = separator.join(names[:_SHOWN])
     return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown

@@ -18,6 +18,8 @@ class DatasetRecord:
         images: how many were used.
         missing_images: how many were left out because their files do not exist.
         annotations: how many.
+        left_out_annotations: how many could not be used; see `evaluation.metrics.dataset`.
+        max_detections: of a class in an image that AP counts, the best ones.
         categories: names of those that AP is the mean over.
     """
 
@@ -27,6 +29,8 @@ class DatasetRecord:
     missing_images: int
     annotations: int
     categories: tuple[str, ...]
+    left_out_annotations: int = 0
+    max_detections: int = 100
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,51 @@ class HeaderError(Exception):
     """The header is damaged or the file ends too early; the message continues "<file> ..."."""
 
 
+class OtherFormat(NamedTuple):
+    """A format of pictures that is not read here: how its files begin, and what mends it."""
+
+    name: str
+    signature: bytes
+    remedy: str
+
+
+def _convert(program: str) -> str:
+    return f"Convert them to JPEG or PNG first, for example with `{program}`"
+
+
+_RAW = _convert("darktable-cli IN OUT.png")
+_MAGICK = _convert("magick IN OUT.png")
+_HEIF = _convert("heif-convert IN OUT.jpg")
+_HEIC = rb"....ftyp(hei|hev|mif|msf)"
+OTHER_FORMATS = {
+    ".heic": OtherFormat("HEIC", _HEIC, _HEIF),
+    ".heif": OtherFormat("HEIF", _HEIC, _HEIF),
+    ".hif": OtherFormat("HEIF", _HEIC, _HEIF),
+    ".avif": OtherFormat("AVIF", rb"....ftypavi", _HEIF),
+    ".jxl": OtherFormat("JPEG XL", rb"\xff\x0a|\x00{3}\x0cJXL ", _convert("djxl IN OUT.png")),
+    ".jp2": OtherFormat("JPEG 2000", rb"\x00{3}\x0cjP  |\xff\x4f\xff\x51", _MAGICK),
+    ".j2k": OtherFormat("JPEG 2000", rb"\xff\x4f\xff\x51", _MAGICK),
+    ".psd": OtherFormat("Photoshop", rb"8BPS", _MAGICK),
+    ".exr": OtherFormat("OpenEXR", rb"v/1\x01", _MAGICK),
+    ".hdr": OtherFormat("Radiance", rb"#\?R(ADIANC|GB)E", _MAGICK),
+    ".ppm": OtherFormat("PPM", rb"P[36]\s", _MAGICK),
+    ".pgm": OtherFormat("PGM", rb"P[25]\s", _MAGICK),
+    ".tga": OtherFormat("Targa", rb"(?!)", _MAGICK),
+    ".ico": OtherFormat("icon", rb"\x00\x00\x01\x00", _MAGICK),
+    ".svg": OtherFormat("SVG", rb"<svg|<\?xml", _convert("rsvg-convert IN -o OUT.png")),
+    ".pdf": OtherFormat("PDF", rb"%PDF", _convert("pdftoppm -png IN OUT")),
+    ".dcm": OtherFormat("DICOM", rb".{128}DICM", _convert("dcm2pnm --write-png IN OUT.png")),
+    ".dng": OtherFormat("raw", rb"(?!)", _RAW),  # begins as TIFF does, see `images.tiff`
+    ".nef": OtherFormat("raw", rb"(?!)", _RAW),
+    ".cr2": OtherFormat("raw", rb"(?!)", _RAW),
+    ".arw": OtherFormat("raw", rb"(?!)", _RAW),
+    ".cr3": OtherFormat("raw", rb"....ftypcrx", _RAW),
+    ".raf": OtherFormat("raw", rb"FUJIFILM", _RAW),
+    ".orf": OtherFormat("raw", rb"IIR[OS]|MMOR", _RAW),
+    ".rw2": OtherFormat("raw", rb"IIU\x00", _RAW),
+}
+"""By suffix: what folders hold that is a picture, but cannot be read here."""
+
 SUPPORTED_FORMATS = "JPEG, PNG, WebP, TIFF, BMP and GIF"
 _CUT_OFF = "is cut off: the {} data ends too early"
 
@@ -53,6 +98,12 @@ def read_header(data: bytes) -> ImageHeader:
             if width < 1 or height < 1:
                 raise HeaderError(f"is a damaged {name} file: its header says {width}x{height} pixels")
             return ImageHeader(name, width, height)
+    for other in OTHER_FORMATS.values():
+        if re.match(other.signature, data[:200], re.DOTALL):
+            raise HeaderError(
+                f"is of the format {other.name}, which cannot be read here (supported: {SUPPORTED_FORMATS}). "
+                f"{other.remedy}"
+            )
     raise HeaderError(f"is not an image that can be read here (supported: {SUPPORTED_FORMATS})")
 
 

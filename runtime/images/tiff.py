@@ -2,7 +2,7 @@
 
 TIFF is a container. A camera's raw file begins with a thumbnail, marked as such; a pyramid holds one picture in several
 sizes, a stack many of one size; samples may be signed or floating point, where nobody says what is black and what is
-white. A decoder that reads the first page of 8 or 16 bits, whatever it is, gives a plausible picture of the wrong thing.
+white. A decoder that reads the first page, whatever it is, gives a plausible picture of the wrong thing.
 
 Sources: TIFF Revision 6.0 (Aldus, 1992), its Technical Note 1 (SubIFDs), the Digital Negative Specification (Adobe),
 and libtiff's BigTIFF design.
@@ -132,14 +132,15 @@ def _check_samples(page: Page) -> None:
     if len(bits) != 1 or not bits <= {1, 2, 4, 8, 16}:
         shown = ", ".join(map(str, sorted(bits)))
         raise TiffError(
-            f"has samples of {shown} bits; 1, 2, 4, 8 and 16 can be read. Convert it to 8 bits: `magick IN -depth 8 OUT`"
+            f"has samples of {shown} bits; 1, 2, 4, 8 and 16 can be read. Convert it to 8 bits, for example with "
+            "`magick IN -depth 8 OUT`"
         )
     count = page.value(_SAMPLES, 1)
     extra = count - _SAMPLE_COUNTS[colour]
     if not 0 <= extra <= 1:
         raise TiffError(
-            f"has {count} samples per pixel; expected {_SAMPLE_COUNTS[colour]} for {_COLOURS[colour]}, and at most one of "
-            "alpha. Choose the bands that are the picture first"
+            f"has {count} samples per pixel; expected {_SAMPLE_COUNTS[colour]} for {_COLOURS[colour]}, and at most "
+            "one of alpha. Choose the bands that are the picture first"
         )
 
 

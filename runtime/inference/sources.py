@@ -1,76 +1,24 @@
-"""What pictures come from: image files, videos, streams and cameras; and from arguments to these."""
+"""What pictures come from: image files, videos, streams and cameras."""
 
-import glob
 import os
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from maskrt.errors import ImageError
-from maskrt.runtime.images.read import check_file
 from maskrt.runtime.inference.journal import Journal
 from maskrt.runtime.inference.progress import count
 from maskrt.runtime.streaming.stages import Job
-from maskrt.runtime.video.reader import VideoReader, is_stream, is_video, newest
+from maskrt.runtime.video.reader import VideoReader, newest
 
 _LONGEST_NAME = 255  # bytes, on nearly all file systems
 
 OVERLAY_SUFFIX = ".jpg"
 """Of the pictures that are drawn."""
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
-
-
-def find_images(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Expand files, folders and globs, in the order given.
-
-    A folder stands for the image files in it and its subfolders (told by their suffix), sorted. A name that
-    does not exist but has wildcards is a glob (`**` crosses folders). Anything else is taken as a file, so
-    that reading it says what is wrong with it. A file that comes up twice is taken once.
-
-    Returns:
-        The files, and a sentence for each folder or glob that holds no image.
-    """
-    files: list[Path] = []
-    problems = []
-    for argument in arguments:
-        path = Path(argument)
-        if _exists(path) and path.is_dir():
-            found = _images_below(path)
-            if not found:
-                problems.append(f"{path}: there is no image in this folder.")
-        elif not _exists(path) and glob.has_magic(argument):
-            # Path.glob takes no absolute patterns.
-            matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
-            found = [Path(match) for match in matches if _is_file(Path(match))]
-            if not found:
-                problems.append(f"{argument}: no file matches.")
-        else:
-            found = [path]
-        files += found
-    return list(dict.fromkeys(files)), problems
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # e.g. a name that is too long for the file system
-        return False
-
-
-def _images_below(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and _is_file(path))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # e.g. no permission to look: reading it will say so
-        return True
 
 
 def unique_stems(stems: Sequence[str], suffix: str = "", taken: Collection[str] = ()) -> list[str]:
@@ -112,30 +60,6 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-class Inputs(NamedTuple):
-    """What arguments mean: image files, videos (files, streams and cameras), a sentence for each that means nothing."""
-
-    images: list[Path]
-    videos: list[str]
-    problems: list[str]
-
-
-def find_inputs(arguments: Sequence[str]) -> Inputs:
-    """Expand files, folders and globs as `find_images` does, and tell images from videos."""
-    found, problems = find_images([argument for argument in arguments if not is_stream(argument)])
-    files = []
-    for file in found:
-        try:
-            check_file(file)
-            files.append(file)
-        except ImageError as error:
-            problems.append(str(error))
-    videos = [file for file in files if is_video(file)]
-    streams = [argument for argument in arguments if is_stream(argument)]
-    of_videos = set(videos)
-    return Inputs([file for file in files if file not in of_videos], [*map(str, videos), *streams], problems)
 
 
 @dataclass(eq=False)

@@ -16,7 +16,7 @@ def test_names_in_a_file(tmp_path: Path) -> None:
     path.write_bytes("größe".encode("latin-1"))
     with pytest.raises(MaskrtError, match=r"names\.txt: expected text in UTF-8"):
         read_class_names(path)
-    with pytest.raises(MaskrtError, match=r"cannot read the class names .*: Is a directory"):
+    with pytest.raises(MaskrtError, match=r"Cannot read the class names .*: it is a folder"):
         read_class_names(tmp_path)
 
 
@@ -36,3 +36,35 @@ def test_another_number_of_names_than_of_classes(names: list[str]) -> None:
 def test_names_that_are_no_text() -> None:
     with pytest.raises(ArgumentError, match="class names must be text, but got 1"):
         fit_class_names([1, 2], 3, "got")  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "__background__",
+        "background",
+        "_background_",
+        "Background",
+        "BG",
+        "__ignore__\n_background_",
+        "\ufeffbackground",
+    ],
+)
+def test_the_background_under_its_usual_names(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text(f"{first}\ncat\ndog\n", encoding="utf-8")
+    names = fit_class_names(read_class_names(path), 3, "got")
+    assert names[1:] == ("cat", "dog")
+
+
+def test_a_class_that_is_called_background(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text("background\ncat\n", encoding="utf-8")
+    assert fit_class_names(read_class_names(path), 3, "got") == ("__background__", "background", "cat")
+
+
+def test_one_name_too_many_is_no_background(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text("bird\ncat\ndog\n", encoding="utf-8")
+    with pytest.raises(ArgumentError, match=r"has 2 classes"):
+        fit_class_names(read_class_names(path), 3, "got")

@@ -29,7 +29,7 @@ def test_it_says_that_the_file_matches_the_model(tmp_path, capsys):
         ([DEMO, "--output", "no/such/folder/model.onnx"], "there is no folder no/such/folder"),
         (["maskrcnn_resnet50_fpn"], "needs weights"),
         (["maskrcnn_resnet50_fpn", "--checkpoint", "x.pth"], "There is no checkpoint x.pth"),
-        ([DEMO, "--class-names", "missing.txt"], "cannot read the class names missing.txt"),
+        ([DEMO, "--class-names", "missing.txt"], "Cannot read the class names missing.txt"),
         (["torch.nn:Identity"], "cannot export a Identity"),
         (["maskrcnn_resnet50_fpn", "--weights", "COCO_V1", "--config", "x.yaml"], "leave out --config"),
     ],

@@ -7,7 +7,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from maskrt.evaluation.metrics.coco import STATISTICS, average_precision, box_and_mask_ap
+from maskrt.evaluation.metrics.coco import STATISTICS, average_precision, beyond_limit, box_and_mask_ap
 
 TRUTH: dict[str, Any] = {
     "info": {},
@@ -107,3 +107,46 @@ def test_masks_are_scored_where_both_sides_have_them():
     assert box_and_mask_ap(with_masks, boxes)[1] is None
     del with_masks["annotations"][1]["segmentation"]
     assert box_and_mask_ap(with_masks, masks)[1] is None
+
+
+def _crowded(objects: int, found: int, categories: int = 1) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """An image with many objects of each of some categories, of which the last ones are found, and best of all."""
+    boxes = [[(k % 20) * 20, (k // 20) * 20, 12, 12] for k in range(objects)]
+    truth = copy.deepcopy(TRUTH)
+    truth["categories"] = [{"id": c, "name": str(c)} for c in range(1, categories + 1)]
+    places = [(c["id"], box) for c in truth["categories"] for box in boxes]
+    truth["annotations"] = [
+        {"id": i, "image_id": 1, "category_id": c, "bbox": box, "area": 144, "iscrowd": 0}
+        for i, (c, box) in enumerate(places, start=1)
+    ]
+    return truth, [_result(box, 0.99 - 1e-3 * i, c) for i, (c, box) in enumerate(places) if i % objects < found]
+
+
+@pytest.mark.parametrize(
+    ("objects", "found", "limit", "ap"),
+    [
+        (100, 100, 100, 1),
+        (150, 150, 100, 67 / 101),  # as COCO has it: a recall of 2/3
+        (150, 150, 150, 1),
+        (150, 150, None, 1),
+        (150, 120, 150, 81 / 101),
+        (20, 20, 10, 51 / 101),
+        (20, 20, 1, 6 / 101),
+    ],
+)
+@pytest.mark.parametrize("categories", [1, 3])
+def test_how_many_detections_count(objects: int, found: int, limit: int | None, ap: float, categories: int) -> None:
+    truth, results = _crowded(objects, found, categories)
+    measured = average_precision(truth, results, "bbox", limit).overall
+    assert pytest.approx(ap, abs=1e-3) == measured.AP
+    assert [measured.AP50, measured.AP75, measured.APs] == pytest.approx([measured.AP] * 3)
+    told = beyond_limit(truth, results, limit or 150)
+    assert (told is None) == (objects <= (limit or 150))
+    assert told is None or f"up to {objects} annotated and {found} found" in told
+
+
+def test_detections_beyond_the_limit_are_told_too() -> None:
+    truth, results = _crowded(2, 2)
+    assert "up to 2 annotated and 204 found. With --max-detections 204" in (
+        beyond_limit(truth, [*results, *results[:1] * 202], 100) or ""
+    )

@@ -1,7 +1,9 @@
 import json
 
 import pytest
+from pycocotools import mask as coco_mask
 
+from maskrt.evaluation.metrics.coco import box_and_mask_ap
 from maskrt.evaluation.metrics.dataset import category_ids, common_categories, read_coco, read_ground_truth
 from maskrt.runtime import ArgumentError
 
@@ -102,7 +104,10 @@ def test_missing_images_are_an_error_or_left_out(tmp_path):
             "not have; 0 are the same. Is it the right data set",
         ),
         (
-            {"categories": [{"id": 30, "name": "ring"}, {"id": 31, "name": "ring"}]},
+            {
+                "categories": [{"id": 30, "name": "ring"}, {"id": 31, "name": "ring"}],
+                "annotations": [ANNOTATION, {**ANNOTATION, "category_id": 31}],
+            },
             "has more than one category of the name ring",
         ),
     ],
@@ -129,8 +134,142 @@ def test_classes_in_common_alone(tmp_path):
 
 
 def test_what_is_no_json(tmp_path):
-    with pytest.raises(ArgumentError, match="cannot be read"):
+    with pytest.raises(ArgumentError, match=r"Cannot read the data set .*missing.json: there is no such file"):
         read_coco(tmp_path / "missing.json")
     (tmp_path / "text.json").write_text("hello")
     with pytest.raises(ArgumentError, match="is not a COCO JSON file"):
         read_coco(tmp_path / "text.json")
+
+
+IMAGE = {"id": 7, "file_name": "a.png", "width": 60, "height": 40}
+SQUARE = [5, 5, 25, 5, 25, 25, 5, 25]
+MASKED = {**ANNOTATION, "segmentation": [SQUARE]}
+
+
+def read(tmp_path, **changes):
+    (tmp_path / "a.png").touch()
+    return read_ground_truth(write(tmp_path, **{"images": [IMAGE], **changes}))
+
+
+@pytest.mark.parametrize(
+    "categories",
+    [
+        [{"id": 0, "name": "ring", "supercategory": "none"}, {"id": 30, "name": "ring", "supercategory": "ring"}],
+        [{"id": 30, "name": "ring"}, {"id": 31, "name": "ring"}],
+        [{"id": 1, "name": "ring"}, {"id": 2, "name": "ring"}, {"id": 30, "name": "ring"}],
+        [{"id": 0, "name": "rings"}, {"id": 30, "name": "ring"}],
+    ],
+)
+def test_a_category_that_nothing_is_of(tmp_path, categories):
+    """Roboflow's files begin with a root, which has the name of the project."""
+    dataset = read(tmp_path, categories=categories)
+    assert category_ids(dataset, NAMES) == [None, None, 30]
+    spare = [f"ring ({entry['id']})" for entry in categories if entry["name"] == "ring" and entry["id"] != 30]
+    assert all(name in "".join(dataset.notes) for name in spare)
+    assert bool(dataset.notes) == bool(spare)
+
+
+BAD_MASKS = [
+    [[5, 5, 25, 25]],
+    [[]],
+    [[5, 5]],
+    [[], []],
+    [[1, 2, 3, "4", 5, 6]],
+    "abc",
+    5,
+    {"size": [1, 1], "counts": "abc"},
+    {"counts": 7},
+    [SQUARE, "abc"],
+    SQUARE,
+]
+
+
+@pytest.mark.parametrize("mask", BAD_MASKS, ids=str)
+def test_a_mask_that_cannot_be_used(tmp_path, mask):
+    """It is named and left out; what is found in its box counts neither for nor against."""
+    bad = {**ANNOTATION, "id": 77, "segmentation": mask}
+    dataset = read(tmp_path, annotations=[MASKED, bad, MASKED])
+    assert dataset.left_out == 1
+    (note,) = dataset.notes
+    assert "1 of 3 annotations are left out: annotation 77 has a mask" in note
+    assert [entry["iscrowd"] for entry in dataset.truth["annotations"]] == [0, 1, 0]
+    box = [1, 2, 3, 4]
+    truth = {
+        **dataset.truth,
+        "annotations": [{**MASKED, "id": 1, "bbox": [30, 30, 9, 9]}, dataset.truth["annotations"][1]],
+    }
+    rectangle = [[30, 30, 39, 30, 39, 39, 30, 39]]
+    truth["annotations"][0] |= {"segmentation": rectangle, "area": 81, "iscrowd": 0}
+    encoded = [coco_mask.frPyObjects(polygon, 40, 60)[0] for polygon in (rectangle, [[1, 2, 4, 2, 4, 6, 1, 6]])]
+    found = [
+        {"image_id": 7, "category_id": 30, "bbox": place, "segmentation": rle, "score": score}
+        for place, rle, score in (([30, 30, 9, 9], encoded[0], 0.8), (box, encoded[1], 0.9))
+    ]
+    of_boxes, of_masks = box_and_mask_ap(truth, found)
+    assert pytest.approx(1) == of_boxes.overall.AP
+    assert of_masks is not None
+    assert pytest.approx(1) == of_masks.overall.AP
+
+
+@pytest.mark.parametrize("strokes", [[[1, 2]], [[]], [[1, 2, 3, 4], [5, 6]]], ids=str)
+@pytest.mark.parametrize("place", [0, 1])
+def test_strokes_beside_a_polygon(tmp_path, strokes, place):
+    mask = [*strokes, SQUARE] if place == 0 else [SQUARE, *strokes]
+    dataset = read(tmp_path, annotations=[{**ANNOTATION, "segmentation": mask}])
+    assert dataset.truth["annotations"][0]["segmentation"] == [SQUARE]
+    assert dataset.left_out == 0
+    assert "enclose nothing, are left out of 1 masks" in dataset.notes[0]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"image_id": 99}, {"category_id": 99}, {"bbox": None}, {"bbox": [1, 2]}, {"iscrowd": 7}, {"area": "big"}],
+    ids=str,
+)
+def test_other_annotations_that_cannot_be_used(tmp_path, bad):
+    dataset = read(tmp_path, annotations=[ANNOTATION, {**ANNOTATION, "id": 77, **bad}, ANNOTATION])
+    assert sum(not entry["iscrowd"] for entry in dataset.truth["annotations"]) == 2
+    assert "annotation 77 " in dataset.notes[0]
+
+
+def test_most_annotations_cannot_be_used(tmp_path):
+    with pytest.raises(ArgumentError, match=r"annotation 0 has no bbox .* 2 of 3 annotations cannot be used"):
+        read(tmp_path, annotations=[ANNOTATION, *[{**ANNOTATION, "bbox": None}] * 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("a.png", ""),
+        ("sub\\a.png", "backslashes"),
+        (".\\sub\\a.png", "backslashes"),
+        ("sub/a.png", ""),
+        ("/home/somebody/set/a.png", "by their names alone"),
+        ("C:\\set\\a.png", "by their names alone"),
+    ],
+)
+def test_names_of_other_machines(tmp_path, name, note):
+    place = tmp_path / ("sub/a.png" if "sub" in name else "a.png")
+    place.parent.mkdir(exist_ok=True)
+    place.touch()
+    dataset = read_coco(write(tmp_path, images=[{"id": 7, "file_name": name}]))
+    assert dataset.files[7].resolve() == place
+    assert note in "".join(dataset.notes)
+    assert bool(note) == bool(dataset.notes)
+
+
+def test_two_images_are_never_taken_for_one(tmp_path):
+    (tmp_path / "a.png").touch()
+    images = [{"id": 7, "file_name": "/x/a.png"}, {"id": 8, "file_name": "/y/a.png"}]
+    with pytest.raises(ArgumentError, match=r"in none of"):
+        read_coco(write(tmp_path, images=images))
+
+
+def test_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.png").touch()
+    path = write(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_coco(path).files
+    path.write_bytes(path.read_bytes()[3:].decode().encode("utf-16"))
+    with pytest.raises(ArgumentError, match=r"expected text in UTF-8"):
+        read_coco(path)

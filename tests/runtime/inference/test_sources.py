@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from maskrt.runtime.inference.sources import find_images, unique_stems
+from maskrt.runtime.inference.find import find_images
+from maskrt.runtime.inference.sources import unique_stems
 
 
 @pytest.fixture
