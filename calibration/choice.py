@@ -32,15 +32,18 @@ class LayerChoice:
         return sum(macs for group, macs in self.macs.items() if group not in self.kept) / sum(self.macs.values())
 
     def table(self, precision: str) -> str:
-        """Return a line per group: share of the multiply-accumulates, AP won back by keeping it, and its precision."""
+        """Return a line per group: share of the multiply-accumulates, AP won back by keeping it, and its precision.
+
+        The AP is shown where it was measured.
+        """
         total = sum(self.macs.values())
         width = max(map(len, self.macs))
-        lines = [f"{'layers':{width}}  {'share of MACs':>13}  {'AP if kept':>10}  precision"]
+        head = f"  {'AP if kept':>10}" if self.gains else ""
+        lines = [f"{'layers':{width}}  {'share of MACs':>13}{head}  precision"]
         for group, macs in self.macs.items():
             gain = f"{self.gains[group]:+10.4f}" if group in self.gains else f"{'':10}"
-            lines.append(
-                f"{group:{width}}  {macs / total:13.1%}  {gain}  {'fp16' if group in self.kept else precision}"
-            )
+            shown = f"  {gain}" if self.gains else ""
+            lines.append(f"{group:{width}}  {macs / total:13.1%}{shown}  {'fp16' if group in self.kept else precision}")
         return "\n".join(lines)
 
     def to_json(self, **context: Any) -> str:

@@ -178,6 +178,8 @@ def _report(result: QuantizationResult, precision: str, model: Path) -> None:
     if result.choice is not None:
         print(result.choice.table(precision))
         print(f"{result.choice.quantized_share:.1%} of the multiply-accumulates are {precision}")
+    if result.coverage is not None:
+        print(result.coverage.sentence(precision if result.choice is None else f"{precision} or fp16"))
     if result.before is not None and result.after is not None:
         print(f"{SOURCE_PRECISION}: {result.before}\n{precision}: {result.after}")
     size, old_size = result.path.stat().st_size, model.stat().st_size

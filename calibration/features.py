@@ -11,14 +11,17 @@ from dataclasses import dataclass
 
 import onnx
 
-WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm"})
-"""Layers with weights: input 0 is the activation, input 1 the weight, input 2 the bias."""
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+"""Layers with weights: input 0 is the activation, input 1 the weight, input 2 the bias.
+
+A linear layer on a feature map, as transformers and ConvNeXt have them, is a MatMul with a bias added behind it.
+"""
 
 ROI_ALIGN = "MultilevelRoIAlign"
 
 _ELEMENTWISE = frozenset(
     {"Relu", "Clip", "HardSigmoid", "HardSwish", "LeakyRelu", "Add", "Mul", "MaxPool", "AveragePool"}
-    | {"GlobalAveragePool", "ReduceMean", "Resize"}
+    | {"GlobalAveragePool", "ReduceMean", "Resize", "Gelu"}
 )
 """Operators between layers. Sigmoid and Softmax are not among them: they make scores."""
 
@@ -44,13 +47,15 @@ class Network:
 def find_network(graph: onnx.GraphProto) -> Network:
     """Follow the tensors forward from layers with weights and from RoIAlign."""
     initializers = {tensor.name for tensor in graph.initializer}
+    matrices = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 2}
     features: set[str] = set()  # written by a layer or an operator between layers
     moved: set[str] = set()
     rois: dict[str, str] = {}
     nodes = []
     for node in graph.node:
         inside = features | moved
-        if node.op_type in WEIGHTED and node.input[1] in initializers:
+        weights = matrices if node.op_type == "MatMul" else initializers
+        if node.op_type in WEIGHTED and node.input[1] in weights:
             target = features
         elif node.op_type == ROI_ALIGN and set(node.input[1:]) <= inside:
             target = features

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
 
-from maskrt.calibration.features import WEIGHTED, find_network
+from maskrt.calibration.features import WEIGHTED, consumers, find_network
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Layer:
 
     Attributes:
         node: its name in the graph.
-        operator: "Conv", "ConvTranspose" or "Gemm".
+        operator: "Conv", "ConvTranspose", "Gemm" or "MatMul".
         input, weight: its tensors.
         group: the module of the source model that it belongs to, for example "backbone.body.layer2.0".
         macs_per_position: multiply-accumulates for one position of the output (of the input, for ConvTranspose).
@@ -35,9 +35,11 @@ class Layer:
     pads: tuple[int, ...] = ()
 
     def macs(self, input_shape: Sequence[int]) -> int:
-        """Multiply-accumulates for an input `[N,C,H,W]`, or `[N,C]` for a Gemm."""
+        """Multiply-accumulates for an input `[N,C,H,W]`, `[N,C]` for a Gemm, `[...,C]` for a MatMul."""
         positions = input_shape[0]
-        if self.operator == "ConvTranspose":
+        if self.operator == "MatMul":
+            positions = math.prod(input_shape[:-1])
+        elif self.operator == "ConvTranspose":
             positions *= math.prod(input_shape[2:])
         elif self.operator == "Conv":
             for size, kernel, stride, pad in zip(input_shape[2:], self.kernel, self.strides, self.pads, strict=True):
@@ -48,14 +50,28 @@ class Layer:
 def find_layers(graph: onnx.GraphProto) -> list[Layer]:
     """Return the layers of the network, in the graph's order."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    readers = consumers(graph)
     return [
-        _layer(node, shapes[node.input[1]])
+        _layer(node, shapes[node.input[1]], _parameter(node, readers, shapes))
         for node in find_network(graph).nodes
         if node.op_type in WEIGHTED and node.input[1] in shapes
     ]
 
 
-def _layer(node: onnx.NodeProto, shape: tuple[int, ...]) -> Layer:
+def _parameter(
+    node: onnx.NodeProto, readers: Mapping[str, Sequence[onnx.NodeProto]], constants: Collection[str]
+) -> str:
+    """Name a parameter of the module: the weight, or where it was transposed by the exporter, the bias added behind."""
+    if "." in node.input[1]:
+        return node.input[1]
+    for reader in readers[node.output[0]]:
+        for name in reader.input:
+            if reader.op_type == "Add" and name in constants and "." in name:
+                return name
+    return f"{node.name}.{node.input[1]}.weight"
+
+
+def _layer(node: onnx.NodeProto, shape: tuple[int, ...], parameter: str) -> Layer:
     attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
     spatial = len(shape) - 2
     pads = attributes.get("pads", [0] * 2 * spatial)
@@ -65,7 +81,7 @@ def _layer(node: onnx.NodeProto, shape: tuple[int, ...]) -> Layer:
         operator=node.op_type,
         input=node.input[0],
         weight=node.input[1],
-        group=node.input[1].rpartition(".")[0].rpartition(".")[0],
+        group=parameter.rpartition(".")[0].rpartition(".")[0],
         macs_per_position=math.prod(shape),
         kernel=tuple((size - 1) * step + 1 for size, step in zip(shape[2:], dilations, strict=False)),
         strides=tuple(attributes.get("strides", [1] * spatial)),

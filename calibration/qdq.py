@@ -106,7 +106,7 @@ def _fp16_scale(largest: np.ndarray, number_format: NumberFormat) -> np.ndarray:
 
 def _channel_axis(node: onnx.NodeProto) -> int:
     """Return the axis of the weight along which the output channels lie."""
-    if node.op_type == "ConvTranspose":
+    if node.op_type in ("ConvTranspose", "MatMul"):
         return 1
     transposed = {entry.name: entry.i for entry in node.attribute}.get("transB", 0)
     return 1 if node.op_type == "Gemm" and not transposed else 0

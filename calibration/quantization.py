@@ -17,6 +17,7 @@ from maskrt.calibration.cache import read_cache, write_cache
 from maskrt.calibration.calibrate import Calibration, calibrate
 from maskrt.calibration.choice import LayerChoice, read_kept_groups
 from maskrt.calibration.converters import Cast, find_converter
+from maskrt.calibration.coverage import Coverage, find_coverage
 from maskrt.calibration.images import ImageSample, choose_images
 from maskrt.calibration.model_file import check_same_interface, load_exported, set_metadata, write_file
 from maskrt.calibration.options import SENSIBLE_COUNT, CalibrationOptions
@@ -40,6 +41,7 @@ class QuantizationResult:
         choice: which layers are quantized; None where the precision needs no calibration.
         before, after: AP of the FP32 file and of this one; None where it was not measured.
         budget_met: False where a budget was given and no choice of layers meets it.
+        coverage: how much of all weights is in the precision, or in FP16 where a choice of layers was made.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class QuantizationResult:
     before: Accuracy | None
     after: Accuracy | None
     budget_met: bool = True
+    coverage: Coverage | None = None
 
 
 def choice_path(output: Path) -> Path:
@@ -128,10 +131,10 @@ def quantize(
     context: dict[str, Any] = {"precision": precision, "weights_sha256": metadata.weights_sha256}
     if before is not None and after is not None:
         context |= {"fp32_ap": dataclasses.asdict(before), "ap": dataclasses.asdict(after)}
-    data = recipe.build(found.thresholds, kept).SerializeToString(deterministic=True)
-    write_file(output, sealed(data))
+    built = recipe.build(found.thresholds, kept)
+    write_file(output, sealed(built.SerializeToString(deterministic=True)))
     write_file(choice_path(output), choice.to_json(**context).encode())
-    return QuantizationResult(output, choice, before, after, met)
+    return QuantizationResult(output, choice, before, after, met, coverage=find_coverage(built))
 
 
 def check_uncalibrated(precision: str, given: Sequence[str]) -> None:
@@ -166,7 +169,7 @@ def _cast(
         before = _measure_original(measure, model, stream)
         after = _measure_candidate(measure, converted)
     write_file(output, sealed(converted.SerializeToString(deterministic=True)))
-    return QuantizationResult(output, None, before, after)
+    return QuantizationResult(output, None, before, after, coverage=find_coverage(converted))
 
 
 def _check_is_not(model: Path, written: Path) -> None:

@@ -101,7 +101,7 @@ def read_header(data: bytes) -> ImageHeader:
     for other in OTHER_FORMATS.values():
         if re.match(other.signature, data[:200], re.DOTALL):
             raise HeaderError(
-                f"is of the format {other.name}, which cannot be read here (supported: {SUPPORTED_FORMATS}). "
+                f"is not an image that can be read here, but {other.name} (supported: {SUPPORTED_FORMATS}). "
                 f"{other.remedy}"
             )
     raise HeaderError(f"is not an image that can be read here (supported: {SUPPORTED_FORMATS})")

@@ -14,6 +14,8 @@ from maskrt.calibration.layers import find_layers, groups_of
         (torch.nn.Conv2d(4, 4, 3, dilation=2, padding=2), (1, 4, 11, 9)),
         (torch.nn.ConvTranspose2d(6, 4, 2, stride=2), (3, 6, 5, 7)),
         (torch.nn.Linear(6, 8), (7, 6)),
+        (torch.nn.Linear(6, 8), (2, 5, 3, 6)),
+        (torch.nn.Linear(6, 8), (4, 5, 6)),
     ],
 )
 def test_macs_are_what_a_brute_force_count_gives(layer, shape, tmp_path):
@@ -43,3 +45,23 @@ def test_groups_of_the_demo_model(shapes_onnx):
 def test_a_matrix_product_without_constant_weights_is_no_layer(make_graph):
     text = "test (float[2,3] x, float[3,4] w) => (float[2,4] y) { y = Gemm (x, w, b) }"
     assert find_layers(make_graph(text, b=np.zeros(4, np.float32)).graph) == []
+
+
+def test_groups_of_linear_layers_on_feature_maps(tmp_path):
+    """The exporter transposes their weights, and with that the name is lost; that of the bias is not."""
+
+    class Block(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = torch.nn.Sequential(torch.nn.Linear(6, 12), torch.nn.GELU(), torch.nn.Linear(12, 6))
+            self.second = torch.nn.Linear(6, 3, bias=False)
+
+        def forward(self, x):
+            return self.second(self.first(x))
+
+    path = tmp_path / "block.onnx"
+    torch.onnx.export(Block().eval(), (torch.zeros(1, 4, 5, 6),), path, dynamo=True, verbose=False, opset_version=20)
+    layers = find_layers(onnx.load(path).graph)
+    assert [layer.operator for layer in layers] == ["MatMul"] * 3
+    assert [layer.group for layer in layers[:2]] == ["first"] * 2
+    assert layers[2].group not in ("", "first")

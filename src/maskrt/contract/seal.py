@@ -9,9 +9,10 @@ a changed byte among the weights it would not notice at all. So maskrt seals its
 import hashlib
 import json
 import mmap
-from collections.abc import Iterator
 from pathlib import Path
 
+from maskrt.contract.graph_limits import check_graph
+from maskrt.contract.protobuf import Damaged, fields
 from maskrt.errors import ModelError
 
 SEAL = "maskrt.sha256"
@@ -19,11 +20,6 @@ SEAL = "maskrt.sha256"
 
 _IR_VERSION, _GRAPH, _METADATA_PROPS = 1, 7, 14  # field numbers of ModelProto
 _KEY, _VALUE = 1, 2  # field numbers of StringStringEntryProto
-_MAX_FIELD = 2000  # ModelProto has numbers below 30; anything large is not ONNX
-
-
-class _Damaged(Exception):
-    """The bytes are not a protobuf message, or end too early."""
 
 
 def sealed(content: bytes) -> bytes:
@@ -42,7 +38,8 @@ def read_metadata_properties(path: Path) -> dict[str, str]:
     """Read the `metadata_props` of an ONNX file, but for its seal, which is checked where it has one.
 
     Raises:
-        ModelError: the file is missing, empty, cut off, not ONNX, or not as it was when it was sealed.
+        ModelError: the file is missing, empty, cut off, not ONNX, not as it was when it was sealed, or no graph that
+            can be loaded in a bearable time.
     """
     try:
         if not path.exists():
@@ -64,11 +61,11 @@ def _metadata_properties(data: mmap.mmap, path: Path) -> dict[str, str]:
     digest, seal = hashlib.sha256(), None
     begin = 0
     try:
-        for field, start, end in _fields(data, 0, len(data)):
+        for field, start, end in fields(data, 0, len(data)):
             seen.add(field)
             key = value = ""
             if field == _METADATA_PROPS:
-                entry = {number: data[a:b].decode() for number, a, b in _fields(data, start, end)}
+                entry = {number: data[a:b].decode() for number, a, b in fields(data, start, end)}
                 key, value = entry.get(_KEY, ""), entry.get(_VALUE, "")
                 properties[key] = value
             if key == SEAL:
@@ -77,7 +74,7 @@ def _metadata_properties(data: mmap.mmap, path: Path) -> dict[str, str]:
                 with memoryview(data) as view:
                     digest.update(view[begin:end])
             begin = end
-    except (_Damaged, UnicodeDecodeError):
+    except (Damaged, UnicodeDecodeError):
         if _IR_VERSION not in seen:
             raise ModelError(f"{path} is not an ONNX file.") from None
         raise ModelError(f"{path} is damaged or cut off after {len(data):,} bytes. Copy or export it again.") from None
@@ -88,39 +85,5 @@ def _metadata_properties(data: mmap.mmap, path: Path) -> dict[str, str]:
             f"{path} is damaged or was changed after maskrt wrote it: its SHA-256 is not the one that it states. Copy "
             f"or export it again; if the change is meant, remove the file's metadata entry {SEAL}."
         )
+    check_graph(data, path)
     return properties
-
-
-def _fields(data: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Return the (field number, start, end) of each field of the message between two offsets."""
-    while position < end:
-        tag, position = _varint(data, position, end)
-        field, wire_type = tag >> 3, tag & 7
-        start = position
-        if wire_type == 0:
-            _, position = _varint(data, position, end)
-        elif wire_type == 1:
-            position += 8
-        elif wire_type == 2:
-            length, start = _varint(data, position, end)
-            position = start + length
-        elif wire_type == 5:
-            position += 4
-        else:
-            raise _Damaged
-        if not 0 < field < _MAX_FIELD or position > end:
-            raise _Damaged
-        yield field, start, position
-
-
-def _varint(data: mmap.mmap, position: int, end: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= end:
-            break
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise _Damaged

@@ -72,7 +72,7 @@ def test_pictures_that_cannot_be_read_here(tmp_path: Path, suffix: str) -> None:
 def test_their_content_under_another_name(tmp_path: Path, content: bytes, name: str) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(content + bytes(200))
-    with pytest.raises(ImageError, match=rf"is of the format {name}, which cannot be read here .* Convert them"):
+    with pytest.raises(ImageError, match=rf"is not an image that can be read here, but {name} .* Convert them"):
         read_image(path)
 
 
