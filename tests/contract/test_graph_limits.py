@@ -45,13 +45,6 @@ def a_function_that_calls_itself(model: onnx.ModelProto) -> None:
     model.graph.node.extend(nodes(1, "f", "maskrt"))
 
 
-def nested(model: onnx.ModelProto) -> None:
-    graph = subgraph(10_000)
-    for _ in range(80):
-        graph = helper.make_graph([helper.make_node("If", ["c"], ["y"], then_branch=graph)], "g", [], [])
-    model.graph.node.append(helper.make_node("If", ["c"], ["y"], then_branch=graph))
-
-
 def outside(tensor: onnx.TensorProto, location: str) -> onnx.TensorProto:
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.append(onnx.StringStringEntryProto(key="location", value=location))
@@ -73,7 +66,7 @@ def external(location: str, place: str) -> Callable[[onnx.ModelProto], None]:
     return change
 
 
-BOMBS = [million_nodes, million_nodes_inside, functions_that_call_functions, a_function_that_calls_itself, nested]
+BOMBS = [million_nodes, million_nodes_inside, functions_that_call_functions, a_function_that_calls_itself]
 OUTSIDE = [
     external(location, place)
     for location in ("/etc/passwd", "../other.bin", "weights.bin", "/dev/zero")
