@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from maskrt.errors import DependencyError, VideoError
+from maskrt.runtime.video.display import check_brightness, display_matrix, square_pixels, upright
 
 VIDEO_SUFFIXES = frozenset(
     (
@@ -189,6 +190,8 @@ class VideoReader:
                     if frame.is_corrupt or (last is not None and pts <= last):  # damage also upsets the order
                         self.skipped += 1
                         continue
+                    if first is None:
+                        check_brightness(frame, self.name)
                     first, last = pts if first is None else first, pts
                     yield Picture(number, pts, float((pts - first) * self.time_base), frame)
                     number += 1
@@ -202,20 +205,22 @@ class VideoReader:
             raise VideoError(f"{self.name} is cut off: the file ends after {number} frames, before its last one.")
 
     def to_rgb(self, picture: Picture) -> np.ndarray:
-        """Convert a picture to a uint8 RGB array [height, width, 3], upright, of one size throughout the video.
+        """Convert a picture to a uint8 RGB array [height, width, 3], as it is shown, of one size throughout the video.
+
+        Pixels that are not square become so, and the picture is turned and mirrored; see `video.display`.
 
         Raises:
             VideoError: it cannot be converted.
         """
         frame = picture.frame
         if self._size is None:
-            self._size = frame.width, frame.height
+            self._size = square_pixels(frame.width, frame.height, self._stream.sample_aspect_ratio, self.name)
         width, height = self._size
         try:
             image = frame.to_ndarray(format="rgb24", width=width, height=height)
         except (self._av.FFmpegError, ValueError) as error:
             raise VideoError(f"a frame of {self.name} cannot be converted: {explain(error)}") from None
-        return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
+        return np.ascontiguousarray(upright(image, display_matrix(frame), self.name))
 
     def _decode(self, packet: Any) -> list[Any]:
         try:
