@@ -16,12 +16,17 @@ from maskrt.runtime.images.header import HeaderError, read_header
 MAX_PIXELS = 200_000_000
 
 
+_REWRITE = {"TIFF": " Write it anew, for example with `magick IN -depth 8 -compress zip OUT`."}
+"""What mends files of formats that have more variants than OpenCV reads."""
+
+
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read an image file as an RGB array.
 
     Grey and palette images become RGB, 16-bit images keep their upper 8 bits, CMYK is converted without a
     colour profile, an alpha channel is ignored (the stored colours are taken as they are), the EXIF
-    orientation is applied, and of an animation the first frame is read.
+    orientation is applied, and of an animation the first frame is read. Of a TIFF file the page that is the picture
+    is read, see `images.tiff`; `tools/reading_audit.py` compares all this with other programs.
 
     Args:
         path: a JPEG, PNG, WebP, TIFF, BMP or GIF file; told by its content, not by its name.
@@ -61,7 +66,7 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if image is None:
         raise ImageError(
             f"{path} cannot be decoded: the {header.format} data is damaged, cut off, or of a kind that "
-            "OpenCV does not read."
+            f"OpenCV does not read.{_REWRITE.get(header.format, '')}"
         )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
