@@ -87,8 +87,8 @@ def picture(height: int = 48, width: int = 72) -> np.ndarray:
 
 def with_pillow(path: Path) -> list[np.ndarray]:
     """Read as Pillow does, turned as EXIF says, alpha left away."""
-    with Image.open(path) as file:
-        image: Image.Image = ImageOps.exif_transpose(file)
+    with Image.open(path) as opened:
+        image: Image.Image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I;16"):
             grey = (np.asarray(image).astype(np.uint32) + 128) // 257
             return [np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)]
