@@ -55,6 +55,7 @@ def copy_in_fp32(model: nn.Module) -> nn.Module:
     return copied.train(model.training)
 
 
+@torch.no_grad()
 def check_numbers(model: nn.Module) -> None:
     """Check that a model is the same in float32.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from maskrt.contract.tensors import MASKS
 from maskrt.errors import DependencyError, MaskrtError
 from maskrt.evaluation.metrics.match import Detections, match_detections
 from maskrt.export.families.base import family_of
@@ -155,7 +156,7 @@ def _differences(reference: Reference, segmenter: Segmenter, contrast: float) ->
     _check_canvas(canvas, batch.image_sizes.tolist(), batch.canvas.shape[1:3])
     score_threshold = rule.score_threshold if thresholds.score is None else thresholds.score
     outputs = segmenter.infer(batch, score_threshold=score_threshold, nms_threshold=rule.nms_threshold)
-    masks = next(iter(outputs.others.values())) if expected[0].mask_probabilities is not None else None
+    masks = outputs.others.get(MASKS)
     candidate = [
         Detections(
             outputs.boxes[i, :number],

@@ -104,7 +104,7 @@ def find_weights(content: object, file: Path, key: str | None = None) -> Found:
         raise CheckpointError(f"{file} holds no state dict, but {_kind(content)}. {_EXPECTED}")
     words = [] if key is None else key.split(".")
     while True:
-        if words and words[0] in mapping and _leads_to_tensors(mapping[words[0]]):
+        if words and words[0] in mapping and _has_tensors(mapping[words[0]]):
             into: str | None = words.pop(0)
         else:
             into = _next_key(mapping, path, file, notes)
@@ -146,7 +146,7 @@ def _next_key(mapping: dict[object, object], path: tuple[str, ...], file: Path, 
     others = [
         str(key)
         for key, value in mapping.items()
-        if isinstance(key, str) and not _NOT_WEIGHTS.search(key) and _leads_to_tensors(value)
+        if isinstance(key, str) and not _NOT_WEIGHTS.search(key) and _has_tensors(value)
     ]
     if len(others) == 1:
         notes.append(f"The weights of {file} were found under {shown(others[0])}.")
@@ -167,9 +167,11 @@ def _is_tensor(value: object) -> bool:
 
 
 def _as_mapping(value: object) -> dict[object, object] | None:
-    """Return the items of a dictionary, or of an object of a class that extends one."""
+    """Return the items of a dictionary, of an object of a class that extends one, or of the only one in a list."""
     if isinstance(value, dict):
         return value
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        return value[0]
     if isinstance(value, Inert) and not _is_module(value):
         if value.items:
             return value.items
@@ -179,12 +181,30 @@ def _as_mapping(value: object) -> dict[object, object] | None:
 
 
 def _leads_to_tensors(value: object, depth: int = 0) -> bool:
+    """Whether there are tensors in a mapping, or in one of the usual keys in it."""
     mapping = _as_mapping(value)
     if mapping is None or depth == _DEEPEST:
         return False
     if any(_is_tensor(each) for each in mapping.values()) or _is_in_parts(mapping):
         return True
     return any(_leads_to_tensors(mapping.get(key), depth + 1) for key in (*WEIGHT_KEYS, *AVERAGED_KEYS))
+
+
+def _has_tensors(value: object) -> bool:
+    """Whether there are tensors in a mapping, or in mappings in it whose keys do not say what else they are."""
+    level, seen = [value], set[int]()
+    for _ in range(_DEEPEST):
+        inner: list[object] = []
+        for each in level:
+            mapping = _as_mapping(each)
+            if mapping is None or id(mapping) in seen:  # references to references would be followed without end
+                continue
+            seen.add(id(mapping))
+            if any(map(_is_tensor, mapping.values())) or _is_in_parts(mapping):
+                return True
+            inner += [part for key, part in mapping.items() if isinstance(key, str) and not _NOT_WEIGHTS.search(key)]
+        level = inner
+    return False
 
 
 def _is_in_parts(mapping: dict[object, object]) -> bool:

@@ -189,6 +189,8 @@ EQUAL: dict[str, Way] = {
     "under net": torch_save(lambda state: {"net": state, "acc": 0.9}),
     "under weights": torch_save(lambda state: {"weights": state}),
     "under an unusual key": torch_save(lambda state: {"maskrcnn": state, "epoch": 1}),
+    "deep under unusual keys": torch_save(lambda state: {"a": {"b": {"c": state, "n": 1}, "optimizer": {"x": state}}}),
+    "in a list of one": torch_save(lambda state: {"models_state_dict": [state], "optimizers_state_dict": []}),
     "deep": torch_save(lambda state: {"model": {"state_dict": {"model": state}, "epoch": 2}}),
     "with an optimizer": with_optimizer,
     "as a plain dict": torch_save(dict),

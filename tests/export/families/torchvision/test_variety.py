@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune
 from torchvision.models import get_model
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection import FasterRCNN, MaskRCNN
@@ -154,6 +155,19 @@ def many_classes() -> Any:
     return drawn(small_mask_rcnn(box_predictor=box, mask_predictor=masks))
 
 
+def reparametrized(change: Callable[[nn.Module], Any]) -> Make:
+    """Weights that a hook, or a parametrization, computes of others."""
+
+    def make() -> Any:
+        model = drawn(small_mask_rcnn())
+        for module in list(model.modules()):
+            if isinstance(module, nn.Conv2d):
+                change(module)
+        return model.eval()
+
+    return make
+
+
 VARIANTS: dict[str, Make] = {
     "usual": mask(),
     "no masks": lambda: drawn(small_faster_rcnn()),
@@ -211,6 +225,9 @@ VARIANTS: dict[str, Make] = {
     "a GeneralizedRCNN": put_together,
     "a feature extractor": feature_extractor,
     "an IntermediateLayerGetter": layer_getter,
+    "pruned": reparametrized(lambda module: prune.l1_unstructured(module, "weight", 0.3)),
+    "weight norm": reparametrized(parametrizations.weight_norm),
+    "spectral norm": reparametrized(lambda module: parametrizations.spectral_norm(module)),
 }
 
 
