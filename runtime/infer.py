@@ -64,6 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tile", type=_size, metavar="HEIGHTxWIDTH", help="go through large images in overlapping tiles of this size"
     )
+    parser.add_argument(
+        "--warm-up",
+        type=_size,
+        nargs="+",
+        default=[],
+        metavar="HEIGHTxWIDTH",
+        help="sizes of images to be ready for before the first; an engine takes longer over the first of a size",
+    )
     add_thread_option(parser)
     parser.add_argument(
         "--no-overlays", dest="overlays", action="store_false", help="write the JSON only, no pictures and no video"
@@ -85,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
         overlays=options.overlays,
         timings=options.timings,
         threads=options.threads,
+        warm_up=tuple(options.warm_up),
     )
     return _infer(options.models[0], options.images, settings)
 
@@ -100,7 +109,8 @@ def _infer(model: Path, arguments: Sequence[str], settings: Settings) -> int:
         raise ArgumentError("There is nothing to do: no image was found.")
     if inputs.videos:
         import_av()  # whether it is there, before anything is done
-    segmenter = Segmenter(model, threads=settings.threads)
+    warm_up = [(settings.batch_size, *size) for size in settings.warm_up]
+    segmenter = Segmenter(model, threads=settings.threads, warm_up=warm_up)
     make_writable(settings.output)
     if settings.overlays:
         check_apart(inputs, settings.output)

@@ -18,6 +18,7 @@ class Settings:
         overlays: whether pictures and videos are drawn.
         timings: whether the summary shows where the time went.
         threads: of the CPU, for what decodes and encodes video; None: one per core.
+        warm_up: (height, width) of pictures to be ready for before the first.
     """
 
     output: Path
@@ -27,3 +28,4 @@ class Settings:
     overlays: bool = True
     timings: bool = False
     threads: int | None = None
+    warm_up: tuple[tuple[int, int], ...] = ()
