@@ -75,6 +75,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tile", type=_size, metavar="HEIGHTxWIDTH", help="go through large images in overlapping tiles of this size"
     )
+    parser.add_argument(
+        "--warm-up",
+        type=_size,
+        nargs="+",
+        default=[],
+        metavar="HEIGHTxWIDTH",
+        help="sizes of images to be ready for before the first; an engine takes longer over the first of a size",
+    )
     add_thread_option(parser)
     parser.add_argument(
         "--no-overlays", dest="overlays", action="store_false", help="write the JSON only, no pictures and no video"
@@ -100,6 +108,7 @@ def run(options: argparse.Namespace) -> int:
         resume=options.resume,
         timings=options.timings,
         threads=options.threads,
+        warm_up=tuple(options.warm_up),
     )
     return _infer(options.models[0], options.images, settings)
 
@@ -116,7 +125,8 @@ def _infer(model: Path, arguments: Sequence[str], settings: Settings) -> int:
         raise ArgumentError("--resume goes on with image files; videos are done anew. Leave it out.")
     if inputs.videos:
         import_av()  # whether it is there, before anything is done
-    segmenter = Segmenter(model, threads=settings.threads)
+    warm_up = [(settings.batch_size, *size) for size in settings.warm_up]
+    segmenter = Segmenter(model, threads=settings.threads, warm_up=warm_up)
     output, overlays = settings.output, settings.output / FOLDER
     make_writable(output)
     stems = unique_stems([file_stem(source) for source in inputs.videos], PARTIAL_SUFFIX)

@@ -41,20 +41,42 @@ class Segmenter:
             None: CUDA if the installed ONNX Runtime has it, else the CPU.
         threads: CPU threads of the inference engine. None: one per core. (The threads in which OpenCV resizes are
             set for the whole process, with `cv2.setNumThreads`.)
+        warm_up: (batch, height, width) of images that it shall be ready for. The first runs of an engine at a shape
+            take longer: TensorRT-RTX compiles kernels, memory is taken, a CUDA graph is captured.
 
     Raises:
-        ModelError: the file is missing, damaged, not a maskrt model, or from a newer maskrt.
+        ModelError: the file is missing, damaged, not a maskrt model, or from a newer maskrt; or it failed to warm up.
         DependencyError: the inference engine's package is not installed, or what the model's images are resized with.
-        ArgumentError: unknown provider, or fewer than 1 thread.
+        ArgumentError: unknown provider, fewer than 1 thread, or shapes to warm up for that are none, or beyond what an
+            engine was built for.
     """
 
-    def __init__(self, path: str | Path, *, providers: Sequence[str] | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+        warm_up: Sequence[tuple[int, int, int]] = (),
+    ) -> None:
         if threads is not None and threads < 1:
             raise ArgumentError(f"threads should be at least 1, but is {threads}.")
         self.path = Path(path)
         self._backend = open_backend(self.path, providers=providers, threads=threads)
         if not self._backend.resizes:
             FILTERS[self.metadata.pipeline.resize.filter].require()
+        self._warm_up(warm_up)
+
+    def _warm_up(self, shapes: Sequence[tuple[int, int, int]]) -> None:
+        for shape in shapes:
+            if len(shape) != 3 or min(shape) < 1:
+                raise ArgumentError(
+                    f"warm_up expects (batch, height, width) of images, each at least 1, but got {tuple(shape)}."
+                )
+        for number, height, width in sorted(shapes, key=lambda shape: -shape[0]):  # memory grows with the batch
+            batch = self.preprocess([np.zeros((height, width, 3), np.uint8)] * number)
+            for _ in range(2):  # from the second on, an engine's kernels are launched as a graph
+                self.infer(batch)
 
     @property
     def metadata(self) -> ModelMetadata:

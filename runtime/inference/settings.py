@@ -19,6 +19,7 @@ class Settings:
         resume: go on where an earlier run over image files stopped.
         timings: whether the summary shows where the time went.
         threads: of the CPU, for what decodes and encodes video; None: one per core.
+        warm_up: (height, width) of pictures to be ready for before the first.
     """
 
     output: Path
@@ -29,3 +30,4 @@ class Settings:
     resume: bool = False
     timings: bool = False
     threads: int | None = None
+    warm_up: tuple[tuple[int, int], ...] = ()

@@ -18,6 +18,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from maskrt.runtime import Instances, ModelError, Segmenter, draw_instances, read_image, segmenter
+from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.infer import main
 from maskrt.runtime.inference import run as infer_run
 from maskrt.runtime.inference.writers import overlay
@@ -98,6 +99,22 @@ def test_batches_give_the_same_results(infer: Infer, photos: Path) -> None:
     ended = [infer(photos, "--batch-size", size, output=f"out{size}") for size in (1, 2, 8)]
     assert [one.code for one in ended] == [1, 1, 1]
     assert load(ended[0].folder) == load(ended[1].folder) == load(ended[2].folder)
+
+
+def test_warm_up(infer: Infer, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For batches of the size that is asked for, before the first image is read."""
+    shapes: list[tuple[int, ...]] = []
+    original = Segmenter.infer
+
+    def record(self: Segmenter, batch: Batch, **thresholds: Any) -> Detections:
+        shapes.append((len(batch.original_sizes), *batch.original_sizes[0]))
+        return original(self, batch, **thresholds)
+
+    monkeypatch.setattr(Segmenter, "infer", record)
+    ended = infer(photos / "a.jpg", "--batch-size", "2", "--warm-up", "64x80", "200x30")
+    assert ended.code == 0
+    assert shapes == [(2, 64, 80), (2, 64, 80), (2, 200, 30), (2, 200, 30), (1, 90, 120)]
+    assert len(load(ended.folder)["annotations"]) == 2
 
 
 def test_thresholds(infer: Infer, photos: Path) -> None:

@@ -357,3 +357,9 @@ def test_thresholds_that_are_not_one_per_image(write_model: WriteModel, threshol
         segmenter.predict([image_of(8, 8), image_of(8, 8)], score_threshold=thresholds)
     with pytest.raises(ArgumentError, match="score_threshold should be"):
         list(segmenter.stream([image_of(8, 8)], score_threshold=thresholds))
+
+
+@pytest.mark.parametrize("shape", [(0, 64, 64), (1, 64), (1, 64, -3)])
+def test_shapes_to_warm_up_for_that_are_none(write_model: WriteModel, shape: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"warm_up expects \(batch, height, width\) of images, .* but got \("):
+        Segmenter(write_model(), warm_up=[shape])

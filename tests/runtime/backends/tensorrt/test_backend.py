@@ -99,6 +99,23 @@ def test_eight_threads(both: Both, machine: Any, rng: np.random.Generator) -> No
     assert 2 < len(machine.streams) <= 1 + 8 + 8  # the default stream, the engine's, those that masks are pasted on
 
 
+def test_a_segmenter_that_is_warm(engine_file: Path, machine: Any) -> None:
+    """The first image of a shape that it was told of allocates nothing, and runs from a graph."""
+    segmenter = Segmenter(engine_file, warm_up=[(1, 64, 64), (2, 60, 96)])
+    machine.log.clear()
+    with machine.no_allocation():
+        for images in ([image_of(64, 64)], [image_of(60, 96)] * 2):
+            batch = segmenter.preprocess(images)
+            segmenter.infer(batch)
+            assert machine.names().count("launch graph") == 1
+            machine.log.clear()
+
+
+def test_warming_up_for_what_the_engine_does_not_take(engine_file: Path) -> None:
+    with pytest.raises(ArgumentError, match=r"A batch of 9x64x64 .* does not fit"):
+        Segmenter(engine_file, warm_up=[(9, 64, 64)])
+
+
 def test_threads_one_after_the_other_share_a_worker(both: Both, machine: Any) -> None:
     for _ in range(2):
         both[0].predict(image_of(64, 64))
