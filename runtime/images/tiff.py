@@ -81,6 +81,8 @@ def find_picture(data: bytes) -> Page:
         struct.error, OverflowError: an offset leads beyond the end of the file.
     """
     pages = list(_pages(data))
+    if not pages:
+        raise TiffError("is a damaged TIFF file: it has no directory")
     for page in pages:
         if page.area == 0:
             raise TiffError("is a damaged TIFF file: a directory does not say how large its page is")
@@ -195,7 +197,7 @@ def _directory(data: bytes, offset: int, number: int | None, order: str, big: bo
         if tag not in _READ or tag in tags or length > _MAX_ENTRIES:  # the first counts, as in libtiff
             continue
         letter = _TYPES.get(kind)
-        if letter is None:
+        if letter is None or (tag == _EXTRA and letter != "H"):
             if tag in (_WIDTH, _HEIGHT):
                 raise TiffError("is a damaged TIFF file: its size is not a whole number")
             continue

@@ -205,6 +205,43 @@ def test_mutated_files_are_errors_or_images(tmp_path: Path, rng: np.random.Gener
     assert refused > 0  # where formats have checksums, often all of them
 
 
+def little_tiff(*entries: tuple[int, int, int, int], directory: int = 8, following: int = 0) -> bytes:
+    """A TIFF file of one directory, of (tag, type, count, value), and no picture."""
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    content = struct.pack("<2sHIH", b"II", 42, directory, len(entries)) + packed + struct.pack("<I", following)
+    return content + bytes(64)
+
+
+SIZE = (256, 4, 1, 4), (257, 4, 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (little_tiff(directory=0), "it has no directory"),
+        (little_tiff(), "does not say how large"),
+        (little_tiff(*SIZE, following=8), "lead in a circle"),
+        (little_tiff(*SIZE, (330, 4, 1, 8)), "lead in a circle"),
+        (little_tiff((256, 2, 1, 4), SIZE[1]), "its size is not a whole number"),
+        (little_tiff(*SIZE, directory=10_000), "is cut off"),
+        (little_tiff(*SIZE, following=10_000), "is cut off"),
+        (little_tiff(*SIZE, (258, 3, 400, 60_000)), "is cut off"),
+        (little_tiff(*SIZE), "has colours that cannot be read here"),
+        (little_tiff(*SIZE, (262, 3, 1, 1), (258, 3, 1, 12)), "has samples of 12 bits"),
+        (little_tiff(*SIZE, (262, 3, 1, 1), (339, 3, 1, 3)), "has floating point numbers"),
+        (little_tiff(*SIZE, (262, 3, 1, 2), (277, 3, 1, 3), (258, 3, 1, 8), (338, 1, 1, 2)), "cannot be decoded"),
+        (little_tiff(*SIZE, (262, 3, 1, 32803)), "is the raw data of a camera"),
+        (little_tiff(*SIZE, (262, 3, 1, 2), (50706, 1, 4, 1)), "is the raw data of a camera"),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(100), "."),
+    ],
+)
+def test_tiff_files_that_are_damaged_or_no_picture(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=message):
+        read_image(path)
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [
