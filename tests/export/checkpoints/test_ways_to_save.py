@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from maskrt.export.checkpoints import CheckpointError, read_checkpoint
+from maskrt.export.checkpoints.precision import in_float32
 from maskrt.export.families.weights import load_state, load_weights
 
 from .saving import Detector, assert_same, make_detector
@@ -282,6 +283,41 @@ def test_the_same_weights(way: str, tmp_path: Path) -> None:
     load_weights(built, checkpoint, "the config", "nothing")
     weights = {name: tensor for name, tensor in built.state_dict().items() if not name.endswith("num_batches_tracked")}
     assert all(torch.equal(tensor, state[name]) for name, tensor in weights.items())
+
+
+PREFIXES = ["", "module.", "_orig_mod.", "model.", "module._orig_mod.", "model.module.", "ema.module.", "net.detector."]
+NESTINGS: list[Callable[[Any], Any]] = [
+    lambda state: state,
+    lambda state: {"model": state, "epoch": 3},
+    lambda state: {"state_dict": state, "optimizer": {"state": {0: {"step": 1}}}},
+    lambda state: {"epoch": 3, "model_state_dict": state, "best": 0.5},
+    lambda state: {"checkpoint": {"model": state}, "args": argparse.Namespace(lr=0.1)},
+    lambda state: {"model": {"state_dict": state}},
+    lambda state: {"ema_state_dict": state, "n_averaged": 3},
+]
+FORMATS: dict[str, Callable[[Any, Path], object]] = {
+    "ZIP": torch.save,
+    "stream": lambda content, path: torch.save(content, path, _use_new_zipfile_serialization=False),
+    "pickle 2": lambda content, path: path.write_bytes(pickle.dumps(content, 2)),
+    "pickle 5": lambda content, path: path.write_bytes(pickle.dumps(content, 5)),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("written", [*FORMATS, "safetensors"])
+def test_prefixes_in_nestings_in_formats(written: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    """8 prefixes, 7 nestings, 5 formats and 3 types: 696 files, since safetensors do not nest."""
+    quarters = {name: (tensor.float().mul(4).round() / 4) for name, tensor in make_detector().state_dict().items()}
+    state = {name: tensor.to(dtype) for name, tensor in quarters.items()}
+    for prefix in PREFIXES:
+        names = {f"{prefix}{name}": tensor for name, tensor in state.items()}
+        for number, nest in enumerate(NESTINGS if written != "safetensors" else NESTINGS[:1]):
+            path = tmp_path / f"{number}.{'safetensors' if written == 'safetensors' else 'pth'}"
+            save_file(names, path) if written == "safetensors" else FORMATS[written](nest(names), path)
+            read = in_float32(read_checkpoint(path))
+            assert read.tensors.keys() == state.keys()
+            for name, tensor in read.tensors.items():
+                assert torch.equal(tensor.float(), quarters[name]), (prefix, number, name)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn, torch.complex64])
