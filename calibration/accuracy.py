@@ -12,20 +12,24 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Accuracy:
-    """COCO AP, 0–1; `mask` is None for a model without masks."""
+    """COCO AP, 0–1; `mask` is None for a model without masks, `keypoints` for one without keypoints."""
 
     box: float
     mask: float | None
+    keypoints: float | None = None
 
     def drop_to(self, other: Accuracy) -> float:
-        """How much lower the AP of `other` is: the larger one of boxes and masks."""
+        """How much lower the AP of `other` is: the largest one of boxes, masks and keypoints."""
         drops = [self.box - other.box]
         if self.mask is not None and other.mask is not None:
             drops.append(self.mask - other.mask)
+        if self.keypoints is not None and other.keypoints is not None:
+            drops.append(self.keypoints - other.keypoints)
         return max(drops)
 
     def __str__(self) -> str:
-        return f"box AP {self.box:.4f}" + ("" if self.mask is None else f", mask AP {self.mask:.4f}")
+        others = (("mask", self.mask), ("keypoint", self.keypoints))
+        return f"box AP {self.box:.4f}" + "".join(f", {kind} AP {ap:.4f}" for kind, ap in others if ap is not None)
 
 
 Measure = Callable[[Path], Accuracy]

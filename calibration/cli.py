@@ -135,7 +135,7 @@ def accuracy_on(annotations: Path) -> Measure:
         ArgumentError: it is no data set that AP can be measured with.
     """
     from maskrt.calibration.accuracy import Accuracy
-    from maskrt.evaluation.metrics.coco import box_and_mask_ap
+    from maskrt.evaluation.metrics.coco import box_and_mask_ap, keypoint_ap
     from maskrt.evaluation.metrics.dataset import category_ids, read_ground_truth
     from maskrt.evaluation.metrics.predict import FilePredictor, predict_images
 
@@ -149,7 +149,9 @@ def accuracy_on(annotations: Path) -> Measure:
         records = [record for image in images for record in image.records]
         # All detections count: of a crowded image, what quantization loses may be the 101st.
         box, mask = box_and_mask_ap(dataset.truth, records, max_detections=None)
-        return Accuracy(box.overall.AP or 0.0, None if mask is None else mask.overall.AP)
+        keypoints = keypoint_ap(dataset.truth, records)
+        of_masks, of_keypoints = (None if each is None else each.overall.AP for each in (mask, keypoints))
+        return Accuracy(box.overall.AP or 0.0, of_masks, of_keypoints)
 
     return measure
 

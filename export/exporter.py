@@ -1,4 +1,4 @@
-"""`export_onnx`: a Mask R-CNN or Faster R-CNN becomes one ONNX file."""
+"""`export_onnx`: a Faster, Mask or Keypoint R-CNN becomes one ONNX file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TextIO
@@ -17,16 +17,17 @@ import torch
 from torch import nn
 
 from maskrt import __version__
-from maskrt.contract.metadata import ModelMetadata, Output, RangeError, parse_metadata
+from maskrt.contract.metadata import Meaning, ModelMetadata, Output, RangeError, parse_metadata
 from maskrt.contract.precision import SOURCE_PRECISION
 from maskrt.contract.seal import sealed
-from maskrt.contract.tensors import DETECTION_OUTPUTS, DOMAIN, IMAGE_TYPES, INPUTS, LIMITS, MASKS
+from maskrt.contract.tensors import DETECTION_OUTPUTS, DOMAIN, IMAGE_TYPES, INPUTS, KEYPOINTS, LIMITS, MASKS
 from maskrt.errors import ArgumentError
 from maskrt.export.class_names import BACKGROUND, fit_class_names
 from maskrt.export.errors import UnsupportedModelError, first_line
 from maskrt.export.families.base import family_of
 from maskrt.export.fold import fold_batch_norms
 from maskrt.export.ops import OPSET
+from maskrt.export.ops.keypoints import decode_keypoints_function
 from maskrt.export.ops.nms import batched_nms_function
 from maskrt.export.ops.roi_align import multilevel_roi_align_function
 from maskrt.export.prepare import check_evaluation_mode, copy_in_fp32, unwrap_model
@@ -40,6 +41,9 @@ from maskrt.files import write_in_one_step
 # Height and width: any two different multiples of 32 large enough that no level of the pyramid is empty.
 _SAMPLE_SIZE = (320, 416)
 
+_MEANINGS: Mapping[str, Meaning] = {MASKS: "mask_probabilities", KEYPOINTS: "keypoints"}
+"""Of the outputs beside the detections, in the order of the graph."""
+
 
 def export_onnx(
     model: nn.Module,
@@ -52,10 +56,10 @@ def export_onnx(
 ) -> Path:
     """Export a model of one of the `families`, in evaluation mode, to `path`.
 
-    The file states the whole inference: normalisation, backbone, proposals, detection, masks. Batch, height and width
-    are dynamic, thresholds are inputs, and the same model gives the same bytes. See `export.rcnn.graph` for inputs and
-    outputs. The model itself is left as it is. The file takes its name once it has been compared with the model, in
-    ONNX Runtime, on pictures from their files' size to masks in them (`export.verify`).
+    The file states the whole inference: normalisation, backbone, proposals, detection, masks, keypoints. Batch, height
+    and width are dynamic, thresholds are inputs, and the same model gives the same bytes. See `export.rcnn.graph` for
+    inputs and outputs. The model itself is left as it is. The file takes its name once it has been compared with the
+    model, in ONNX Runtime, on pictures from their files' size to masks in them (`export.verify`).
 
     Args:
         model: the source model, alone or within `DataParallel`, `torch.compile` and the like; batch normalisation is
@@ -93,7 +97,8 @@ def export_onnx(
         _fold(copied, spec, family.modules(copied))
         graph = InferenceGraph(spec, family.modules(copied), copied).eval()
         proto = _to_onnx(graph, spec, getattr(torch, input_type))
-    metadata = replace(metadata, outputs=_outputs(proto))
+    keypoint_names = () if spec.keypoint_head is None else spec.keypoint_head.names
+    metadata = replace(metadata, outputs=_outputs(proto), keypoint_names=keypoint_names)
     _finish(proto, graph, metadata)
     onnx.checker.check_model(proto, full_check=True)
     content = sealed(proto.SerializeToString(deterministic=True))
@@ -167,6 +172,9 @@ def _fold(model: nn.Module, spec: ModelSpec, modules: RcnnModules) -> None:
         for mask_module in modules.mask_heads:
             assert spec.mask_head is not None
             mask_module(GraphPooling.of(spec.mask_head.pooling)(features, rois))
+        if modules.keypoint_head is not None:
+            assert spec.keypoint_head is not None
+            modules.keypoint_head(GraphPooling.of(spec.keypoint_head.pooling)(features, rois))
 
     fold_batch_norms(model, run)
 
@@ -199,7 +207,8 @@ def _to_onnx(graph: InferenceGraph, spec: ModelSpec, images_dtype: torch.dtype) 
         axis: divisor * torch.export.Dim(name, min=1, max=LIMITS[axis] // divisor)
         for axis, name in ((1, "rows"), (2, "columns"))
     }
-    outputs = [*DETECTION_OUTPUTS, *([] if spec.mask_head is None else [MASKS])]
+    heads = {MASKS: spec.mask_head, KEYPOINTS: spec.keypoint_head}
+    outputs = [*DETECTION_OUTPUTS, *(name for name, head in heads.items() if head is not None)]
     try:
         with _quietly():
             program = torch.onnx.export(
@@ -227,12 +236,12 @@ def _outputs(proto: onnx.ModelProto) -> tuple[Output, ...]:
         UnsupportedModelError: its masks are not square.
     """
     outputs = tuple(
-        Output(value.name, "mask_probabilities", tuple(d.dim_value for d in value.type.tensor_type.shape.dim[2:]))
+        Output(value.name, _MEANINGS[value.name], tuple(d.dim_value for d in value.type.tensor_type.shape.dim[2:]))
         for value in proto.graph.output
-        if value.name == MASKS
+        if value.name in _MEANINGS
     )
     for output in outputs:
-        if len(set(output.shape)) != 1:
+        if output.meaning == "mask_probabilities" and len(set(output.shape)) != 1:
             raise UnsupportedModelError(
                 f"cannot export this model: its masks are of {' x '.join(map(str, output.shape))} pixels; expected as "
                 "many rows as columns"
@@ -274,6 +283,8 @@ def _finish(proto: onnx.ModelProto, graph: InferenceGraph, metadata: ModelMetada
     del proto.functions[:]
     proto.functions.append(batched_nms_function())
     proto.functions.append(multilevel_roi_align_function(graph.pooled_levels))
+    if metadata.keypoint_names:
+        proto.functions.append(decode_keypoints_function())
     imported = {entry.domain: entry for entry in proto.opset_import}
     for domain in set(imported) - {"", DOMAIN}:
         proto.opset_import.remove(imported[domain])

@@ -41,13 +41,15 @@ class CanvasDetections:
         boxes: `[N, 4]` float32 xyxy.
         scores: `[N]` float32.
         labels: `[N]` int64; 0 would be the background.
-        mask_probabilities: `[N, M, M]` float32 of the inside of the box; None for a detector of boxes alone.
+        mask_probabilities: `[N, M, M]` float32 of the inside of the box; None for a model without masks.
+        keypoints: `[N, number of keypoints, 3]` float32, x, y, score; None for a model without keypoints.
     """
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
     mask_probabilities: Tensor | None
+    keypoints: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -61,6 +63,7 @@ class PictureDetections:
     scores: Tensor
     labels: Tensor
     masks: Tensor | None
+    keypoints: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -125,7 +128,7 @@ class Reference(ABC):
 
     @abstractmethod
     def infer(self, canvas: Canvas, thresholds: Thresholds = OWN_THRESHOLDS) -> list[CanvasDetections]:
-        """Run the network, up to mask probabilities."""
+        """Run the network, up to mask probabilities and keypoints."""
 
     @abstractmethod
     def postprocess(self, detections: Sequence[CanvasDetections], canvas: Canvas) -> list[PictureDetections]:
@@ -175,7 +178,8 @@ class Reference(ABC):
     ) -> list[dict[str, Any]]:
         """Return what is found in a picture as COCO result records, best score first.
 
-        `category_id` is the label; `segmentation` (compressed run-length encoding) is there where the model has masks.
+        `category_id` is the label; `segmentation` (compressed run-length encoding) is there where the model has masks,
+        `keypoints` (x, y, score of one behind the other) where it has keypoints.
         """
         found = self.detect(picture, thresholds)
         boxes, scores, labels = (values.tolist() for values in (found.boxes, found.scores, found.labels))
@@ -186,6 +190,9 @@ class Reference(ABC):
         if found.masks is not None:
             for record, rle in zip(records, encode_masks(found.masks), strict=True):
                 record["segmentation"] = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+        if found.keypoints is not None:
+            for record, keypoints in zip(records, found.keypoints.flatten(1).tolist(), strict=True):
+                record["keypoints"] = keypoints
         return records
 
     def canvas_levels(self, picture: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
-from maskrt.contract.tensors import MASKS
+from maskrt.contract.tensors import KEYPOINTS, MASKS
 from maskrt.errors import DependencyError, MaskrtError
 from maskrt.evaluation.metrics.match import Detections, match_detections
 from maskrt.export.families.base import family_of
@@ -24,6 +24,10 @@ BOX_TOLERANCE = 0.05
 SCORE_TOLERANCE = 1e-4
 MASK_TOLERANCE = 1e-2
 """Of a probability; a pixel moves across 0.5 by this much only where it lies there already."""
+KEYPOINT_TOLERANCE = 0.1
+"""Pixels of the canvas."""
+KEYPOINT_SCORE_TOLERANCE = 1e-3
+"""Of a score above 1 its share: torchvision's are logits."""
 UNMATCHED_TOLERANCE = 0.02
 """Share of detections that may have no counterpart: where two anchors' objectness differs by less than the rounding of
 FP32, either may suppress the other, and the detection that follows from it moves."""
@@ -55,6 +59,8 @@ class Differences:
         box, score, mask: the largest differences: pixels of the canvas, score, probability.
         misplaced: those of the same rows whose box or pasted mask in the picture is not the same.
         saturated: those whose score is 1 but for rounding.
+        keypoints, moved: how many there are, and those of them that are not within the tolerances: where a heatmap has
+            two maxima that differ by less than the rounding of FP32, either may be found.
     """
 
     detections: int
@@ -64,6 +70,8 @@ class Differences:
     mask: float | None
     misplaced: int = 0
     saturated: int = 0
+    keypoints: int = 0
+    moved: int = 0
 
     def __str__(self) -> str:
         text = (
@@ -72,6 +80,8 @@ class Differences:
         )
         if self.mask is not None:
             text = f"{text}, masks {self.mask:.1e} (limit {MASK_TOLERANCE:g})"
+        if self.keypoints:
+            text = f"{text}; {self.moved} of {self.keypoints} keypoints differ by more than {KEYPOINT_TOLERANCE:g} px"
         if self.misplaced:
             text = f"{text}; {self.misplaced} elsewhere in the picture"
         return f"{text}; {self.saturated} scores are 1 but for rounding" if self.saturated else text
@@ -83,6 +93,7 @@ class Differences:
             self.unmatched <= allowed
             and self.misplaced <= allowed
             and (self.mask is None or self.mask <= MASK_TOLERANCE)
+            and self.moved <= UNMATCHED_TOLERANCE * self.keypoints
         )
 
     def is_saturated(self) -> bool:
@@ -156,13 +167,14 @@ def _differences(reference: Reference, segmenter: Segmenter, contrast: float) ->
     _check_canvas(canvas, batch.image_sizes.tolist(), batch.canvas.shape[1:3])
     score_threshold = rule.score_threshold if thresholds.score is None else thresholds.score
     outputs = segmenter.infer(batch, score_threshold=score_threshold, nms_threshold=rule.nms_threshold)
-    masks = outputs.others.get(MASKS)
+    masks, keypoints = outputs.others.get(MASKS), outputs.others.get(KEYPOINTS)
     candidate = [
         Detections(
             outputs.boxes[i, :number],
             outputs.scores[i, :number],
             outputs.labels[i, :number],
             None if masks is None else masks[i, :number],
+            None if keypoints is None else keypoints[i, :number],
         )
         for i, number in enumerate(outputs.num_detections)
     ]
@@ -212,7 +224,7 @@ def _check_forward(
 
 def _compare(reference: Sequence[Detections], candidate: Sequence[Detections]) -> Differences:
     """On the canvas."""
-    detections = unmatched = 0
+    detections = unmatched = keypoints = moved = 0
     box = score = mask = 0.0
     with_masks = all(side.masks is not None for side in (*reference, *candidate))
     for ours, theirs in zip(candidate, reference, strict=True):
@@ -228,19 +240,37 @@ def _compare(reference: Sequence[Detections], candidate: Sequence[Detections]) -
         if theirs.masks is not None and ours.masks is not None:
             # NumPy's maximum, unlike Python's, keeps a NaN.
             mask = float(np.maximum(mask, np.abs(theirs.masks[i] - ours.masks[j]).max(initial=0)))
-    return Differences(detections, unmatched, box, score, mask if with_masks else None)
+        if theirs.keypoints is not None and ours.keypoints is not None:
+            same_points = _same_keypoints(theirs.keypoints[i], ours.keypoints[j], KEYPOINT_TOLERANCE)
+            keypoints, moved = keypoints + same_points.size, moved + int((~same_points).sum())
+    mask_difference = mask if with_masks else None
+    return Differences(detections, unmatched, box, score, mask_difference, keypoints=keypoints, moved=moved)
+
+
+def _same_keypoints(theirs: np.ndarray, ours: np.ndarray, tolerance: float) -> np.ndarray:
+    """Tell [..., K] whether keypoints [..., K, 3] are the same: within so many pixels, and their scores."""
+    differences = np.abs(theirs - ours)
+    scores = KEYPOINT_SCORE_TOLERANCE * np.maximum(np.abs(theirs[..., 2]), 1)
+    same: np.ndarray = (differences[..., :2] <= tolerance).all(axis=-1) & (differences[..., 2] <= scores)
+    return same
 
 
 def _misplaced(reference: Sequence[Detections], candidate: Sequence[Detections], canvas: Canvas) -> int:
-    """How many detections of either side have no counterpart in the pictures, with its box and its pasted mask."""
+    """How many detections of either side have no counterpart in the pictures, with its box, mask and keypoints."""
     misplaced = 0
     sizes = zip(canvas.picture_sizes, canvas.image_sizes, strict=True)
     for theirs, ours, (picture, image) in zip(reference, candidate, sizes, strict=True):
-        tolerance = BOX_TOLERANCE * max(1.0, picture[0] / image[0], picture[1] / image[1])
+        scale = max(1.0, picture[0] / image[0], picture[1] / image[1])
+        tolerance = BOX_TOLERANCE * scale
         same = 0
         for i, j in match_detections(theirs, ours).pairs:
             near = np.abs(theirs.boxes[i] - ours.boxes[j]).max() <= tolerance
             near &= abs(theirs.scores[i] - ours.scores[j]) <= SCORE_TOLERANCE
+            if theirs.keypoints is not None and ours.keypoints is not None:
+                # Most of them: a single one may have moved on the canvas already.
+                near &= bool(
+                    _same_keypoints(theirs.keypoints[i], ours.keypoints[j], KEYPOINT_TOLERANCE * scale).mean() >= 0.5
+                )
             same += bool(near and _same_mask(theirs, ours, i, j))
         misplaced += max(len(theirs), len(ours)) - same
     return misplaced
@@ -255,19 +285,19 @@ def _same_mask(theirs: Detections, ours: Detections, i: int, j: int) -> bool:
 
 
 def _of_canvas(found: CanvasDetections) -> Detections:
-    masks = found.mask_probabilities
-    return Detections(
-        found.boxes.numpy(), found.scores.numpy(), found.labels.numpy(), None if masks is None else masks.numpy()
-    )
+    return _to_numpy(found, found.mask_probabilities)
 
 
 def _of_pictures(found: PictureDetections) -> Detections:
-    masks = found.masks
-    return Detections(
-        found.boxes.numpy(), found.scores.numpy(), found.labels.numpy(), None if masks is None else masks.numpy()
-    )
+    return _to_numpy(found, found.masks)
+
+
+def _to_numpy(found: CanvasDetections | PictureDetections, masks: Tensor | None) -> Detections:
+    boxes, scores, labels = found.boxes.numpy(), found.scores.numpy(), found.labels.numpy()
+    keypoints = None if found.keypoints is None else found.keypoints.numpy()
+    return Detections(boxes, scores, labels, None if masks is None else masks.numpy(), keypoints)
 
 
 def _of_instances(found: Instances) -> Detections:
     masks = None if found.mask_probabilities is None else found.masks()
-    return Detections(found.boxes, found.scores, found.labels, masks)
+    return Detections(found.boxes, found.scores, found.labels, masks, found.keypoints)

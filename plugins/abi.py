@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 
-ABI_VERSION = 4
+ABI_VERSION = 5
 MAX_LEVELS = 5
 FLOAT32 = 0
 FLOAT16 = 1
@@ -65,6 +65,21 @@ class BatchedNmsStruct(ctypes.Structure):
         ("score_threshold", ctypes.c_void_p),
         ("num", ctypes.c_void_p),
         ("indices", ctypes.c_void_p),
+    )
+
+
+class DecodeKeypointsStruct(ctypes.Structure):
+    """MaskrtDecodeKeypoints."""
+
+    _fields_ = (
+        ("rois", ctypes.c_int32),
+        ("keypoints", ctypes.c_int32),
+        ("map_height", ctypes.c_int32),
+        ("map_width", ctypes.c_int32),
+        ("normalized", ctypes.c_int32),
+        ("boxes", ctypes.c_void_p),
+        ("heatmaps", ctypes.c_void_p),
+        ("output", ctypes.c_void_p),
     )
 
 

@@ -37,6 +37,7 @@ def _open(path: Path) -> ctypes.CDLL:
     library.maskrt_batched_nms_workspace.restype = ctypes.c_uint64
     library.maskrt_roi_align_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     library.maskrt_batched_nms_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    library.maskrt_decode_keypoints_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     library.maskrt_resize_pad_workspace.restype = ctypes.c_uint64
     library.maskrt_resize_pad_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     library.maskrt_paste_rle_workspace.restype = ctypes.c_uint64
@@ -157,6 +158,39 @@ def batched_nms(
         indices=kept.pointer,
     )
     _check(_library().maskrt_batched_nms_launch(ctypes.byref(call), scratch.pointer, stream))
+
+
+def decode_keypoints(
+    boxes: CudaArray, heatmaps: CudaArray, keypoints: CudaArray, stream: int = 0, *, normalized: bool
+) -> None:
+    """Queue DecodeKeypoints (see `host.decode_keypoints`).
+
+    Args:
+        boxes: [B, K, 4] float32 xyxy.
+        heatmaps: [B * K, N, H, W] float32 logits.
+        keypoints: [B, K, N, 3] float32, written: x, y, score.
+        stream: a cudaStream_t.
+        normalized: which of the two scores.
+
+    Raises:
+        ValueError: a shape or type does not fit.
+        DeviceError: the launch failed.
+    """
+    corners = inspect_array("boxes", boxes, np.float32, (None, None, 4))
+    batch, count, _ = corners.shape
+    maps = inspect_array("heatmaps", heatmaps, np.float32, (batch * count, None, None, None))
+    rois, number, height, width = maps.shape
+    call = abi.DecodeKeypointsStruct(
+        rois=rois,
+        keypoints=number,
+        map_height=height,
+        map_width=width,
+        normalized=normalized,
+        boxes=corners.pointer,
+        heatmaps=maps.pointer,
+        output=inspect_array("keypoints", keypoints, np.float32, (batch, count, number, 3)).pointer,
+    )
+    _check(_library().maskrt_decode_keypoints_launch(ctypes.byref(call), stream))
 
 
 def resize_pad_workspace_bytes(

@@ -137,6 +137,47 @@ def batched_nms(
     return num, indices
 
 
+def decode_keypoints(
+    boxes: NDArray[np.float32], heatmaps: NDArray[np.float32], *, normalized: bool
+) -> NDArray[np.float32]:
+    """Find each heatmap's maximum, once stretched over its box: torchvision's and detectron2's `heatmaps_to_keypoints`.
+
+    A heatmap becomes a bicubic surface of ceil(box) pixels (torch's `interpolate`, bit for bit on a processor with
+    AVX2), of which only the columns' maxima are kept. Of equal maxima it is the first in row order; NaN counts as the
+    maximum, as in torch's `argmax`. Sides below one pixel, and such as are no number, count as one.
+
+    Args:
+        boxes: [B, K, 4] float32 xyxy.
+        heatmaps: [B * K, N, H, W] float32 logits.
+        normalized: False: the score is the logit at the maximum (torchvision). True: 1 / the sum of
+            exp(heatmap - that logit) over the heatmap (detectron2); it may exceed 1.
+
+    Returns:
+        [B, K, N, 3] float32: x, y, score.
+
+    Raises:
+        ValueError: a shape or type does not fit.
+        libraries.PluginLibraryError: the library is not built.
+    """
+    _check_array("boxes", boxes, np.float32, (None, None, 4))
+    _check_array("heatmaps", heatmaps, np.float32, (boxes.shape[0] * boxes.shape[1], None, None, None))
+    boxes, heatmaps = np.ascontiguousarray(boxes), np.ascontiguousarray(heatmaps)
+    rois, keypoints, height, width = heatmaps.shape
+    output = np.empty((*boxes.shape[:2], keypoints, 3), np.float32)
+    call = abi.DecodeKeypointsStruct(
+        rois=rois,
+        keypoints=keypoints,
+        map_height=height,
+        map_width=width,
+        normalized=normalized,
+        boxes=boxes.ctypes.data,
+        heatmaps=heatmaps.ctypes.data,
+        output=output.ctypes.data,
+    )
+    _check_status(_library().maskrt_host_decode_keypoints(ctypes.byref(call)))
+    return output
+
+
 def select_levels(rois: NDArray[np.float32], level_thresholds: Sequence[float]) -> NDArray[np.int32]:
     """Choose the pyramid level of each RoI: how many of the thresholds sqrt(area) reaches.
 

@@ -14,7 +14,7 @@ import maskrt
 from maskrt.plugins import libraries
 from maskrt.plugins.libraries import PluginLibraryError
 
-PLUGIN_NAMES = ("MultilevelRoIAlign", "BatchedNMS")
+PLUGIN_NAMES = ("MultilevelRoIAlign", "BatchedNMS", "DecodeKeypoints")
 PLUGIN_VERSION = "1"
 PLUGIN_NAMESPACE = ""
 
@@ -56,7 +56,7 @@ def plugin_library() -> PluginLibrary:
 
 
 def load_plugins(trt: ModuleType) -> PluginLibrary:
-    """Make MultilevelRoIAlign and BatchedNMS known to a TensorRT module; a second call finds them known.
+    """Make the plugins of `PLUGIN_NAMES` known to a TensorRT module; a second call finds them known.
 
     Args:
         trt: the imported module `tensorrt` (10 or newer) or `tensorrt_rtx`.

@@ -5,8 +5,9 @@
 
 #include <stdint.h>
 
-#define MASKRT_ABI_VERSION 4
+#define MASKRT_ABI_VERSION 5
 #define MASKRT_MAX_LEVELS 5
+#define MASKRT_LARGEST_HEATMAP (1 << 20) /* cells */
 #define MASKRT_EXPORT __attribute__((visibility("default")))
 
 #ifdef __cplusplus
@@ -63,6 +64,16 @@ typedef struct MaskrtBatchedNms {
     int32_t* indices;             /* [batch, max_output], -1 padded */
 } MaskrtBatchedNms;
 
+/* One call of DecodeKeypoints: of each heatmap, stretched over its box, the place of the maximum and its score. */
+typedef struct MaskrtDecodeKeypoints {
+    int32_t rois, keypoints; /* R = B * K boxes with N heatmaps each */
+    int32_t map_height, map_width;
+    int32_t normalized;    /* score: 0: the logit at the maximum (torchvision), 1: normalised (detectron2) */
+    const float* boxes;    /* [R, 4] xyxy */
+    const float* heatmaps; /* [R, N, map_height, map_width] logits */
+    float* output;         /* [R, N, 3]: x, y, score */
+} MaskrtDecodeKeypoints;
+
 /* A raw picture, and its size on the canvas. */
 typedef struct MaskrtFrame {
     const uint8_t* pixels; /* [height, width, 3] RGB, at any address */
@@ -107,6 +118,7 @@ MASKRT_EXPORT const char* maskrt_status_string(int32_t status);
 MASKRT_EXPORT int32_t maskrt_roi_align_launch(const MaskrtRoiAlign* call, void* stream);
 MASKRT_EXPORT uint64_t maskrt_batched_nms_workspace(int32_t batch, int32_t boxes_per_image, int32_t max_output);
 MASKRT_EXPORT int32_t maskrt_batched_nms_launch(const MaskrtBatchedNms* call, void* workspace, void* stream);
+MASKRT_EXPORT int32_t maskrt_decode_keypoints_launch(const MaskrtDecodeKeypoints* call, void* stream);
 MASKRT_EXPORT uint64_t maskrt_resize_pad_workspace(const MaskrtResizePad* call);
 MASKRT_EXPORT int32_t maskrt_resize_pad_launch(const MaskrtResizePad* call, void* workspace, void* stream);
 MASKRT_EXPORT uint64_t maskrt_paste_rle_workspace(int32_t instances, int32_t image_width);
@@ -115,6 +127,7 @@ MASKRT_EXPORT int32_t maskrt_paste_rle_launch(const MaskrtPasteRle* call, void* 
 /* libmaskrt_host.so: float32, channels first. */
 MASKRT_EXPORT int32_t maskrt_host_roi_align(const MaskrtRoiAlign* call);
 MASKRT_EXPORT int32_t maskrt_host_batched_nms(const MaskrtBatchedNms* call);
+MASKRT_EXPORT int32_t maskrt_host_decode_keypoints(const MaskrtDecodeKeypoints* call);
 MASKRT_EXPORT int32_t maskrt_host_resize_pad(const MaskrtResizePad* call);
 MASKRT_EXPORT int32_t maskrt_host_paste_rle(const MaskrtPasteRle* call);
 MASKRT_EXPORT void maskrt_host_select_levels(

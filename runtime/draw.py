@@ -6,6 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from maskrt.contract.keypoints import skeleton
 from maskrt.errors import ArgumentError
 from maskrt.runtime.images.read import check_image
 from maskrt.runtime.structures.instances import Instances
@@ -43,8 +44,9 @@ def draw_instances(image: np.ndarray, instances: Instances, colors: Sequence[int
     """Draw instances over a copy of their image.
 
     Each instance has its own colour: a translucent mask with a crisp outline (a rectangle for models without
-    masks) and a plate with class and score. Larger instances are drawn first, so that smaller ones stay
-    visible; plates come last and avoid each other. Line widths and text grow with the image.
+    masks), its keypoints, joined as the limbs of a person where they have these names, and a plate with class and
+    score. Larger instances are drawn first, so that smaller ones stay visible; plates come last and avoid each other.
+    Line widths and text grow with the image.
 
     Args:
         image: [H, W, 3] uint8 RGB, the image that was segmented.
@@ -76,6 +78,10 @@ def draw_instances(image: np.ndarray, instances: Instances, colors: Sequence[int
     else:
         for i in order:
             _draw_box(canvas, boxes[i], palette[i], style)
+    if instances.keypoints is not None:
+        limbs = skeleton(instances.keypoint_names)
+        for i in order:
+            _draw_keypoints(canvas, np.clip(instances.keypoints[i, :, :2], -(2**20), 2**20), limbs, palette[i], style)
 
     plates: list[_Plate] = []
     for i, (name, score, box) in enumerate(zip(instances.names, instances.scores, boxes, strict=True)):
@@ -123,6 +129,22 @@ def _draw_box(canvas: np.ndarray, box: Sequence[int], color: tuple[int, int, int
     x1, y1, x2, y2 = box
     for line_color, width in ((_darker(color), style.line + 1), (color, style.line)):
         cv2.rectangle(canvas, (x1, y1), (x2, y2), line_color, width, cv2.LINE_AA)
+
+
+def _draw_keypoints(
+    canvas: np.ndarray,
+    points: np.ndarray,
+    limbs: Sequence[tuple[int, int]],
+    color: tuple[int, int, int],
+    style: _Style,
+) -> None:
+    places = np.floor(points).astype(int).tolist()
+    for a, b in limbs:
+        for line_color, width in ((_darker(color), style.line + 1), (color, style.line)):
+            cv2.line(canvas, places[a], places[b], line_color, width, cv2.LINE_AA)
+    for place in places:
+        cv2.circle(canvas, place, style.line + 2, _darker(color), cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(canvas, place, style.line, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
 
 
 def _draw_label(

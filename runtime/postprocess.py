@@ -11,6 +11,7 @@ from maskrt.runtime.masks.paste import PasteCounts
 from maskrt.runtime.masks.paste import paste_counts as paste_on_cpu
 from maskrt.runtime.structures.instances import Instances
 from maskrt.runtime.structures.masks import GridMasks
+from maskrt.runtime.transforms.boxes import resize_keypoints
 from maskrt.runtime.transforms.canvas import Batch, boxes_back
 
 
@@ -34,7 +35,7 @@ def make_instances(
         ModelError: the detections are none that a sound model gives.
     """
     results = []
-    masks = _mask_probabilities(detections, metadata, path)
+    masks, keypoints = _mask_probabilities(detections, metadata, path), _keypoints(detections, metadata, path)
     for i, (size, original_size) in enumerate(zip(batch.image_sizes, batch.original_sizes, strict=True)):
         number = int(detections.num_detections[i])
         if not 0 <= number <= detections.boxes.shape[1]:
@@ -52,7 +53,21 @@ def make_instances(
             paste = metadata.pipeline.paste
             grid = masks[i, :number][kept]
             segmentations = GridMasks(grid, boxes, original_size, paste, paste_counts or paste_on_cpu)
-        results.append(Instances(boxes, scores, labels, segmentations, metadata.class_names, original_size))
+        points = None if keypoints is None else keypoints[i, :number][kept]
+        if points is not None and not np.isfinite(points).all():
+            raise _not_finite("keypoints", metadata, path)
+        results.append(
+            Instances(
+                boxes,
+                scores,
+                labels,
+                segmentations,
+                metadata.class_names,
+                original_size,
+                None if points is None else resize_keypoints(points, size, original_size),
+                metadata.keypoint_names,
+            )
+        )
     return results
 
 
@@ -67,12 +82,27 @@ def _mask_probabilities(detections: Detections, metadata: ModelMetadata, path: P
     return None
 
 
+def _keypoints(detections: Detections, metadata: ModelMetadata, path: Path) -> np.ndarray | None:
+    """[B, K, N, 3] float32; None for a model without keypoints."""
+    for output in metadata.outputs:
+        if output.meaning == "keypoints" and output.name in detections.others:
+            keypoints = detections.others[output.name]
+            if keypoints.shape[2:] != (len(metadata.keypoint_names), 3):
+                raise ModelError(f"{path} is damaged: its keypoints are of shape {list(keypoints.shape)}.")
+            return keypoints
+    return None
+
+
+def _not_finite(what: str, metadata: ModelMetadata, path: Path) -> ModelError:
+    return ModelError(
+        f"{path} gave {what} that are not finite numbers: its weights are damaged, or too large for its precision "
+        f"({metadata.precision})."
+    )
+
+
 def _check(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, metadata: ModelMetadata, path: Path) -> None:
     if not np.isfinite(boxes).all() or not np.isfinite(scores).all():
-        raise ModelError(
-            f"{path} gave boxes or scores that are not finite numbers: its weights are damaged, or too large for its "
-            f"precision ({metadata.precision})."
-        )
+        raise _not_finite("boxes or scores", metadata, path)
     unknown = labels[(labels < 1) | (labels >= len(metadata.class_names))]
     if len(unknown):
         raise ModelError(

@@ -83,16 +83,21 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def write_model(tmp_path: Path) -> Callable[..., Path]:
-    """`write_model(name="model.onnx", input_type=..., masks=True, **metadata)` -> path of a working model.
+    """`write_model(name="model.onnx", input_type=..., masks=True, keypoints=False, **metadata)` -> a working model.
 
     It finds `BOXES` in every image, keeps those with a score above the threshold, and its masks are disks.
     """
 
     def write(
-        name: str = "model.onnx", *, input_type: int = TensorProto.UINT8, masks: bool = True, **metadata: Any
+        name: str = "model.onnx",
+        *,
+        input_type: int = TensorProto.UINT8,
+        masks: bool = True,
+        keypoints: bool = False,
+        **metadata: Any,
     ) -> Path:
         path = tmp_path / name
-        onnx.save(build_model(input_type, masks, metadata), path)
+        onnx.save(build_model(input_type, masks, metadata, with_keypoints=keypoints), path)
         return path
 
     return write

@@ -18,6 +18,7 @@ from torchvision.ops import FrozenBatchNorm2d
 _OBJECTNESS_STD = 1.5
 _CLASS_STD = 2.0
 _MASK_STD = 3.0
+_KEYPOINT_STD = 3.0
 _DELTA_STD = 0.2
 """In units of the box's size, after the box coder's weights."""
 
@@ -80,6 +81,8 @@ def draw_weights(model: FasterRCNN, images: Sequence[Tensor], seed: int = 0) -> 
     ]
     if heads.has_mask():
         spreads.append((heads.mask_predictor.mask_fcn_logits, _MASK_STD))
+    if heads.has_keypoint():
+        spreads.append((heads.keypoint_predictor.kps_score_lowres, _KEYPOINT_STD))
     handles += [layer.register_forward_hook(scale_to(std)) for layer, std in spreads]
     handles.append(heads.box_predictor.cls_score.register_forward_hook(center))
     try:

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[PRECISION:]NAME=VALUE",
-        help="snr_db, proposals, unmatched, box_px, score or mask_iou, for example int8:mask_iou=0.9",
+        help="snr_db, proposals, unmatched, box_px, score, mask_iou or keypoint_size, for example int8:mask_iou=0.9",
     )
     parser.add_argument(
         "--score-threshold",

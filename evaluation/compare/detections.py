@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from maskrt.errors import ArgumentError
 from maskrt.evaluation.metrics.match import Detections, match_detections
 from maskrt.evaluation.results.compare import DetectionCounts
 from maskrt.runtime.masks.rle import RLE
@@ -33,6 +34,8 @@ class DetectionDifferences:
         box: of each matched pair, the largest difference of the four box coordinates, canvas pixels.
         score: of each, the difference of the scores, 0 to 1.
         mask_iou: of each, the IoU of the masks, 0 to 1; none without masks.
+        keypoint_size: of each keypoint of each pair, the distance as a share of the box's size, the root of its area;
+            none without keypoints.
     """
 
     reference: int = 0
@@ -41,6 +44,7 @@ class DetectionDifferences:
     box: list[float] = field(default_factory=list)
     score: list[float] = field(default_factory=list)
     mask_iou: list[float] = field(default_factory=list)
+    keypoint_size: list[float] = field(default_factory=list)
 
     def add(self, other: DetectionDifferences) -> None:
         """Take in those of another image."""
@@ -50,6 +54,7 @@ class DetectionDifferences:
         self.box += other.box
         self.score += other.score
         self.mask_iou += other.mask_iou
+        self.keypoint_size += other.keypoint_size
 
     @property
     def unmatched(self) -> float:
@@ -77,6 +82,8 @@ class DetectionDifferences:
             score_max=max(self.score, default=None),
             mask_iou=_ninth_of_ten(self.mask_iou, best_first=-1),
             mask_iou_min=min(self.mask_iou, default=None),
+            keypoint_size=_ninth_of_ten(self.keypoint_size),
+            keypoint_size_max=max(self.keypoint_size, default=None),
         )
 
 
@@ -112,7 +119,24 @@ def compare_detections(
     )
     if all("segmentation" in record for record in (*theirs, *ours)):
         differences.mask_iou = [_mask_iou(theirs[a]["segmentation"], ours[b]["segmentation"]) for a, b in pairs]
+    if all("keypoints" in record for record in (*theirs, *ours)):
+        differences.keypoint_size = [
+            share for a, b in pairs for share in _keypoint_distances(left.boxes[a], theirs[a], ours[b])
+        ]
     return differences
+
+
+def _keypoint_distances(box: np.ndarray, theirs: dict[str, Any], ours: dict[str, Any]) -> list[float]:
+    """Of each keypoint, as a share of the box's size, which is at least a pixel."""
+    if len(theirs["keypoints"]) != len(ours["keypoints"]):
+        raise ArgumentError(
+            f"The source model finds {len(theirs['keypoints']) // 3} keypoints and the file "
+            f"{len(ours['keypoints']) // 3}: is --source the model of this file?"
+        )
+    points = (np.array(record["keypoints"], np.float64).reshape(-1, 3)[:, :2] for record in (theirs, ours))
+    width, height = np.maximum(box[2:] - box[:2], 1)
+    distances: list[float] = (np.hypot(*np.subtract(*points).T) / math.sqrt(width * height)).tolist()
+    return distances
 
 
 def _mask_iou(theirs: RLE, ours: RLE) -> float:

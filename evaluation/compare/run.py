@@ -123,7 +123,9 @@ def _open_candidates(request: Request) -> tuple[list[Candidate], list[NotCompare
     not_compared = [] if any(map(_is_engine, files)) else [NotCompared("TensorRT", _NO_ENGINE)]
     for file, name in zip(files, names_of(files), strict=True):
         try:
-            candidates.append(open_candidate(file, name, request.budgets, request.threads))
+            candidate = open_candidate(file, name, request.budgets, request.threads)
+            _check_outputs(candidate, request.source)
+            candidates.append(candidate)
         except MaskrtError as error:
             if not _is_engine(file) or local_gpu() is not None:
                 raise
@@ -131,6 +133,18 @@ def _open_candidates(request: Request) -> tuple[list[Candidate], list[NotCompare
     if not candidates:
         raise ArgumentError(f"Nothing can be compared here: {not_compared[0].why}")
     return candidates, not_compared
+
+
+def _check_outputs(candidate: Candidate, source: SourceModel) -> None:
+    """Check that the file has the masks and keypoints that the source model has."""
+    outputs = candidate.segmenter.metadata.outputs
+    keypoints = 0 if source.spec.keypoint_head is None else len(source.spec.keypoint_head.names)
+    theirs = source.spec.mask_head is not None, keypoints
+    masks = any(output.meaning == "mask_probabilities" for output in outputs)
+    ours = masks, len(candidate.segmenter.metadata.keypoint_names)
+    if theirs != ours:
+        told = [f"{'masks' if has_masks else 'no masks'} and {n or 'no'} keypoints" for has_masks, n in (theirs, ours)]
+        raise ArgumentError(f"{source.source} gives {told[0]}, but {candidate.path} {told[1]}: is it of that model?")
 
 
 def _is_engine(file: Path) -> bool:
@@ -181,5 +195,7 @@ def _instances(records: Records, class_names: Sequence[str]) -> tuple[InstanceRe
         x, y, width, height = record["bbox"]
         label, mask = record["category_id"], record.get("segmentation")
         rle = None if mask is None else EncodedMask(tuple(mask["size"]), mask["counts"])
-        instances.append(InstanceRecord((x, y, x + width, y + height), record["score"], label, class_names[label], rle))
+        keypoints = tuple(record["keypoints"]) if "keypoints" in record else None
+        box = (x, y, x + width, y + height)
+        instances.append(InstanceRecord(box, record["score"], label, class_names[label], rle, keypoints))
     return tuple(instances)

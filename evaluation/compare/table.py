@@ -9,7 +9,10 @@ def table(result: Comparison) -> str:
     """Show a line for each file, a line for each tensor, the reasons, and what was not compared."""
     candidates = result.candidates
     width = max(len(candidate.name) for candidate in candidates)
-    lines = [f"{'file':{width}}  precision  verdict   found again  box px   score  mask IoU  least signal to noise"]
+    with_keypoints = any(candidate.detections.keypoint_size is not None for candidate in candidates)
+    keypoints = "keypoints  " if with_keypoints else ""
+    head = f"precision  verdict   found again  box px   score  mask IoU  {keypoints}least signal to noise"
+    lines = [f"{'file':{width}}  {head}"]
     for candidate in candidates:
         found = candidate.detections
         again = f"{found.matched}/{found.reference} +{found.extra}"
@@ -19,6 +22,7 @@ def table(result: Comparison) -> str:
             f"{candidate.name:{width}}  {candidate.precision:9}  {candidate.verdict:7}  {again:>12}  "
             f"{_number(found.box_px, '6.3f')}  {_number(found.score, '6.4f')}  "
             f"{_number(found.mask_iou, '8.4f')}  "
+            + (f"{_number(found.keypoint_size, '9.4f')}  " if with_keypoints else "")
             + ("not known of an engine" if least is None else f"{least.snr_db:.1f} dB, {least.name}")
         )
     exposed = [candidate for candidate in candidates if len(candidate.tensors) > 1]

@@ -131,3 +131,5 @@ def _detection_misses(differences: DetectionDifferences, budget: Budget) -> Iter
         yield f"scores differ by {found.score:.3g} (budget {budget.score:g})"
     if found.mask_iou is not None and found.mask_iou < budget.mask_iou:
         yield f"masks have an IoU of {found.mask_iou:.4f} (budget {budget.mask_iou:g})"
+    if found.keypoint_size is not None and found.keypoint_size > budget.keypoint_size:
+        yield (f"keypoints lie {found.keypoint_size:.3g} of their box's size apart (budget {budget.keypoint_size:g})")

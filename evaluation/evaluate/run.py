@@ -19,9 +19,11 @@ from maskrt.evaluation.metrics.coco import (
     AveragePrecision,
     beyond_limit,
     box_and_mask_ap,
+    keypoint_ap,
     without_masks,
 )
 from maskrt.evaluation.metrics.dataset import CocoDataset, category_ids, common_categories, read_ground_truth
+from maskrt.evaluation.metrics.oks import with_keypoints
 from maskrt.evaluation.metrics.predict import Predictor, predict_images
 from maskrt.evaluation.results.evaluate import ClassAp, DatasetRecord, Evaluation, ModelRecord
 from maskrt.files import write_in_one_step
@@ -172,6 +174,9 @@ def evaluate_model(
     if limit := beyond_limit(dataset.truth, results, max_detections):
         print(f"{name}: {limit}", file=stream)
     box, mask = box_and_mask_ap(dataset.truth, results, max_detections)
+    keypoints = keypoint_ap(dataset.truth, results)
+    if keypoints is None and results:
+        _tell_of_keypoints(name, "keypoints" in results[0], with_keypoints(dataset.truth) > 0, stream)
     score_threshold, nms_threshold = predictor.thresholds
     return ModelRecord(
         name=name,
@@ -183,16 +188,32 @@ def evaluate_model(
         nms_threshold=nms_threshold,
         box=box.overall,
         mask=None if mask is None else mask.overall,
-        per_class=_per_class(dataset, box, mask),
+        per_class=_per_class(dataset, box, mask, keypoints),
         seconds_per_image=statistics.median(seconds),
         results=results_path.name,
+        keypoints=None if keypoints is None else keypoints.overall,
     )
 
 
-def _per_class(dataset: CocoDataset, box: AveragePrecision, mask: AveragePrecision | None) -> tuple[ClassAp, ...]:
+def _tell_of_keypoints(name: str, of_model: bool, of_dataset: bool, stream: TextIO) -> None:
+    """Say why no AP of keypoints is measured where one side has some."""
+    if of_model:
+        print(f"{name} finds keypoints, but no annotation has any: no keypoint AP is measured.", file=stream)
+    elif of_dataset:
+        print(f"{name} finds no keypoints, which annotations have: no keypoint AP is measured.", file=stream)
+
+
+def _per_class(
+    dataset: CocoDataset, box: AveragePrecision, mask: AveragePrecision | None, keypoints: AveragePrecision | None
+) -> tuple[ClassAp, ...]:
     names = {entry["id"]: entry["name"] for entry in dataset.truth["categories"]}
     return tuple(
-        ClassAp(names[number], value, None if mask is None else mask.per_class[number])
+        ClassAp(
+            names[number],
+            value,
+            None if mask is None else mask.per_class[number],
+            None if keypoints is None else keypoints.per_class[number],
+        )
         for number, value in box.per_class.items()
         if value is not None
     )

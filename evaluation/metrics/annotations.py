@@ -74,6 +74,9 @@ def problem_of(annotation: Any, images: Mapping[int, dict[str, Any]], categories
         return f"has the area {annotation['area']!r}, which is not a number"
     if annotation.get("iscrowd", 0) not in (0, 1):
         return f"has iscrowd {annotation['iscrowd']!r}, which should be 0 or 1"
+    keypoints = annotation.get("keypoints")
+    if keypoints and not (isinstance(keypoints, list) and len(keypoints) % 3 == 0 and all(map(_is_number, keypoints))):
+        return "has keypoints that are not a list of x, y and visibility of each"
     mask = annotation.get("segmentation")
     return _problem_of_mask(mask, images[image]) if mask else None
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from maskrt.errors import DependencyError
+from maskrt.errors import ArgumentError, DependencyError
+from maskrt.evaluation.metrics.oks import keypoint_truth, sigmas_of, with_keypoints
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,9 @@ class ApStatistics:
     """AP values 0 to 1, None where no ground truth counts, by the names that COCO gives them.
 
     Attributes:
-        AP: mean over IoU 0.50:0.95 and the categories.
+        AP: mean over IoU 0.50:0.95 and the categories; of keypoints, over OKS in place of IoU.
         AP50, AP75: at one IoU.
-        APs, APm, APl: of small, medium and large objects.
+        APs, APm, APl: of small, medium and large objects; COCO does not count small ones for keypoints.
     """
 
     AP: float | None
@@ -47,10 +48,14 @@ MAX_DETECTIONS = 100
 """Of a class in an image: as many as COCO counts, the best ones."""
 
 
+MAX_KEYPOINT_DETECTIONS = 20
+"""The same of what has keypoints."""
+
+
 def average_precision(
     ground_truth: dict[str, Any],
     results: Sequence[dict[str, Any]],
-    kind: Literal["bbox", "segm"],
+    kind: Literal["bbox", "segm", "keypoints"],
     max_detections: int | None = MAX_DETECTIONS,
 ) -> AveragePrecision:
     """Measure COCO AP of result records (the list that pycocotools' `loadRes` takes) against a COCO dictionary.
@@ -59,13 +64,20 @@ def average_precision(
 
     Of masks, small, medium and large is told by the area of the mask, as detectron2's and torchvision's evaluators do:
     pycocotools by itself takes the area of the box where a record has both.
+
+    Raises:
+        ArgumentError: the results are of several models, or the data set does not tell how to measure its keypoints.
     """
+    check_one_model(results)
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError as error:
         raise DependencyError("COCO AP needs pycocotools: `pip install maskrt[evaluate]`") from error
-    other = {"bbox": "segmentation", "segm": "bbox"}[kind]
+    other = {"bbox": "segmentation", "segm": "bbox", "keypoints": "segmentation"}[kind]
+    count = max((len(record.get("keypoints", ())) // 3 for record in results), default=0)
+    if kind == "keypoints":
+        ground_truth, sigmas = keypoint_truth(ground_truth, count), sigmas_of(ground_truth, count)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and tables
         truth = COCO()
         truth.dataset = ground_truth
@@ -77,6 +89,8 @@ def average_precision(
             found.dataset = {**ground_truth, "annotations": []}
             found.createIndex()
         evaluation = COCOeval(truth, found, kind)
+        if kind == "keypoints":
+            evaluation.params.kpt_oks_sigmas = np.array(sigmas)
         evaluation.params.maxDets = [most_in_one_image(results) if max_detections is None else max_detections]
         evaluation.evaluate()
         evaluation.accumulate()
@@ -84,6 +98,8 @@ def average_precision(
     precision = evaluation.eval["precision"][..., -1]  # IoU 0.50:0.95, recall, category, area
     thresholds = [slice(None), slice(0, 1), slice(5, 6), slice(None), slice(None), slice(None)]
     areas = [0, 0, 0, 1, 2, 3]  # all, all, all, small, medium, large
+    if kind == "keypoints":  # of which COCO has no small ones
+        precision = np.insert(precision, 1, -1, axis=3)
     return AveragePrecision(
         ApStatistics(*(_mean(precision[part, ..., area]) for part, area in zip(thresholds, areas, strict=True))),
         {category: _mean(precision[:, :, index, 0]) for index, category in enumerate(evaluation.params.catIds)},
@@ -120,6 +136,37 @@ def box_and_mask_ap(
         average_precision(ground_truth, results, "bbox", max_detections),
         average_precision(ground_truth, results, "segm", max_detections) if with_masks else None,
     )
+
+
+def keypoint_ap(ground_truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> AveragePrecision | None:
+    """Measure AP of keypoints; None where no result, or no annotation, has any.
+
+    Raises:
+        ArgumentError: as `average_precision`.
+    """
+    if not any("keypoints" in record for record in results) or not with_keypoints(ground_truth):
+        return None
+    return average_precision(ground_truth, results, "keypoints", MAX_KEYPOINT_DETECTIONS)
+
+
+def check_one_model(results: Sequence[dict[str, Any]]) -> None:
+    """Check that result records have the same outputs, as those of one model have.
+
+    Raises:
+        ArgumentError: they have not.
+    """
+    kinds = {("segmentation" in record, len(record.get("keypoints", ()))) for record in results}
+    if len(kinds) > 1:
+        told = " and ".join(
+            sorted(
+                f"records with {' and '.join(_outputs(masks, numbers)) or 'boxes alone'}" for masks, numbers in kinds
+            )
+        )
+        raise ArgumentError(f"These results are of several models: {told}. Measure those of one model at a time.")
+
+
+def _outputs(masks: bool, numbers: int) -> list[str]:
+    return [*(["masks"] if masks else []), *([f"{numbers // 3} keypoints"] if numbers else [])]
 
 
 def without_masks(ground_truth: dict[str, Any]) -> int:

@@ -9,12 +9,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Detections:
-    """Of one image: `boxes` [N, 4] float xyxy, `scores` [N] float, `labels` [N] int, `masks` [N, …] or None."""
+    """Of one image: `boxes` [N, 4] float xyxy, `scores` [N] float, `labels` [N] int.
+
+    And `masks` [N, …] and `keypoints` [N, K, 3] float (x, y, score), or None.
+    """
 
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
     masks: np.ndarray | None = None
+    keypoints: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)

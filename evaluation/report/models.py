@@ -68,6 +68,12 @@ class Model:
         return None if self.evaluation is None or self.evaluation.mask is None else self.evaluation.mask.AP
 
     @property
+    def keypoint_ap(self) -> float | None:
+        """COCO AP of its keypoints, by OKS."""
+        keypoints = None if self.evaluation is None else self.evaluation.keypoints
+        return None if keypoints is None else keypoints.AP
+
+    @property
     def seconds_per_image(self) -> float | None:
         """From the image file to encoded masks, by the benchmark; else from the decoded image, by the evaluation."""
         if self.timing is not None:

@@ -148,6 +148,10 @@ def instances_from_json(
             raise ArgumentError(f"An instance of {record.name!r} has a mask of another size than {size}.")
     for encoded in masks:
         area(encoded)  # says what is wrong with it
+    keypoints = [record.keypoints for record in records if record.keypoints is not None]
+    if len({len(numbers) for numbers in keypoints}) > 1 or any(len(numbers) % 3 for numbers in keypoints):
+        raise ArgumentError("The instances of an image should have as many keypoints, of three numbers each.")
+    has_keypoints = bool(records) and len(keypoints) == len(records)
     return Instances(
         boxes=np.array([record.box for record in records], dtype=np.float32).reshape(-1, 4),
         scores=np.array([record.score for record in records], dtype=np.float32),
@@ -155,4 +159,5 @@ def instances_from_json(
         segmentations=RleMasks(tuple(masks)) if has_masks else None,
         class_names=("__background__", *class_names),
         image_size=size,
+        keypoints=np.array(keypoints, dtype=np.float32).reshape(len(records), -1, 3) if has_keypoints else None,
     )

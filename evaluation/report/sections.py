@@ -14,7 +14,7 @@ from maskrt.evaluation.report.inputs import Results
 from maskrt.evaluation.report.models import Model
 from maskrt.evaluation.report.plots import Point, accuracy_against_speed, stage_bars
 from maskrt.evaluation.results.bench import STAGES, OperationRecord, PipelineRecord
-from maskrt.evaluation.results.compare import CandidateRecord
+from maskrt.evaluation.results.compare import CandidateRecord, DetectionCounts
 from maskrt.evaluation.results.files import kind_of
 
 
@@ -37,7 +37,7 @@ def accuracy(models: Sequence[Model], results: Results) -> Section | None:
         plot = accuracy_against_speed(points, kind)
         blocks.append(Plot(plot, f"{kind.capitalize()} AP against speed: {text}.", "Accuracy against speed"))
     by_class: list[Block] = []
-    for name in ("box", "mask"):
+    for name in ("box", "mask", "keypoints"):
         rows = [
             [model.label, *(figures.ap(value) for value in asdict(ap).values())]
             for model in evaluated
@@ -56,7 +56,7 @@ def accuracy(models: Sequence[Model], results: Results) -> Section | None:
 
 
 def _by_class(models: Sequence[Model], kind: str) -> Table:
-    """Show a row for each class; the largest loss is of any model against the first. `kind` is "box" or "mask"."""
+    """Show a row for each class; the largest loss is of any model against the first. `kind`: a field of `ClassAp`."""
     values: dict[str, dict[str, float | None]] = {}
     for model in models:
         assert model.evaluation is not None
@@ -75,6 +75,10 @@ def _by_class(models: Sequence[Model], kind: str) -> Table:
     return Table(f"{kind.capitalize()} AP by class", header, rows, folded=len(rows) > 20)
 
 
+def _keypoints(found: DetectionCounts) -> str:
+    return f"{figures.share(found.keypoint_size)} / {figures.share(found.keypoint_size_max)}"
+
+
 def differences(models: Sequence[Model], results: Results) -> Section | None:
     """Show what the comparison with PyTorch found, in figures."""
     if results.compare is None:
@@ -82,6 +86,7 @@ def differences(models: Sequence[Model], results: Results) -> Section | None:
     blocks: list[Block] = []
     judged = [(model.label, model.candidate) for model in models if model.candidate is not None]
     rows: list[list[str | Cell]] = []
+    with_keypoints = any(candidate.detections.keypoint_size is not None for _, candidate in judged)
     for label, candidate in judged:
         found = candidate.detections
         passed = candidate.verdict == "pass"
@@ -95,6 +100,7 @@ def differences(models: Sequence[Model], results: Results) -> Section | None:
                 f"{figures.number(found.box_px)} / {figures.number(found.box_px_max)}",
                 f"{figures.number(found.score)} / {figures.number(found.score_max)}",
                 f"{figures.share(found.mask_iou)} / {figures.share(found.mask_iou_min)}",
+                *([_keypoints(found)] if with_keypoints else []),
                 candidate.first_difference or figures.NONE,
             ]
         )
@@ -107,6 +113,7 @@ def differences(models: Sequence[Model], results: Results) -> Section | None:
         "Box px ≤",
         "Score ≤",
         "Mask IoU ≥",
+        *(["Keypoints ≤, of the box's size"] if with_keypoints else []),
         "Over budget at",
     ]
     caption = "Detections matched with PyTorch's; how far nine of ten / all of the matched ones differ at most"

@@ -66,6 +66,7 @@ def _accuracy(model: Model, reference: Model, images: int) -> str:
     for kind, value, other in (
         ("box", model.box_ap, reference.box_ap),
         ("mask", model.mask_ap, reference.mask_ap),
+        ("keypoint", model.keypoint_ap, reference.keypoint_ap),
     ):
         if value is not None and other is not None:
             changes[kind] = round(value - other, 4)
@@ -102,6 +103,8 @@ def _row(model: Model, reference: Model | None) -> dict[str, str | Cell]:
         "Δ box AP": figures.ap_change(model.box_ap, None if other is None else other.box_ap),
         "Mask AP": figures.ap(model.mask_ap),
         "Δ mask AP": figures.ap_change(model.mask_ap, None if other is None else other.mask_ap),
+        "Keypoint AP": figures.ap(model.keypoint_ap),
+        "Δ keypoint AP": figures.ap_change(model.keypoint_ap, None if other is None else other.keypoint_ap),
         "ms/image": figures.milliseconds(model.seconds_per_image),
         "Speed-up": figures.times(model.speedup),
         "Peak MB": figures.megabytes(memory.host),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from maskrt.contract.precision import Budget
@@ -71,6 +71,9 @@ class DetectionCounts:
         score, score_max: the same for scores, 0 to 1.
         mask_iou, mask_iou_min: nine of ten matched masks have at least the first, all at least the second, 0 to 1. None
             without masks, or with nothing matched.
+        keypoint_size, keypoint_size_max: nine of ten keypoints of matched detections, and all of them, lie at most so
+            far apart, as a share of the box's size, the root of its area. None without keypoints, or with nothing
+            matched.
     """
 
     reference: int
@@ -83,6 +86,8 @@ class DetectionCounts:
     score_max: float | None
     mask_iou: float | None
     mask_iou_min: float | None
+    keypoint_size: float | None = field(default=None, kw_only=True)
+    keypoint_size_max: float | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -145,13 +150,17 @@ class EncodedMask:
 
 @dataclass(frozen=True)
 class InstanceRecord:
-    """What one side found: `box` xyxy, pixels of the image; `score` 0 to 1; the class by number and by name."""
+    """What one side found: `box` xyxy, pixels of the image; `score` 0 to 1; the class by number and by name.
+
+    `keypoints` are x, y and score of each, one behind the other.
+    """
 
     box: tuple[float, float, float, float]
     score: float
     label: int
     name: str
     rle: EncodedMask | None
+    keypoints: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,12 @@ class DatasetRecord:
 
 @dataclass(frozen=True)
 class ClassAp:
-    """AP of one class, of boxes and of masks."""
+    """AP of one class, of boxes, of masks and of keypoints."""
 
     name: str
     box: float | None
     mask: float | None
+    keypoints: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class ModelRecord:
         per_class: of the classes with ground truth.
         seconds_per_image: median, from the decoded image to COCO records.
         results: name of the file beside evaluate.json with the detections; pycocotools' `loadRes` reads it.
+        keypoints: AP of the keypoints, by OKS; None where the model has no keypoints, or no annotation has.
     """
 
     name: str
@@ -72,6 +74,7 @@ class ModelRecord:
     per_class: tuple[ClassAp, ...]
     seconds_per_image: float
     results: str
+    keypoints: ApStatistics | None = None
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,9 @@ def load_into(model: nn.Module, network: nn.Module, recomputed: Iterable[str]) -
         )
 
 
-def picture_detections(boxes: Tensor, scores: Tensor, classes: Tensor, masks: Tensor | None) -> PictureDetections:
+def picture_detections(
+    boxes: Tensor, scores: Tensor, classes: Tensor, masks: Tensor | None, keypoints: Tensor | None = None
+) -> PictureDetections:
     """Take over what a framework found, whose classes do not count the background: best score first, on the CPU."""
     order = torch.argsort(scores.cpu(), descending=True, stable=True)
     return PictureDetections(
@@ -155,4 +157,5 @@ def picture_detections(boxes: Tensor, scores: Tensor, classes: Tensor, masks: Te
         scores.cpu().float()[order],
         classes.cpu().to(torch.int64)[order] + 1,
         None if masks is None else masks.cpu().to(torch.bool)[order],
+        None if keypoints is None else keypoints.cpu().float()[order],
     )

@@ -7,11 +7,14 @@ source model's own; what lies between them is read off the spec.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from maskrt.export.rcnn.cascade import mean_scores, refine_boxes
 from maskrt.export.rcnn.detections import detect
+from maskrt.export.rcnn.keypoints import locate_keypoints
 from maskrt.export.rcnn.masks import mask_probabilities
 from maskrt.export.rcnn.modules import RcnnModules
 from maskrt.export.rcnn.pooling import GraphPooling
@@ -25,8 +28,9 @@ class InferenceGraph(nn.Module):
     `forward` takes `images` `[B, H, W, 3]` RGB 0–255 (uint8 or float32; H and W multiples of the spec's divisor; valid
     part at the top left), `image_sizes` `[B, 2]` int32 (valid height, width), `score_threshold` and `nms_threshold`
     `[B, 1]` float32. It returns `num_detections` `[B]` int32, `boxes` `[B, K, 4]` float32 xyxy in canvas pixels,
-    `scores` `[B, K]` float32, `labels` `[B, K]` int32 and, with a mask head, `masks` `[B, K, M, M]` float32
-    probabilities of the detected class. Rows past `num_detections` are zero.
+    `scores` `[B, K]` float32, `labels` `[B, K]` int32; with a mask head `masks` `[B, K, M, M]` float32 probabilities
+    of the detected class, with a keypoint head `keypoints` `[B, K, N, 3]` float32 x, y in canvas pixels and score.
+    Rows past `num_detections` are zero.
 
     Attributes:
         pooled_levels: how many feature maps each RoIAlign reads.
@@ -45,13 +49,12 @@ class InferenceGraph(nn.Module):
         self.register_buffer("std", torch.tensor(spec.normalization.std, dtype=torch.float32)[:, None, None])
         for level, anchors in enumerate(spec.rpn.anchors):
             self.register_buffer(f"cell_anchors_{level}", torch.tensor(anchors.cells, dtype=torch.float32))
-        box_poolings = [GraphPooling.of(head.pooling) for head in spec.box_heads]
-        self.pooled_levels = max(len(pooling.features) for pooling in box_poolings)
-        if spec.mask_head is not None:
-            mask_pooling = GraphPooling.of(spec.mask_head.pooling)
-            self.pooled_levels = max(self.pooled_levels, len(mask_pooling.features))
-            self._mask_pooling = mask_pooling.padded(self.pooled_levels)
-        self._box_poolings = [pooling.padded(self.pooled_levels) for pooling in box_poolings]
+        heads = (*spec.box_heads, spec.mask_head, spec.keypoint_head)
+        poolings = [None if head is None else GraphPooling.of(head.pooling) for head in heads]
+        self.pooled_levels = max(len(pooling.features) for pooling in poolings if pooling is not None)
+        *self._box_poolings, self._mask_pooling, self._keypoint_pooling = (
+            None if pooling is None else pooling.padded(self.pooled_levels) for pooling in poolings
+        )
 
     def forward(
         self, images: Tensor, image_sizes: Tensor, score_threshold: Tensor, nms_threshold: Tensor
@@ -68,7 +71,7 @@ class InferenceGraph(nn.Module):
         stages: list[Tensor] = []
         last = len(spec.box_heads) - 1
         for stage, (head, module) in enumerate(zip(spec.box_heads, parts.box_heads, strict=True)):
-            logits, deltas = module(self._box_poolings[stage](features, proposals))
+            logits, deltas = module(self._pool(self._box_poolings[stage], features, proposals))
             stages.append(logits)
             if stage < last:
                 proposals = refine_boxes(spec.detection, head, logits, deltas, proposals, limits)
@@ -77,11 +80,20 @@ class InferenceGraph(nn.Module):
         detected = detect(
             spec.detection, spec.box_heads[last], scores, deltas, proposals, is_proposal, limits, *thresholds
         )
-        if spec.mask_head is None:
-            return detected[:4]
-        pooled = self._mask_pooling(features, detected.boxes)
-        logits = [module(pooled) for module in parts.mask_heads]
-        return *detected[:4], mask_probabilities(spec.detection, spec.mask_head, logits, detected)
+        outputs = [*detected[:4]]
+        if spec.mask_head is not None:
+            pooled = self._pool(self._mask_pooling, features, detected.boxes)
+            logits = [module(pooled) for module in parts.mask_heads]
+            outputs.append(mask_probabilities(spec.detection, spec.mask_head, logits, detected))
+        if spec.keypoint_head is not None and parts.keypoint_head is not None:
+            heatmaps = parts.keypoint_head(self._pool(self._keypoint_pooling, features, detected.boxes))
+            outputs.append(locate_keypoints(spec.keypoint_head, heatmaps, detected))
+        return tuple(outputs)
+
+    @staticmethod
+    def _pool(pooling: GraphPooling | None, features: Mapping[str, Tensor], boxes: Tensor) -> Tensor:
+        assert pooling is not None  # the spec has this head
+        return pooling(features, boxes)
 
     def _normalize(self, images: Tensor, image_sizes: Tensor) -> Tensor:
         """Grey levels to what the backbone takes, and zeros outside of each image: frameworks pad after it."""

@@ -15,10 +15,18 @@ class RcnnModules:
             those of an anchor beside each other.
         box_heads: each, pooled features `[N, C, P, P]` → logits `[N, L]` and deltas `[N, 4L]`, L labels, or as
             `ModelSpec` says otherwise.
-        mask_heads: each, pooled features `[N, C, P, P]` → logits `[N, L, M, M]`; none for a detector of boxes alone.
+        mask_heads: each, pooled features `[N, C, P, P]` → logits `[N, L, M, M]`; none for a model without masks.
+        keypoint_head: pooled features `[N, C, P, P]` → heatmaps `[N, number of keypoints, M, M]`; None for a model
+            without keypoints.
     """
 
     backbone: nn.Module
     rpn_head: nn.Module
     box_heads: tuple[nn.Module, ...]
     mask_heads: tuple[nn.Module, ...]
+    keypoint_head: nn.Module | None = None
+
+    def all(self) -> tuple[nn.Module, ...]:
+        """Return all of them."""
+        keypoints = () if self.keypoint_head is None else (self.keypoint_head,)
+        return (self.backbone, self.rpn_head, *self.box_heads, *self.mask_heads, *keypoints)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import batched_nms, clip_boxes_to_image, roi_align
 
+from maskrt.export.rcnn.heatmaps import find_peaks
 from maskrt.export.rcnn.levels import choose_level
 from maskrt.export.rcnn.modules import RcnnModules
 from maskrt.export.rcnn.pictures import paste_mask, resize_picture
@@ -55,8 +56,7 @@ class RcnnReference(Reference):
             model = copy.deepcopy(model).to(device).eval()  # copies of torch.fx graphs are in training mode
         self._model, self._modules, self._compiled = model, modules(model), compiled
         if compiled:
-            parts = self._modules
-            for part in (parts.backbone, parts.rpn_head, *parts.box_heads, *parts.mask_heads):
+            for part in self._modules.all():
                 part.compile()
 
     @torch.inference_mode()
@@ -75,7 +75,8 @@ class RcnnReference(Reference):
         """See `Reference.postprocess`."""
         results = []
         for found, (h, w), (height, width) in zip(detections, canvas.image_sizes, canvas.picture_sizes, strict=True):
-            boxes = found.boxes * found.boxes.new_tensor([width / w, height / h] * 2)
+            ratios = found.boxes.new_tensor([width / w, height / h, 1])
+            boxes = found.boxes * ratios[[0, 1, 0, 1]]
             if self.spec.pipeline.boxes.clip:
                 boxes = clip_boxes_to_image(boxes, (height, width))
             kept = torch.ones_like(found.labels, dtype=torch.bool)
@@ -84,7 +85,8 @@ class RcnnReference(Reference):
             masks = None
             if found.mask_probabilities is not None:
                 masks = self._paste(found.mask_probabilities[kept], boxes[kept], (height, width))
-            results.append(PictureDetections(boxes[kept], found.scores[kept], found.labels[kept], masks))
+            keypoints = None if found.keypoints is None else found.keypoints[kept] * ratios
+            results.append(PictureDetections(boxes[kept], found.scores[kept], found.labels[kept], masks, keypoints))
         return results
 
     @torch.inference_mode()
@@ -197,7 +199,8 @@ class RcnnReference(Reference):
         nms_threshold = rule.nms_threshold if thresholds.nms is None else thresholds.nms
         best = batched_nms(boxes, score, labels, nms_threshold)[: rule.max_detections]
         boxes, score, labels = boxes[best], score[best], labels[best]
-        return CanvasDetections(boxes, score, labels, self._segment(features, boxes, labels, poolings))
+        masks = self._segment(features, boxes, labels, poolings)
+        return CanvasDetections(boxes, score, labels, masks, self._locate(features, boxes, poolings))
 
     def _scores(self, stages: Sequence[Tensor]) -> Tensor:
         """Scores `[R, L]` of the logits of each stage."""
@@ -218,6 +221,14 @@ class RcnnReference(Reference):
         if head.class_agnostic:
             channels = torch.zeros_like(labels)
         return masks[torch.arange(len(labels), device=labels.device), channels]
+
+    def _locate(
+        self, features: Mapping[str, Tensor], boxes: Tensor, poolings: list[PooledRois] | None
+    ) -> Tensor | None:
+        head, module = self.spec.keypoint_head, self._modules.keypoint_head
+        if head is None or module is None:
+            return None
+        return find_peaks(head, module(_pool(head.pooling, features, boxes, poolings)).float(), boxes)
 
     def _paste(self, probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
         masks = torch.zeros(len(boxes), *size, dtype=torch.bool, device=boxes.device)

@@ -199,6 +199,22 @@ class MaskHead:
 
 
 @dataclass(frozen=True)
+class KeypointHead:
+    """What predicts a heatmap for each keypoint of the detected boxes.
+
+    Attributes:
+        pooling: of the boxes.
+        names: of the keypoints, as many as there are.
+        score: the logit at a heatmap's maximum (torchvision), or that maximum's share in a softmax over the heatmap,
+            which may exceed 1 because the maximum is that of a finer surface (detectron2).
+    """
+
+    pooling: RoIPooling
+    names: tuple[str, ...]
+    score: Literal["logit", "normalized"]
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A whole model.
 
@@ -209,7 +225,8 @@ class ModelSpec:
         rpn: the region proposal network.
         box_heads: one, or the stages of a cascade, each of which takes the boxes of the one before.
         detection: which of the last head's boxes are detections.
-        mask_head: None for a detector of boxes alone.
+        mask_head: None for a model without masks.
+        keypoint_head: None for a model without keypoints.
         stage_mean: the scores of a cascade; of a single head both are the same.
     """
 
@@ -221,3 +238,4 @@ class ModelSpec:
     detection: DetectionRule
     mask_head: MaskHead | None
     stage_mean: StageMean = "scores"
+    keypoint_head: KeypointHead | None = None

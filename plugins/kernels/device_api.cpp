@@ -3,6 +3,7 @@
 
 #include "arithmetic/resize_limits.h"
 #include "batched_nms.h"
+#include "decode_keypoints.h"
 #include "nms_workspace.h"
 #include "paste_rle.h"
 #include "paste_workspace.h"
@@ -37,6 +38,11 @@ extern "C" uint64_t maskrt_batched_nms_workspace(int32_t batch, int32_t boxes_pe
 extern "C" int32_t maskrt_batched_nms_launch(const MaskrtBatchedNms* call, void* workspace, void* stream)
 {
     return maskrt::launch_batched_nms(*call, workspace, static_cast<cudaStream_t>(stream));
+}
+
+extern "C" int32_t maskrt_decode_keypoints_launch(const MaskrtDecodeKeypoints* call, void* stream)
+{
+    return maskrt::launch_decode_keypoints(*call, static_cast<cudaStream_t>(stream));
 }
 
 extern "C" uint64_t maskrt_resize_pad_workspace(const MaskrtResizePad* call)

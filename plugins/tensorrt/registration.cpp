@@ -2,6 +2,7 @@
 #include <NvInferRuntime.h>
 
 #include "batched_nms.h"
+#include "decode_keypoints.h"
 #include "logger.h"
 #include "multilevel_roi_align.h"
 
@@ -14,7 +15,8 @@ extern "C" MASKRT_EXPORT nvinfer1::IPluginCreatorInterface* const* getCreators(i
 {
     static maskrt::MultilevelRoIAlignCreator roi_align;
     static maskrt::BatchedNMSCreator nms;
-    static nvinfer1::IPluginCreatorInterface* const creators[] = {&roi_align, &nms};
-    count = 2;
+    static maskrt::DecodeKeypointsCreator keypoints;
+    static nvinfer1::IPluginCreatorInterface* const creators[] = {&roi_align, &nms, &keypoints};
+    count = 3;
     return creators;
 }

@@ -2,7 +2,7 @@
 
 The first line of `instances.jsonl` says what the others depend on; each of these is an image: `file_name` (and
 `file_name_base64`, its bytes, where they are no UTF-8), `width`, `height`, `overlay` (the picture's name in the folder
-of overlays), `instances` (records in the COCO results format, with the name of the class as `category`), and by
+of overlays), `keypoint_names` (where the model finds keypoints), `instances` (records in the COCO results format, with the name of the class as `category`), and by
 `bytes` and `modified` a file that was replaced is told from the one that was segmented.
 """
 
@@ -101,6 +101,7 @@ class Journal:
             "width": width,
             "height": height,
             "overlay": overlay,
+            **({"keypoint_names": list(instances.keypoint_names)} if instances.keypoint_names else {}),
             "instances": records,
         }
 

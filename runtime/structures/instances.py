@@ -27,6 +27,9 @@ class Instances:
             without masks.
         class_names: all names the model knows, index = label.
         image_size: (height, width) of the original image.
+        keypoints: [N, K, 3] float32, x and y in pixels of the original image, and a score: of torchvision's models a
+            logit, of detectron2's a share of a softmax; None for a model without keypoints.
+        keypoint_names: of the K keypoints.
     """
 
     boxes: np.ndarray
@@ -35,6 +38,8 @@ class Instances:
     segmentations: Masks | None
     class_names: tuple[str, ...]
     image_size: tuple[int, int]
+    keypoints: np.ndarray | None = None
+    keypoint_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -51,6 +56,8 @@ class Instances:
             None if self.segmentations is None else self.segmentations[index],
             self.class_names,
             self.image_size,
+            None if self.keypoints is None else self.keypoints[index],
+            self.keypoint_names,
         )
 
     def __iter__(self) -> Iterator["Instances"]:
@@ -127,7 +134,8 @@ class Instances:
 
         Returns:
             N dicts: `image_id`, `category_id` (the label), `bbox` `[x, y, width, height]` in pixels, `score`,
-            and `segmentation` (compressed RLE) if the model has masks.
+            `segmentation` (compressed RLE) if the model has masks, and `keypoints` (x, y and score of each, one behind
+            the other) if it has keypoints.
         """
         boxes = self.boxes.astype(np.float64)
         boxes[:, 2:] -= boxes[:, :2]
@@ -138,6 +146,9 @@ class Instances:
         if self.has_masks:
             for record, rle in zip(records, self.rle(), strict=True):
                 record["segmentation"] = rle
+        if self.keypoints is not None:
+            for record, keypoints in zip(records, self.keypoints, strict=True):
+                record["keypoints"] = keypoints.flatten().tolist()
         return records
 
     def _masks(self) -> Masks:

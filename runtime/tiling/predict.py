@@ -52,7 +52,8 @@ def predict_tiled(
         whole image.
 
     Raises:
-        ArgumentError: a tile that is too small, an overlap or batch size out of range; else as `Segmenter.predict`.
+        ArgumentError: a tile that is too small, an overlap or batch size out of range, several tiles for a model with
+            keypoints; else as `Segmenter.predict`.
         ImageError: the image file cannot be read.
         ModelError: the inference engine failed.
     """
@@ -66,6 +67,11 @@ def predict_tiled(
     thresholds = {"score_threshold": score, "nms_threshold": nms_iou}
     if len(tiles) == 1:
         return segmenter.predict(image, **thresholds)
+    if segmenter.metadata.keypoint_names:
+        raise ArgumentError(
+            f"{segmenter.path} finds keypoints, and those of an object that tile borders cut cannot be joined; give a "
+            f"tile of the whole image, {height}x{width} (height x width), or a model without keypoints."
+        )
     found: list[TileDetections] = []
     for start in range(0, len(tiles), batch_size):
         batch = tiles[start : start + batch_size]

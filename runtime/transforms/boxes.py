@@ -18,6 +18,11 @@ def resize_boxes(boxes: np.ndarray, size: Sequence[int], new_size: Sequence[int]
     return boxes * _ratios(new_size, size)
 
 
+def resize_keypoints(keypoints: np.ndarray, size: Sequence[int], new_size: Sequence[int]) -> np.ndarray:
+    """Multiply keypoints [N, K, 3] with the ratio of the sizes, but for their scores; torchvision's, detectron2's."""
+    return keypoints * np.append(_ratios(new_size, size)[:2], np.float32(1))
+
+
 def resize_boxes_by_division(boxes: np.ndarray, size: Sequence[int], new_size: Sequence[int]) -> np.ndarray:
     """Divide boxes by the ratio of the sizes: mmdetection's, which differs from `resize_boxes` in the last bit."""
     return boxes / _ratios(size, new_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import subprocess
 from abc import ABC, abstractmethod
@@ -19,6 +20,8 @@ from maskrt.plugins import build, device, libraries
 from maskrt.plugins.attributes import TORCHVISION_PASTE, RoiAlignAttributes
 
 EMULATOR = Path(__file__).parent / "emulator" / "emulated_plugins.cpp"
+TENSORRT_EMULATOR = Path(__file__).parent / "emulator" / "emulated_tensorrt.cpp"
+LIBRARY = "libemulated_tensorrt.so"  # of the emulated plugins
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +51,35 @@ def emulated_directory(cuda_headers: Path, once: Callable[..., Path]) -> Path:
     return once("emulated", lambda folder: subprocess.run(command, cwd=folder, check=True))
 
 
+@pytest.fixture(scope="session")
+def emulated_plugins(
+    cuda_headers: Path, emulated_directory: Path, plugin_directory: Path, once: Callable[..., Path]
+) -> ctypes.CDLL:
+    """Compile the plugins on the emulated kernels."""
+    cache = plugin_directory / "CMakeCache.txt"
+    settings = cache.read_text() if cache.is_file() else ""
+    headers = re.search(r"^TENSORRT_INCLUDE_DIR:PATH=(/.*)$", settings, re.MULTILINE)
+    if headers is None:
+        pytest.skip("the plugins were built without TensorRT headers, or not here")
+    includes = [f"-I{build.SOURCE_DIRECTORY}", f"-I{cuda_headers}", "-isystem", headers[1]]
+    # By its path: under its name alone, the loader would take the real library for it where that is loaded already.
+    kernels = str(emulated_directory / libraries.PLUGINS)
+    command = [
+        "g++",
+        "-O1",
+        "-std=c++17",
+        "-shared",
+        "-fPIC",
+        *includes,
+        str(TENSORRT_EMULATOR),
+        kernels,
+        "-o",
+        LIBRARY,
+    ]
+    folder = once("emulated-tensorrt", lambda folder: subprocess.run(command, cwd=folder, check=True))
+    return ctypes.CDLL(str(folder / LIBRARY))
+
+
 @pytest.fixture
 def use_libraries(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     """Give a function that makes maskrt look for its libraries in a folder, for one test."""
@@ -71,8 +103,8 @@ class _HostView(np.ndarray):
 SENTINEL = 77  # in outputs before a call, and behind what a call may write
 
 
-class _ImageKernels(ABC):
-    """Pre- and postprocessing on arrays that a subclass puts where its kernels run."""
+class _Kernels(ABC):
+    """Those that take arrays which a subclass puts where its kernels run."""
 
     @abstractmethod
     def _start(self) -> int:
@@ -143,8 +175,17 @@ class _ImageKernels(ABC):
         np.testing.assert_array_equal(self._get(workspace)[needed:], before[needed:])
         return self._get(counts)[:capacity], self._get(lengths), int(self._get(total)[0])
 
+    def decode_keypoints(self, boxes: np.ndarray, heatmaps: np.ndarray, normalized: bool) -> np.ndarray:
+        stream = self._start()
+        shape = (*boxes.shape[:2], heatmaps.shape[1], 3)
+        found = self._put(np.full((shape[0] + 1, *shape[1:]), SENTINEL, np.float32))
+        device.decode_keypoints(self._put(boxes), self._put(heatmaps), found[:-1], stream, normalized=normalized)
+        result = self._get(found)
+        assert (result[-1] == SENTINEL).all(), "written behind the keypoints"
+        return result[:-1]
 
-class EmulatedKernels(_ImageKernels):
+
+class EmulatedKernels(_Kernels):
     """The kernels as C++ on the CPU, their threads in an order that `seed` shuffles."""
 
     def __init__(self, use: Callable[[Path], None], folder: Path) -> None:
@@ -200,7 +241,7 @@ class EmulatedKernels(_ImageKernels):
         return num, indices
 
 
-class GpuKernels(_ImageKernels):
+class GpuKernels(_Kernels):
     """The kernels on the GPU, through torch tensors."""
 
     def __init__(self, use: Callable[[Path], None], folder: Path) -> None:

@@ -19,7 +19,7 @@ import ctypes, os, sys
 library = ctypes.CDLL(sys.argv[1], mode=os.RTLD_NOW | os.RTLD_LOCAL)
 count = ctypes.c_int32()
 library.getCreators.restype = ctypes.c_void_p
-assert library.getCreators(ctypes.byref(count)) and count.value == 2
+assert library.getCreators(ctypes.byref(count)) and count.value == int(sys.argv[2])
 maps = open("/proc/self/maps").read()
 assert "libcuda.so" not in maps and "nvinfer" not in maps and "tensorrt" not in maps.replace(sys.argv[1], "")
 print("loaded")
@@ -32,7 +32,7 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_plain_dlopen_without_tensorrt_or_driver(plugin_directory: Path) -> None:
-    result = run_python(CREATORS, str(plugin_directory / libraries.PLUGINS))
+    result = run_python(CREATORS, str(plugin_directory / libraries.PLUGINS), str(len(loader.PLUGIN_NAMES)))
     assert result.stdout == "loaded\n", result.stderr
 
 
@@ -123,7 +123,7 @@ logger = trt.Logger(trt.Logger.ERROR)
 registry = trt.get_plugin_registry()
 assert loader.load_plugins(trt) == loader.load_plugins(trt)
 names = [creator.name for creator in registry.all_creators]
-assert names.count("MultilevelRoIAlign") == names.count("BatchedNMS") == 1
+assert all(names.count(name) == 1 for name in loader.PLUGIN_NAMES)
 creators = {name: registry.get_creator(name, "1", "") for name in loader.PLUGIN_NAMES}
 
 def create(name, **attributes):
@@ -142,6 +142,7 @@ good = dict(output_height=7, output_width=7, sampling_ratio=2, coordinate_transf
             mode="avg", scales=(0.25, 0.125), level_thresholds=(112.0,))
 assert create("MultilevelRoIAlign", **good) is not None
 assert create("BatchedNMS", max_output=100) is not None
+assert create("DecodeKeypoints", normalized=1) is not None
 for change in (dict(output_height=0), dict(sampling_ratio=-1), dict(mode="median"), dict(scales=(0.25,)),
                dict(level_thresholds=(1.0, 2.0)), dict(coordinate_transformation_mode="asymmetric"),
                dict(scales=(0.25, -1.0)), dict(mode="max", sampling_ratio=0), dict(output_width=1.5)):
@@ -149,6 +150,7 @@ for change in (dict(output_height=0), dict(sampling_ratio=-1), dict(mode="median
     assert create("MultilevelRoIAlign", **{**good, **change}) is None, change
 assert create("BatchedNMS") is None
 assert create("BatchedNMS", max_output=0) is None
+assert create("DecodeKeypoints", normalized=2) is None
 print("registered")
 """
 
@@ -165,6 +167,7 @@ def test_tensorrt_rtx_registry_and_attributes(plugin_directory: Path) -> None:
         "attribute max_output must be one integer, but it is missing",
         'mode "max" needs a sampling_ratio of at least 1',
         "attribute output_width must be an integer",
+        "attribute normalized must be within 0 … 1, but it is 2",
     ):
         assert message in result.stdout + result.stderr
 

@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-import re
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from maskrt.plugins import abi, build, host, libraries
+from maskrt.plugins import abi, host
 from maskrt.plugins.attributes import RoiAlignAttributes
 
-SOURCE = Path(__file__).parent / "emulator" / "emulated_tensorrt.cpp"
-LIBRARY = "libemulated_tensorrt.so"
 UNSUPPORTED = -77  # what the emulation returns beside what enqueue does
-
-
-@pytest.fixture(scope="module")
-def plugins(
-    cuda_headers: Path, emulated_directory: Path, plugin_directory: Path, once: Callable[..., Path]
-) -> ctypes.CDLL:
-    """Compile the plugins on the emulated kernels."""
-    cache = plugin_directory / "CMakeCache.txt"
-    settings = cache.read_text() if cache.is_file() else ""
-    headers = re.search(r"^TENSORRT_INCLUDE_DIR:PATH=(/.*)$", settings, re.MULTILINE)
-    if headers is None:
-        pytest.skip("the plugins were built without TensorRT headers, or not here")
-    includes = [f"-I{build.SOURCE_DIRECTORY}", f"-I{cuda_headers}", "-isystem", headers[1]]
-    # By its path: under its name alone, the loader would take the real library for it where that is loaded already.
-    kernels = str(emulated_directory / libraries.PLUGINS)
-    command = ["g++", "-O1", "-std=c++17", "-shared", "-fPIC", *includes, str(SOURCE), kernels, "-o", LIBRARY]
-    folder = once("emulated-tensorrt", lambda folder: subprocess.run(command, cwd=folder, check=True))
-    return ctypes.CDLL(str(folder / LIBRARY))
 
 
 def to_channels_last(array: np.ndarray, stride: int, behind: float) -> np.ndarray:
@@ -58,7 +35,7 @@ def to_channels_last(array: np.ndarray, stride: int, behind: float) -> np.ndarra
 @pytest.mark.parametrize(("levels", "mode"), [(3, "avg"), (1, "max")])
 @pytest.mark.parametrize("linear_output", [False, True])
 def test_roi_align_equals_host(
-    plugins: ctypes.CDLL,
+    emulated_plugins: ctypes.CDLL,
     reference: Callable[..., Any],
     dtype: type,
     channels: int,
@@ -93,7 +70,9 @@ def test_roi_align_equals_host(
     for level, feature in enumerate(features):
         call.heights[level], call.widths[level] = 40 >> level, 48 >> level
         call.features[level] = feature.ctypes.data
-    assert plugins.emulated_roi_align(ctypes.byref(call)) == (UNSUPPORTED if linear_output and mode == "max" else 0)
+    assert emulated_plugins.emulated_roi_align(ctypes.byref(call)) == (
+        UNSUPPORTED if linear_output and mode == "max" else 0
+    )
     if not linear_output or mode == "avg":
         np.testing.assert_array_equal(output, expected)
 
@@ -102,7 +81,7 @@ def test_roi_align_equals_host(
 @pytest.mark.parametrize(("dtype", "channels"), [(np.float16, 83), (np.float16, 256), (np.float32, 36)])
 @pytest.mark.parametrize("sampling_ratio", [2, 0])
 def test_linear_output_of_any_shape(
-    plugins: ctypes.CDLL,
+    emulated_plugins: ctypes.CDLL,
     reference: Callable[..., Any],
     bins: tuple[int, int],
     dtype: type,
@@ -133,23 +112,23 @@ def test_linear_output_of_any_shape(
     for level, feature in enumerate(memory):
         call.heights[level], call.widths[level] = 20 >> level, 24 >> level
         call.features[level] = feature.ctypes.data
-    assert plugins.emulated_roi_align(ctypes.byref(call)) == 0
+    assert emulated_plugins.emulated_roi_align(ctypes.byref(call)) == 0
     np.testing.assert_array_equal(output[: expected.size].reshape(expected.shape), expected)
     assert (output[expected.size :] == 77).all()
 
 
-def test_linear_output_needs_bins_that_a_block_holds(plugins: ctypes.CDLL) -> None:
+def test_linear_output_needs_bins_that_a_block_holds(emulated_plugins: ctypes.CDLL) -> None:
     attributes = RoiAlignAttributes(113, 14, 2, (0.25,)).to_struct()
     call = abi.RoiAlignStruct(attributes, 1, 1, 8, abi.FLOAT16, channels_last=1, linear_output=1)
     call.heights[0] = call.widths[0] = 8
-    assert plugins.emulated_roi_align(ctypes.byref(call)) == UNSUPPORTED
+    assert emulated_plugins.emulated_roi_align(ctypes.byref(call)) == UNSUPPORTED
 
 
-def test_channels_last_float32_needs_whole_vectors(plugins: ctypes.CDLL) -> None:
+def test_channels_last_float32_needs_whole_vectors(emulated_plugins: ctypes.CDLL) -> None:
     attributes = RoiAlignAttributes(7, 7, 2, (0.25,)).to_struct()
     call = abi.RoiAlignStruct(attributes, 1, 1, 6, abi.FLOAT32, channels_last=1)
     call.heights[0] = call.widths[0] = 8
-    assert plugins.emulated_roi_align(ctypes.byref(call)) == UNSUPPORTED
+    assert emulated_plugins.emulated_roi_align(ctypes.byref(call)) == UNSUPPORTED
 
 
 FLOAT, HALF, INT8, BF16 = 0, 1, 2, 7  # nvinfer1::DataType
@@ -172,17 +151,17 @@ FLOAT, HALF, INT8, BF16 = 0, 1, 2, 7  # nvinfer1::DataType
     ],
 )
 def test_roi_align_gives_the_features_type(
-    plugins: ctypes.CDLL, types: tuple[int, ...], output: int, message: str, capfd: pytest.CaptureFixture[str]
+    emulated_plugins: ctypes.CDLL, types: tuple[int, ...], output: int, message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     attributes = RoiAlignAttributes(7, 7, 2, (0.5, 0.25), (20.0,)).to_struct()
     given = (ctypes.c_int32 * len(types))(*types)
-    assert plugins.emulated_roi_align_type(ctypes.byref(attributes), given, len(types)) == output
+    assert emulated_plugins.emulated_roi_align_type(ctypes.byref(attributes), given, len(types)) == output
     assert message in capfd.readouterr().err
 
 
-def test_the_timing_cache_tells_attributes_apart(plugins: ctypes.CDLL) -> None:
+def test_the_timing_cache_tells_attributes_apart(emulated_plugins: ctypes.CDLL) -> None:
     """And a copy of a plugin, and one that was written and read, has the ID of the first."""
-    plugins.emulated_roi_align_timing_id.restype = ctypes.c_char_p
+    emulated_plugins.emulated_roi_align_timing_id.restype = ctypes.c_char_p
     scales = (0.5, 0.25)
     attributes = [
         RoiAlignAttributes(7, 7, 2, scales, (20.0,)),
@@ -193,7 +172,9 @@ def test_the_timing_cache_tells_attributes_apart(plugins: ctypes.CDLL) -> None:
     ]
     structs = [each.to_struct() for each in attributes]
     ids = [
-        plugins.emulated_roi_align_timing_id(ctypes.byref(struct), reread) for struct in structs for reread in (0, 1)
+        emulated_plugins.emulated_roi_align_timing_id(ctypes.byref(struct), reread)
+        for struct in structs
+        for reread in (0, 1)
     ]
     assert all(len(one) == 16 for one in ids)
     assert ids[::2] == ids[1::2]
@@ -217,11 +198,11 @@ def nms_call(rng: np.random.Generator, batch: int, count: int, max_output: int) 
 
 @pytest.mark.parametrize(("batch", "count", "spare"), [(1, 300, 0), (2, 2100, 0), (2, 100, 3000), (1, 2048, 1)])
 def test_batched_nms_equals_host(
-    plugins: ctypes.CDLL, reference: Callable[..., Any], batch: int, count: int, spare: int
+    emulated_plugins: ctypes.CDLL, reference: Callable[..., Any], batch: int, count: int, spare: int
 ) -> None:
     """In the workspace of a profile's largest sizes, which the call need not have."""
     call, arrays = nms_call(np.random.default_rng(count), batch, count, 50)
-    assert plugins.emulated_batched_nms(ctypes.byref(call), spare, -1, None, 0) == 0
+    assert emulated_plugins.emulated_batched_nms(ctypes.byref(call), spare, -1, None, 0) == 0
     expected_num, expected = reference(host.batched_nms, *arrays[:5], 50)
     np.testing.assert_array_equal(arrays[5], expected_num)
     np.testing.assert_array_equal(arrays[6], expected)
@@ -241,10 +222,10 @@ def test_batched_nms_equals_host(
     ],
 )
 def test_batched_nms_refuses_inputs_that_do_not_fit_the_boxes(
-    plugins: ctypes.CDLL, misfit: int, shape: tuple[int, ...], message: str, capfd: pytest.CaptureFixture[str]
+    emulated_plugins: ctypes.CDLL, misfit: int, shape: tuple[int, ...], message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     call, arrays = nms_call(np.random.default_rng(0), 2, 10, 5)
     sizes = (ctypes.c_int64 * len(shape))(*shape)
-    assert plugins.emulated_batched_nms(ctypes.byref(call), 0, misfit, sizes, len(shape)) == 1
+    assert emulated_plugins.emulated_batched_nms(ctypes.byref(call), 0, misfit, sizes, len(shape)) == 1
     assert f"BatchedNMS: {message}\n" in capfd.readouterr().err
     assert (arrays[6] == 77).all()

@@ -15,6 +15,9 @@ BOX_LIMIT = 0.05
 """Pixels of the picture."""
 
 SCORE_LIMIT = 1e-4
+KEYPOINT_LIMIT = 0.1
+"""Pixels of the picture."""
+
 IOU_LIMIT = 0.995
 PIXEL_LIMIT = 2
 """Pixels by which a mask may differ that is not identical."""
@@ -40,6 +43,8 @@ class Row:
         box, score: the largest differences.
         masks, identical: how many there are, and how many are the same to the last pixel.
         pixels, iou: the most pixels by which a mask differs, and the smallest IoU, but for those on the edge.
+        keypoints, moved: how many there are, and how many lie elsewhere, by more than `KEYPOINT_LIMIT`.
+        keypoint_score: the largest difference of the others' scores.
         on_edge: masks that differ by more, of boxes of which RoIAlign takes another number of samples if a side
             changes in its last digits: the framework itself gives either on another processor.
     """
@@ -54,6 +59,9 @@ class Row:
     pixels: int = 0
     iou: float = 1.0
     on_edge: int = 0
+    keypoints: int = 0
+    moved: int = 0
+    keypoint_score: float = 0.0
 
     def __str__(self) -> str:
         """A line of the table."""
@@ -61,6 +69,8 @@ class Row:
         if self.masks:
             share = self.identical / self.masks
             masks = f"{self.identical}/{self.masks} ({share:6.1%}) {self.pixels:3d} px {self.iou:.4f} {self.on_edge:2d}"
+        if self.keypoints:
+            masks += f"; {self.moved}/{self.keypoints} keypoints moved, scores {self.keypoint_score:.1e}"
         wrong = f"  WRONG in {', '.join(self.wrong)}" if self.wrong else ""
         return f"{self.name:32s} {self.detections:5d} {self.box:9.1e} px {self.score:9.1e}  {masks}{wrong}"
 
@@ -105,6 +115,13 @@ def add_picture(row: Row, picture: str, instances: Any, golden: dict[str, np.nda
         return
     row.box = max(row.box, float(np.abs(instances.boxes - golden["boxes"]).max(initial=0)))
     row.score = max(row.score, float(np.abs(instances.scores - golden["scores"]).max(initial=0)))
+    if "keypoints" in golden:
+        differences = np.abs(instances.keypoints - golden["keypoints"])
+        there = (differences[..., :2] <= KEYPOINT_LIMIT).all(axis=-1)
+        row.keypoints, row.moved = row.keypoints + there.size, row.moved + int((~there).sum())
+        row.keypoint_score = max(row.keypoint_score, float(differences[there, 2].max(initial=0)))
+    else:
+        assert instances.keypoints is None
     if "rle_counts" not in golden:
         assert not instances.has_masks
         return

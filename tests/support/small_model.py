@@ -15,7 +15,21 @@ SCORES = np.array([0.9, 0.6, 0.3], dtype=np.float32)
 LABELS = np.array([1, 2, 3], dtype=np.int32)
 
 
-def build_model(input_type: int, with_masks: bool, metadata: dict[str, Any]) -> onnx.ModelProto:
+KEYPOINT_NAMES = ("nose", "left_eye", "tail")
+# As fractions of the image, with a score: of each of the three detections.
+KEYPOINTS = np.array(
+    [
+        [[0.2, 0.2, 3.5], [0.4, 0.2, 1.0], [0.3, 0.5, -2.0]],
+        [[0.5, 0.4, 0.25], [0.8, 0.4, 0.5], [0.7, 0.8, 0.75]],
+        [[0.1, 0.9, 8.0], [0.9, 0.9, 7.0], [0.5, 0.1, 6.0]],
+    ],
+    dtype=np.float32,
+)
+
+
+def build_model(
+    input_type: int, with_masks: bool, metadata: dict[str, Any], *, with_keypoints: bool = False
+) -> onnx.ModelProto:
     count = len(SCORES)
     y, x = np.mgrid[-13.5:14, -13.5:14]
     disk = (1 / (1 + np.exp(np.hypot(x, y) - 12))).astype(np.float32)
@@ -54,6 +68,18 @@ def build_model(input_type: int, with_masks: bool, metadata: dict[str, Any]) -> 
             helper.make_node("Expand", ["all_masks", "repeat_4d"], ["masks"]),
         ]
         outputs.append(helper.make_tensor_value_info("masks", TensorProto.FLOAT, ["B", count, 28, 28]))
+    if with_keypoints:
+        constants |= {"keypoint_fractions": KEYPOINTS[None], "xy1": np.array([1, 0, 2]), "ones_2d": np.array([1, 2])}
+        constants["score_scale"] = np.ones((1, 1), np.float32)
+        nodes += [
+            helper.make_node("Concat", ["batch", "one"], ["column"], axis=0),
+            helper.make_node("Expand", ["score_scale", "column"], ["score_scales"]),
+            helper.make_node("Concat", ["sizes", "score_scales"], ["sizes_1"], axis=1),
+            helper.make_node("Gather", ["sizes_1", "xy1"], ["scales"], axis=1),
+            helper.make_node("Unsqueeze", ["scales", "ones_2d"], ["scales_4d"]),
+            helper.make_node("Mul", ["keypoint_fractions", "scales_4d"], ["keypoints"]),
+        ]
+        outputs.append(helper.make_tensor_value_info("keypoints", TensorProto.FLOAT, ["B", count, 3, 3]))
     graph = helper.make_graph(
         nodes,
         "tiny",
@@ -71,7 +97,11 @@ def build_model(input_type: int, with_masks: bool, metadata: dict[str, Any]) -> 
         "model_family": "torchvision.MaskRCNN" if with_masks else "torchvision.FasterRCNN",
         "class_names": CLASS_NAMES,
         "detections_per_image": count,
-        **({} if with_masks else {"outputs": []}),
+        "outputs": [
+            *([{"name": "masks", "meaning": "mask_probabilities", "shape": [28, 28]}] if with_masks else []),
+            *([{"name": "keypoints", "meaning": "keypoints", "shape": [3, 3]}] if with_keypoints else []),
+        ],
+        **({"keypoint_names": list(KEYPOINT_NAMES)} if with_keypoints else {}),
         **metadata,
     }
     helper.set_model_props(model, properties(**values))

@@ -133,6 +133,8 @@ class TinyDetector(nn.Module):
             for _ in range(len(spec.box_heads) if spec.stage_mean == "logits" else 1):  # as mmdetection, and detectron2
                 up = nn.ConvTranspose2d(_CHANNELS, _CHANNELS, 2, 2)
                 self.mask_heads.append(nn.Sequential(up, nn.ReLU(), nn.Conv2d(_CHANNELS, masks, 1)))
+        if spec.keypoint_head is not None:
+            self.keypoint_head = nn.ConvTranspose2d(_CHANNELS, len(spec.keypoint_head.names), 4, 2, 1)
         for parameter in self.parameters():
             fan_in = parameter[0].numel() if parameter.dim() > 1 else 1
             scale = (2 / fan_in) ** 0.5 if parameter.dim() > 1 else 0.1
@@ -146,7 +148,8 @@ class TinyDetector(nn.Module):
     def parts(model: nn.Module) -> RcnnModules:
         """Its layers, or those of a copy of it."""
         heads = tuple(model.box_heads), tuple(model.mask_heads)  # type: ignore[arg-type]
-        return RcnnModules(model.backbone, model.rpn_head, *heads)  # type: ignore[arg-type]
+        keypoints = getattr(model, "keypoint_head", None)
+        return RcnnModules(model.backbone, model.rpn_head, *heads, keypoints)  # type: ignore[arg-type]
 
 
 class _Backbone(nn.Module):

@@ -40,7 +40,8 @@ class _Detectron2:
         network = cast(GeneralizedRCNN, model)
         heads = network.roi_heads
         masks = () if heads.mask_head is None else (heads.mask_branch(),)
-        return RcnnModules(network.backbone, network.proposal_generator.rpn_head, heads.box_branches(), masks)
+        rpn_head, boxes = network.proposal_generator.rpn_head, heads.box_branches()
+        return RcnnModules(network.backbone, rpn_head, boxes, masks, heads.keypoint_head)
 
     def reference(
         self, model: nn.Module, spec: ModelSpec, *, device: str | torch.device = "cpu", compiled: bool = False

@@ -42,7 +42,8 @@ def _open(network: nn.Module, thresholds: Thresholds, device: torch.device) -> P
     def predict(picture: np.ndarray) -> PictureDetections:
         found = predictor(np.ascontiguousarray(picture[:, :, ::-1]))["instances"]
         masks = found.pred_masks if found.has("pred_masks") else None
-        return picture_detections(found.pred_boxes.tensor, found.scores, found.pred_classes, masks)
+        keypoints = found.pred_keypoints if found.has("pred_keypoints") else None
+        return picture_detections(found.pred_boxes.tensor, found.scores, found.pred_classes, masks, keypoints)
 
     return predict
 

@@ -115,3 +115,28 @@ class MaskHead(nn.Module):
         for name in self._convs:
             x = F.relu(getattr(self, name)(x))
         return self.predictor(F.relu(self.deconv(x)))
+
+
+class KeypointHead(nn.Module):
+    """3x3 convolutions, then a transposed one and an interpolation (`KRCNNConvDeconvUpsampleHead`)."""
+
+    def __init__(self, channels: int, conv_dims: Sequence[int], keypoints: int) -> None:
+        """Make the head.
+
+        Args:
+            channels: of a pooled RoI.
+            conv_dims: outputs of the convolutions, which are followed by ReLU.
+            keypoints: how many there are.
+        """
+        super().__init__()
+        self._convs = [f"conv_fcn{number}" for number in range(1, len(conv_dims) + 1)]
+        for name, outputs in zip(self._convs, conv_dims, strict=True):
+            self.add_module(name, Conv2d(channels, outputs, 3, norm=""))
+            channels = outputs
+        self.score_lowres = nn.ConvTranspose2d(channels, keypoints, 4, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, C, P, P]` → heatmaps `[N, number of keypoints, 4P, 4P]`."""
+        for name in self._convs:
+            x = F.relu(getattr(self, name)(x))
+        return F.interpolate(self.score_lowres(x), scale_factor=2, mode="bilinear", align_corners=False)

@@ -9,7 +9,7 @@ from torch import nn
 
 from maskrt.export.families.config import Section
 from maskrt.export.families.detectron2.fpn import FPN
-from maskrt.export.families.detectron2.heads import BoxHead, BoxPredictor, MaskHead, RPNHead
+from maskrt.export.families.detectron2.heads import BoxHead, BoxPredictor, KeypointHead, MaskHead, RPNHead
 from maskrt.export.families.detectron2.layers import NORMS
 from maskrt.export.families.detectron2.resnet import (
     BASIC_DEPTHS,
@@ -41,9 +41,11 @@ class RoIHeads(nn.Module):
         box_head: BoxHead | nn.ModuleList | None = None,
         res5: nn.Sequential | None = None,
         mask_head: MaskHead | None = None,
+        keypoint_head: KeypointHead | None = None,
     ) -> None:
         super().__init__()
         self.box_head, self.res5, self.box_predictor, self.mask_head = box_head, res5, box_predictor, mask_head
+        self.keypoint_head = keypoint_head
 
     def box_branches(self) -> tuple[nn.Module, ...]:
         """Return the head of each stage.
@@ -64,7 +66,7 @@ class RoIHeads(nn.Module):
 
 
 class GeneralizedRCNN(nn.Module):
-    """A Faster, Mask or Cascade R-CNN with the names of detectron2's state dicts.
+    """A Faster, Mask, Keypoint or Cascade R-CNN with the names of detectron2's state dicts.
 
     Attributes:
         config: that it was built from.
@@ -155,7 +157,7 @@ def _roi_heads(model: Section, channels: Mapping[str, int]) -> RoIHeads:
     cascade = heads.get("NAME") == CASCADE_HEADS
     stages = len(stage_weights(model)) if cascade else 1
     box_head: BoxHead | nn.ModuleList | None = None
-    res5 = mask_head = None
+    res5 = mask_head = keypoint_head = None
     if heads.get("NAME") == C4_HEADS:
         # Three bottlenecks, whatever the depth of the backbone.
         resnets = model.section("RESNETS")
@@ -185,7 +187,10 @@ def _roi_heads(model: Section, channels: Mapping[str, int]) -> RoIHeads:
             1 if mask.flag("CLS_AGNOSTIC_MASK") else classes,
             mask.one_of("NORM", NORMS),
         )
+    if model.flag("KEYPOINT_ON"):
+        keypoint = model.section("ROI_KEYPOINT_HEAD")
+        keypoint_head = KeypointHead(inputs, keypoint.counts("CONV_DIMS"), keypoint.count("NUM_KEYPOINTS"))
     agnostic = box.flag("CLS_AGNOSTIC_BBOX_REG")
     predictors = [BoxPredictor(box_channels, classes, agnostic) for _ in range(stages)]
     predictor = nn.ModuleList(predictors) if cascade else predictors[0]
-    return RoIHeads(predictor, box_head=box_head, res5=res5, mask_head=mask_head)
+    return RoIHeads(predictor, box_head=box_head, res5=res5, mask_head=mask_head, keypoint_head=keypoint_head)

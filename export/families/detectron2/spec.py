@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from maskrt.contract.keypoints import COCO_PERSON
 from maskrt.contract.pipeline import Boxes, Paste, Pipeline, Resize
 from maskrt.export.families.config import Section
 from maskrt.export.families.detectron2.support import C4_HEADS, CASCADE_HEADS, FPN_BACKBONE
+from maskrt.export.families.keypoints import keypoint_names
 from maskrt.export.rcnn.spec import (
     RPN,
     Anchors,
     BoxCoder,
     BoxHead,
     DetectionRule,
+    KeypointHead,
     LevelRule,
     MaskHead,
     MinSide,
@@ -53,11 +56,12 @@ def model_spec(config: Section, strides: Mapping[str, int]) -> ModelSpec:
         # A C4 model has one pooler for boxes and masks.
         pooling = box_pooling if heads.get("NAME") == C4_HEADS else _pooling(mask, heads, strides)
         mask_head = MaskHead(pooling, mask.flag("CLS_AGNOSTIC_MASK"))
+    keypoint_head = _keypoint_head(config, strides) if model.flag("KEYPOINT_ON") else None
     cascade = heads.get("NAME") == CASCADE_HEADS
     coders = [_coder_of(weights) for weights in stage_weights(model)] if cascade else [_coder(box)]
-    kind = "MaskRCNN" if mask_head is not None else "RCNN" if cascade else "FasterRCNN"
+    kind = "Mask" if mask_head else "Keypoint" if keypoint_head else "" if cascade else "Faster"
     return ModelSpec(
-        family=f"detectron2.{'Cascade' if cascade else ''}{kind}",
+        family=f"detectron2.{'Cascade' if cascade else ''}{kind}RCNN",
         normalization=Normalization(
             "RGB" if config.section("INPUT").one_of("FORMAT", ("BGR", "RGB")) == "RGB" else "BGR",
             1,
@@ -78,7 +82,18 @@ def model_spec(config: Section, strides: Mapping[str, int]) -> ModelSpec:
         ),
         mask_head=mask_head,
         stage_mean="scores",
+        keypoint_head=keypoint_head,
     )
+
+
+def _keypoint_head(config: Section, strides: Mapping[str, int]) -> KeypointHead:
+    model = config.section("MODEL")
+    section = model.section("ROI_KEYPOINT_HEAD")
+    count = section.count("NUM_KEYPOINTS")
+    trained_on = config.section("DATASETS").get("TRAIN", None)
+    of_coco = count == len(COCO_PERSON) and "keypoints_coco_" in str(trained_on)
+    names = keypoint_names(COCO_PERSON if of_coco else None, count)
+    return KeypointHead(_pooling(section, model.section("ROI_HEADS"), strides), names, "normalized")
 
 
 def _pipeline(config: Section, strides: Mapping[str, int]) -> Pipeline:

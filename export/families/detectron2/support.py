@@ -35,8 +35,6 @@ def check_supported(config: Section) -> None:
     _check_heads(model)
     if model.flag("LOAD_PROPOSALS"):
         raise model.refusal("LOAD_PROPOSALS", "False, proposals of the model's own RPN")
-    if model.flag("KEYPOINT_ON"):
-        raise model.refusal("KEYPOINT_ON", "False: keypoints are not supported")
 
 
 def _check_heads(model: Section) -> None:
@@ -48,3 +46,7 @@ def _check_heads(model: Section) -> None:
         raise box.refusal("CLS_AGNOSTIC_BBOX_REG", "True in a cascade, whose stages hand on one box for all classes")
     if model.flag("MASK_ON"):
         model.section("ROI_MASK_HEAD").one_of("NAME", ("MaskRCNNConvUpsampleHead",))
+    if model.flag("KEYPOINT_ON"):
+        if heads.get("NAME") == C4_HEADS:
+            raise model.refusal("KEYPOINT_ON", f"False with {C4_HEADS}, which have no place for keypoints")
+        model.section("ROI_KEYPOINT_HEAD").one_of("NAME", ("KRCNNConvDeconvUpsampleHead",))

@@ -36,7 +36,7 @@ class _Torchvision:
 
     name = "torchvision"
     sources = f"one of {', '.join(BUILDERS)}"
-    models = "torchvision's MaskRCNN or FasterRCNN"
+    models = "torchvision's FasterRCNN, MaskRCNN or KeypointRCNN"
 
     def claims(self, source: SourceOptions | nn.Module) -> bool:
         if isinstance(source, SourceOptions):
@@ -54,7 +54,8 @@ class _Torchvision:
         heads = detector.roi_heads
         masks = (nn.Sequential(heads.mask_head, heads.mask_predictor),) if heads.has_mask() else ()
         boxes = nn.Sequential(heads.box_head, heads.box_predictor)
-        return RcnnModules(_FeatureMaps(detector.backbone).eval(), detector.rpn.head, (boxes,), masks)
+        keypoints = nn.Sequential(heads.keypoint_head, heads.keypoint_predictor) if heads.has_keypoint() else None
+        return RcnnModules(_FeatureMaps(detector.backbone).eval(), detector.rpn.head, (boxes,), masks, keypoints)
 
     def reference(
         self, model: nn.Module, spec: ModelSpec, *, device: str | torch.device = "cpu", compiled: bool = False

@@ -42,7 +42,8 @@ class TorchvisionReference(Reference):
             # What has weights; between them, shapes follow from the data, which breaks graphs and compiles without end.
             heads = model.roi_heads
             of_boxes, of_masks = (heads.box_head, heads.box_predictor), (heads.mask_head, heads.mask_predictor)
-            for part in (model.backbone, model.rpn.head, *of_boxes, *of_masks):
+            of_keypoints = heads.keypoint_head, heads.keypoint_predictor
+            for part in (model.backbone, model.rpn.head, *of_boxes, *of_masks, *of_keypoints):
                 if part is not None:
                     part.compile()
 
@@ -71,6 +72,7 @@ class TorchvisionReference(Reference):
                 result["scores"],
                 result["labels"],
                 result["masks"][:, 0] if "masks" in result else None,
+                _with_scores(result["keypoints"], result["keypoints_scores"]) if "keypoints" in result else None,
             )
             for result in results
         ]
@@ -83,6 +85,8 @@ class TorchvisionReference(Reference):
             result = {"boxes": found.boxes}
             if found.mask_probabilities is not None:
                 result["masks"] = found.mask_probabilities[:, None]
+            if found.keypoints is not None:
+                result["keypoints"] = found.keypoints
             results.append(result)
         results = self._model.transform.postprocess(results, list(canvas.image_sizes), list(canvas.picture_sizes))
         return [
@@ -91,6 +95,7 @@ class TorchvisionReference(Reference):
                 found.scores,
                 found.labels,
                 result["masks"][:, 0] > PASTE.threshold if "masks" in result else None,
+                result.get("keypoints"),
             )
             for result, found in zip(results, detections, strict=True)
         ]
@@ -113,6 +118,7 @@ class TorchvisionReference(Reference):
                 result["scores"],
                 result["labels"],
                 result["masks"][:, 0] > PASTE.threshold if "masks" in result else None,
+                _with_scores(result["keypoints"], result["keypoints_scores"]) if "keypoints" in result else None,
             )
             for result in results
         ]
@@ -130,6 +136,7 @@ class TorchvisionReference(Reference):
         tensors[:, :, :height, :width] = self._model.transform.normalize(images[:, :, :height, :width])
         heads = self._model.roi_heads
         pools = [heads.box_roi_pool, *([heads.mask_roi_pool] if heads.has_mask() else [])]
+        pools += [heads.keypoint_roi_pool] if heads.has_keypoint() else []
         with _recorded(pools) as poolings, ModuleRecorder(self._model, modules) as recorder:
             self.infer(Canvas(tensors, [image_size], [image_size]))
         return Trace(poolings, recorder.outputs())
@@ -145,6 +152,11 @@ class TorchvisionReference(Reference):
             yield
         finally:
             heads.score_thresh, heads.nms_thresh = own
+
+
+def _with_scores(keypoints: Tensor, scores: Tensor) -> Tensor:
+    """Put the score in the place of the visibility, which torchvision sets to 1."""
+    return torch.cat((keypoints[..., :2], scores[..., None]), dim=2)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     for name in (
         "maskrcnn_resnet50_fpn",
         "maskrcnn_resnet50_fpn_v2",
+        "keypointrcnn_resnet50_fpn",
         "fasterrcnn_resnet50_fpn",
         "fasterrcnn_resnet50_fpn_v2",
         "fasterrcnn_mobilenet_v3_large_fpn",
@@ -30,7 +31,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
 }
 """torchvision's own model builders, by name."""
 
-_WITHOUT_EPSILON = ("maskrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn")
+_WITHOUT_EPSILON = ("maskrcnn_resnet50_fpn", "keypointrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn")
 """Builders whose COCO_V1 weights are for batch normalisation with epsilon 0 (torchvision's `overwrite_eps`)."""
 
 
@@ -40,7 +41,7 @@ def load_model(options: SourceOptions) -> LoadedModel:
     Args:
         options: `weights`, the name of torchvision's weights for that builder, for example `COCO_V1`; together with a
             `checkpoint`, those that it was fine-tuned from, or holds. `num_classes`, by default what the checkpoint
-            has.
+            has, which always tells the number of keypoints.
 
     Raises:
         SourceError: what was given does not exist, cannot be loaded, or does not fit the model.
@@ -61,12 +62,15 @@ def load_model(options: SourceOptions) -> LoadedModel:
         checkpoint = read_checkpoint(path, options.checkpoint_key)
         require_supported(checkpoint, "torchvision")
         classes = _classes_of(checkpoint) if options.num_classes is None else options.num_classes
-        model = BUILDERS[name](weights=None, weights_backbone=None, num_classes=classes)
+        sizes = {"num_classes": classes, **_keypoints_of(name, checkpoint)}
+        model = BUILDERS[name](weights=None, weights_backbone=None, **sizes)
         if names is not None and len(names) != classes:
             names = None
         notes = load_state(model, checkpoint)
         if name in _WITHOUT_EPSILON:
             notes += _set_epsilon(model, checkpoint, published)
+    if published is not None and "keypoint_names" in published.meta:
+        model.keypoint_names = list(published.meta["keypoint_names"])  # type: ignore[assignment]  # no submodule
     return LoadedModel(model.cpu().float().eval(), names, notes)
 
 
@@ -110,12 +114,26 @@ def _download(name: str, weights: WeightsEnum | None, num_classes: int | None) -
         ) from error
 
 
+def _keypoints_of(name: str, checkpoint: Checkpoint) -> dict[str, int]:
+    """Return the number of keypoints, for a builder that asks for it."""
+    if not name.startswith("keypointrcnn"):
+        return {}
+    key = "roi_heads.keypoint_predictor.kps_score_lowres.weight"
+    shape = checkpoint.shapes.get(key)
+    if shape is None or len(shape) != 4:
+        raise CheckpointError(
+            f"{checkpoint.path} has no tensor {key!r} of four axes; expected the state dict of a torchvision Keypoint "
+            "R-CNN."
+        )
+    return {"num_keypoints": shape[1]}
+
+
 def _classes_of(checkpoint: Checkpoint) -> int:
     key = "roi_heads.box_predictor.cls_score.weight"
     shape = checkpoint.shapes.get(key)
     if shape is None or len(shape) != 2:
         raise CheckpointError(
-            f"{checkpoint.path} has no matrix {key!r}; expected the state dict of a torchvision Mask R-CNN or Faster "
-            "R-CNN."
+            f"{checkpoint.path} has no matrix {key!r}; expected the state dict of a torchvision Faster, Mask or "
+            "Keypoint R-CNN."
         )
     return shape[0]

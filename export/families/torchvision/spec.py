@@ -11,6 +11,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.ops import MultiScaleRoIAlign
 
 from maskrt.contract.pipeline import Pipeline, Resize
+from maskrt.export.families.keypoints import keypoint_names
 from maskrt.export.families.torchvision.numbers import last_size, number, numbers, whole
 from maskrt.export.families.torchvision.operations import BOXES, PASTE
 from maskrt.export.families.torchvision.support import CANVAS, check_supported, try_layers
@@ -20,6 +21,7 @@ from maskrt.export.rcnn.spec import (
     BoxCoder,
     BoxHead,
     DetectionRule,
+    KeypointHead,
     LevelRule,
     MaskHead,
     MinSide,
@@ -45,9 +47,9 @@ def model_spec(model: GeneralizedRCNN) -> ModelSpec:
     trial = try_layers(model)
     features = trial.features
     heads, rpn, transform = model.roi_heads, model.rpn, model.transform
-    with_masks = bool(heads.has_mask())
+    with_masks, with_keypoints = bool(heads.has_mask()), bool(heads.has_keypoint())
     return ModelSpec(
-        family="torchvision.MaskRCNN" if with_masks else "torchvision.FasterRCNN",
+        family=f"torchvision.{'Mask' if with_masks else 'Keypoint' if with_keypoints else 'Faster'}RCNN",
         normalization=Normalization(
             "RGB",
             255,
@@ -98,6 +100,13 @@ def model_spec(model: GeneralizedRCNN) -> ModelSpec:
         ),
         mask_head=MaskHead(_pooling(heads.mask_roi_pool, "roi_heads.mask_roi_pool", features), class_agnostic=False)
         if with_masks
+        else None,
+        keypoint_head=KeypointHead(
+            _pooling(heads.keypoint_roi_pool, "roi_heads.keypoint_roi_pool", features),
+            keypoint_names(getattr(model, "keypoint_names", None), trial.num_keypoints),
+            "logit",
+        )
+        if with_keypoints
         else None,
     )
 

@@ -32,6 +32,7 @@ _PARTS: dict[str, type] = {
 }
 """The parts whose arithmetic the graph re-expresses, each after the one that it is in."""
 _MASK_PARTS: dict[str, type] = {"roi_heads.mask_roi_pool": MultiScaleRoIAlign}
+_KEYPOINT_PARTS: dict[str, type] = {"roi_heads.keypoint_roi_pool": MultiScaleRoIAlign}
 
 CANVAS = (320, 416)
 """Height and width of what layers are tried on: any two different multiples of 32 large enough that no level of a
@@ -45,10 +46,12 @@ class Trial:
     Attributes:
         features: of the backbone, by name, `[1, C, H, W]` each.
         num_labels: columns of the box head's logits.
+        num_keypoints: heatmaps of the keypoint head; 0 where there is none.
     """
 
     features: dict[str, Tensor]
     num_labels: int
+    num_keypoints: int
 
 
 def check_supported(model: GeneralizedRCNN) -> None:
@@ -62,10 +65,10 @@ def check_supported(model: GeneralizedRCNN) -> None:
     # Derived classes are usual, which build the parts in their own way.
     check_untouched("model", model, GeneralizedRCNN, subclasses=True)
     _check_parts(model, _PARTS)
-    if model.roi_heads.has_keypoint():
-        raise UnsupportedModelError("cannot export a keypoint head: expected a Mask R-CNN or a Faster R-CNN")
     if model.roi_heads.has_mask():
         _check_parts(model, _MASK_PARTS)
+    if model.roi_heads.has_keypoint():
+        _check_parts(model, _KEYPOINT_PARTS)
     if model.transform.fixed_size is not None:
         raise UnsupportedModelError("cannot export a transform with fixed_size: expected min_size and max_size")
     if model.transform.size_divisible != SIZE_DIVISOR:
@@ -116,7 +119,20 @@ def try_layers(model: GeneralizedRCNN) -> Trial:
                 f"cannot export this model: its mask_predictor gives masks of {masks.shape[2]} x {masks.shape[3]} "
                 "pixels; expected as many rows as columns"
             )
-    return Trial(features, labels)
+    return Trial(features, labels, _try_keypoints(features, model) if heads.has_keypoint() else 0)
+
+
+def _try_keypoints(features: Mapping[str, Tensor], model: GeneralizedRCNN) -> int:
+    """Return the number of heatmaps."""
+    heads = model.roi_heads
+    rois = _rois(features, heads.keypoint_roi_pool)
+    heatmaps = _run(lambda: heads.keypoint_predictor(heads.keypoint_head(rois)), "on RoIs: its keypoint head")
+    if heatmaps.dim() != 4 or heatmaps.shape[0] != 2 or 0 in heatmaps.shape:
+        raise UnsupportedModelError(
+            f"cannot export this model: for two RoIs its keypoint_predictor gives heatmaps of the shape "
+            f"{list(heatmaps.shape)}; expected [2, N, M, M] for N keypoints, at least one"
+        )
+    return int(heatmaps.shape[1])
 
 
 def as_feature_maps(features: Any) -> Any:
@@ -163,6 +179,8 @@ def _check_features(features: object, model: GeneralizedRCNN) -> None:
     pools = [("box_roi_pool", model.roi_heads.box_roi_pool)]
     if model.roi_heads.has_mask():
         pools.append(("mask_roi_pool", model.roi_heads.mask_roi_pool))
+    if model.roi_heads.has_keypoint():
+        pools.append(("keypoint_roi_pool", model.roi_heads.keypoint_roi_pool))
     for name, pool in pools:
         heights = [feature.shape[-2] for key, feature in features.items() if key in pool.featmap_names]
         if not heights:

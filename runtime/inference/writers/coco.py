@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from maskrt.contract.keypoints import skeleton
 from maskrt.files import replacing
 from maskrt.runtime.inference.journal import Journal
 from maskrt.runtime.inference.settings import Settings
@@ -85,9 +86,9 @@ class CocoJson:
         """Piece by piece: of a large data set, the memory holds one image at a time."""
         file.write(b'{"images": ')
         _write_list(file, ({"id": number, **_image(line)} for number, line in self._journal.images(self._files)))
-        file.write(b', "categories": ' + _json(self._categories) + b', "annotations": ')
+        file.write(b', "categories": ' + _json(self._with_keypoints()) + b', "annotations": ')
         annotations = (
-            {"id": annotation_id, **record, "area": _area(record), "iscrowd": 0}
+            {"id": annotation_id, **record, "area": _area(record), "iscrowd": 0, **_visible_keypoints(record)}
             for annotation_id, record in enumerate(self._records(), start=1)
         )
         _write_list(file, annotations)
@@ -95,6 +96,14 @@ class CocoJson:
 
     def _write_results_list(self, file: BinaryIO) -> None:
         _write_list(file, self._records())
+
+    def _with_keypoints(self) -> list[dict[str, Any]]:
+        """Return the categories with the names of their keypoints and the limbs that join them, where there are any."""
+        names = next((line["keypoint_names"] for _, line in self._journal.images(()) if "keypoint_names" in line), None)
+        if names is None:
+            return self._categories
+        limbs = [[a + 1, b + 1] for a, b in skeleton(tuple(names))]
+        return [{**category, "keypoints": names, "skeleton": limbs} for category in self._categories]
 
     def _records(self) -> Iterator[dict[str, Any]]:
         for number, line in self._journal.images(self._files):
@@ -126,6 +135,14 @@ def _json(value: Any) -> bytes:
 
 def _image(line: dict[str, Any]) -> dict[str, Any]:
     return {key: line[key] for key in ("file_name", "file_name_base64", "width", "height") if key in line}
+
+
+def _visible_keypoints(record: dict[str, Any]) -> dict[str, Any]:
+    """Make a data set's keypoints of those with scores: each counts as visible, which is 2 in COCO."""
+    if "keypoints" not in record:
+        return {}
+    keypoints = [2 if i % 3 == 2 else value for i, value in enumerate(record["keypoints"])]
+    return {"keypoints": keypoints, "num_keypoints": len(keypoints) // 3}
 
 
 def _area(record: dict[str, Any]) -> float:

@@ -14,7 +14,7 @@ FORMAT = 2
 PREFIX = "maskrt."
 """Of the metadata entries that are ours."""
 
-Meaning = Literal["mask_probabilities"]
+Meaning = Literal["mask_probabilities", "keypoints"]
 """What an output beside the detections is: `[B, K, *shape]` float32, see `contract.tensors`."""
 
 # No sensible size or number is larger; a damaged file must not make the runtime allocate without bound.
@@ -46,6 +46,7 @@ class ModelMetadata:
         weights_sha256: of the source model's weights.
         precision: a name of `contract.precision.PRECISIONS`.
         verified: whether the file was compared with its source model when it was exported.
+        keypoint_names: of each keypoint; none for a model without keypoints.
     """
 
     version: str
@@ -61,10 +62,13 @@ class ModelMetadata:
     weights_sha256: str
     precision: str
     verified: bool = True
+    keypoint_names: tuple[str, ...] = ()
 
     def to_properties(self) -> dict[str, str]:
         """Return the entries of `metadata_props`: JSON text by name."""
         content = {"format": FORMAT, **asdict(self)}
+        if not self.keypoint_names:
+            del content["keypoint_names"]
         return {f"{PREFIX}{key}": json.dumps(value) for key, value in content.items()}
 
 
@@ -117,12 +121,13 @@ def parse_metadata(properties: Mapping[str, str], source: str) -> ModelMetadata:
     class_names = top.take("class_names", list)
     if len(class_names) < 2 or not all(isinstance(name, str) for name in class_names):
         raise ModelError(f"{source} is damaged: maskrt.class_names should be the background and class names.")
+    outputs = _outputs(top)
     return ModelMetadata(
         version=top.take("version", str),
         model_family=top.take("model_family", str),
         class_names=tuple(class_names),
         pipeline=_pipeline(top.nested("pipeline")),
-        outputs=_outputs(top),
+        outputs=outputs,
         image_mean=top.take_numbers("image_mean"),
         image_std=top.take_numbers("image_std"),
         score_threshold=top.take_fraction("score_threshold"),
@@ -132,6 +137,7 @@ def parse_metadata(properties: Mapping[str, str], source: str) -> ModelMetadata:
         precision=top.take("precision", str),
         # Files from before there was a way past the comparison do not say so.
         verified=top.take("verified", bool) if "verified" in values else True,
+        keypoint_names=_keypoint_names(top, outputs),
     )
 
 
@@ -177,6 +183,18 @@ def _outputs(top: "_Entries") -> tuple[Output, ...]:
             raise ModelError(f"{top.source} is damaged: its metadata entry maskrt.outputs has the shape {shape}.")
         outputs.append(Output(entry.take("name", str), entry.take_name("meaning", get_args(Meaning)), tuple(shape)))
     return tuple(outputs)
+
+
+def _keypoint_names(top: "_Entries", outputs: tuple[Output, ...]) -> tuple[str, ...]:
+    """Of the output that says keypoints, whose shape is [N, 3]; files without keypoints need not have the entry."""
+    names = top.take("keypoint_names", list) if "keypoint_names" in top.values else []
+    shapes = [output.shape for output in outputs if output.meaning == "keypoints"]
+    if not all(isinstance(name, str) for name in names) or shapes != ([(len(names), 3)] if names else []):
+        raise ModelError(
+            f"{top.source} is damaged: its metadata name {len(names)} keypoints, but its outputs have the shapes "
+            f"{[list(shape) for shape in shapes]} for them."
+        )
+    return tuple(names)
 
 
 class RangeError(ModelError):

@@ -16,6 +16,7 @@ Outputs, with K detections per image at the most; rows behind `num_detections` a
     scores            [B, K]        float32            descending
     labels            [B, K]        int32              index into the class names; 0 is the background
     masks             [B, K, M, M]  float32            of the inside of the box; probability of the detected class
+    keypoints         [B, K, N, 3]  float32            x, y in canvas pixels, and a score that is none of the others'
 
 The outputs that a file has beside the first four are those that its metadata declares.
 """
@@ -40,6 +41,7 @@ BOXES = "boxes"
 SCORES = "scores"
 LABELS = "labels"
 MASKS = "masks"
+KEYPOINTS = "keypoints"
 DETECTION_OUTPUTS = (NUM_DETECTIONS, BOXES, SCORES, LABELS)
 """The outputs of every file, in the order of the graph; those that its metadata declares follow."""
 

@@ -1,7 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from maskrt.errors import ArgumentError
 from maskrt.evaluation.compare.detections import DetectionDifferences, compare_detections
 
 NAMES = ("__background__", "a", "b")
@@ -66,3 +69,18 @@ def test_worse_images_come_first():
     lost = DetectionDifferences(missing=1)
     assert max((good, blurred, lost), key=DetectionDifferences.badness) is lost
     assert max((good, blurred), key=DetectionDifferences.badness) is blurred
+
+
+def _with_keypoints(record: dict[str, Any], *numbers: float) -> dict[str, Any]:
+    return {**record, "keypoints": list(numbers)}
+
+
+def test_keypoints_are_measured_in_sizes_of_their_box():
+    theirs = [_with_keypoints({"category_id": 1, "bbox": [0, 0, 20, 80], "score": 0.9}, 5, 5, 1, 10, 60, 2)]
+    ours = [_with_keypoints({"category_id": 1, "bbox": [0, 0, 20, 80], "score": 0.9}, 8, 9, 1, 10, 60, 5)]
+    found = compare_detections(theirs, ours, ["", "a"], ["", "a"], 0.5, scale=1.0)
+    assert found.keypoint_size == [5 / 40, 0]
+    assert found.counts().keypoint_size_max == 0.125
+    other = [{**ours[0], "keypoints": [1, 2, 3]}]
+    with pytest.raises(ArgumentError, match="finds 2 keypoints and the file 1: is --source the model of this file"):
+        compare_detections(theirs, other, ["", "a"], ["", "a"], 0.5, scale=1.0)

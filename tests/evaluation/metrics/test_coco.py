@@ -1,13 +1,17 @@
+import contextlib
 import copy
+import io
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from maskrt.evaluation.metrics.coco import STATISTICS, average_precision, beyond_limit, box_and_mask_ap
+from maskrt.errors import ArgumentError
+from maskrt.evaluation.metrics.coco import STATISTICS, average_precision, beyond_limit, box_and_mask_ap, keypoint_ap
 
 TRUTH: dict[str, Any] = {
     "info": {},
@@ -150,3 +154,91 @@ def test_detections_beyond_the_limit_are_told_too() -> None:
     assert "up to 2 annotated and 204 found. With --max-detections 204" in (
         beyond_limit(truth, [*results, *results[:1] * 202], 100) or ""
     )
+
+
+def _keypoint_data(count: int, rng: np.random.Generator) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Twelve people, of whom most are found, some of them twice."""
+    truth: dict[str, Any] = {**TRUTH, "categories": [{"id": 1, "name": "person"}], "annotations": []}
+    truth["images"] = [{"id": image, "height": 400, "width": 400} for image in (1, 2, 3)]
+    results = []
+    for number in range(1, 13):
+        x, y, width, height = rng.uniform(20, 150, 4)
+        points = np.stack((x + rng.uniform(0, width, count), y + rng.uniform(0, height, count)), axis=1)
+        seen = rng.choice([0, 1, 2], count, p=[0.2, 0.2, 0.6])
+        seen[0] = 2
+        flat = np.column_stack((points, seen)).flatten().tolist()
+        image, box = 1 + number % 3, [x, y, width, height]
+        common = {"image_id": image, "category_id": 1, "bbox": box}
+        truth["annotations"].append(
+            {**common, "id": number, "area": width * height / 2, "iscrowd": 0, "keypoints": flat}
+        )
+        for _ in range(number % 3):
+            moved = points + rng.normal(0, 4, points.shape)
+            found = np.column_stack((moved, rng.uniform(0, 9, count))).flatten().tolist()
+            results.append({**common, "score": float(rng.random()), "keypoints": found})
+    return truth, results
+
+
+def test_keypoint_ap_is_pycocotools_own():
+    truth, results = _keypoint_data(17, np.random.default_rng(4))
+    found = keypoint_ap(truth, results)
+    for annotation in truth["annotations"]:
+        annotation["num_keypoints"] = sum(value > 0 for value in annotation["keypoints"][2::3])
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = truth
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(copy.deepcopy(results)), "keypoints")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    assert found is not None
+    expected = [None if value < 0 else pytest.approx(value) for value in evaluation.stats[:5]]
+    overall = found.overall
+    assert [overall.AP, overall.AP50, overall.AP75, overall.APm, overall.APl] == expected
+    assert 0.1 < evaluation.stats[0] < 0.95
+    assert overall.APs is None
+    assert found.per_class == {1: pytest.approx(evaluation.stats[0])}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_any_number_of_keypoints_needs_their_sigmas(count):
+    truth, results = _keypoint_data(count, np.random.default_rng(5))
+    with pytest.raises(
+        ArgumentError, match=f'How exact {count} keypoints can be is not known.*give a category .*"sigmas"'
+    ):
+        keypoint_ap(truth, results)
+    values = []
+    for sigma in (0.02, 0.2):
+        truth["categories"][0]["sigmas"] = [sigma] * count
+        found = keypoint_ap(truth, results)
+        assert found is not None and found.overall.AP is not None
+        values.append(found.overall.AP)
+    assert values[0] < values[1]
+    truth["categories"][0]["sigmas"] = [0.05] * (count + 1)
+    with pytest.raises(ArgumentError, match=f"should be {count} positive numbers"):
+        keypoint_ap(truth, results)
+
+
+def test_keypoint_ap_of_another_number_of_keypoints_is_refused():
+    truth, results = _keypoint_data(17, np.random.default_rng(6))
+    truth["annotations"][2]["keypoints"] = [1, 2, 2]
+    with pytest.raises(ArgumentError, match="17 keypoints, but the annotation 3 has 3 numbers for them; expected 51"):
+        keypoint_ap(truth, results)
+
+
+def test_without_keypoints_on_either_side_there_is_no_keypoint_ap():
+    truth, results = _keypoint_data(17, np.random.default_rng(7))
+    assert keypoint_ap(TRUTH, results) is None
+    assert keypoint_ap(truth, [_result([0, 0, 40, 40], 0.9)]) is None
+    del truth["annotations"][0]["keypoints"]  # of one annotation: it does not count
+    found = keypoint_ap(truth, results)
+    assert found is not None and found.overall.AP is not None
+
+
+def test_results_of_several_models_are_refused():
+    truth, results = _keypoint_data(17, np.random.default_rng(8))
+    mixed = [*results, _result([0, 0, 40, 40], 0.9)]
+    for kind in ("bbox", "keypoints"):
+        with pytest.raises(ArgumentError, match="records with 17 keypoints and records with boxes alone"):
+            average_precision(truth, mixed, kind)

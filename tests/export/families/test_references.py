@@ -17,6 +17,7 @@ from ...support.golden import (
     IDENTICAL_SHARE,
     IDENTICAL_SHARE_OF_ALL,
     IOU_LIMIT,
+    KEYPOINT_LIMIT,
     PIXEL_LIMIT,
     SCORE_LIMIT,
     Row,
@@ -32,6 +33,9 @@ FAST = ("d2_mask_rcnn_R_50_C4", "mm_trained_shapes_r18_fpn")
 
 _OTHER_PROPOSALS = 0.005
 """Share of proposals that may have no counterpart."""
+
+_MOVED_SHARE = 0.005
+"""Of keypoints: where the two highest places of a heatmap differ by rounding alone."""
 
 _SCENES = 8
 
@@ -64,6 +68,10 @@ def test_the_reference_finds_what_the_framework_found(load, name):
         np.testing.assert_allclose(outside.boxes.numpy(), golden["boxes"], atol=BOX_LIMIT)
         if "mask_probs" in golden:
             assert np.abs(inside.mask_probabilities.numpy() - golden["mask_probs"]).mean() < 1e-4
+        if "keypoints" in golden:
+            np.testing.assert_allclose(outside.keypoints[..., 2], golden["keypoints"][..., 2], atol=SCORE_LIMIT)
+            there = np.abs(outside.keypoints.numpy() - golden["keypoints"])[..., :2] <= KEYPOINT_LIMIT
+            assert (~there).any(axis=-1).mean() <= _MOVED_SHARE
         if "rle_counts" in golden:
             different = (outside.masks.numpy() != decode_masks(golden)).sum(axis=(1, 2))
             assert np.median(different) == 0
@@ -100,6 +108,8 @@ def test_the_model_file_finds_what_the_framework_found(load, reference_onnx, nam
     assert row.score <= SCORE_LIMIT
     assert row.pixels <= PIXEL_LIMIT
     assert row.iou >= IOU_LIMIT
+    assert row.moved <= _MOVED_SHARE * row.keypoints
+    assert row.keypoint_score <= SCORE_LIMIT
     assert row.identical >= IDENTICAL_SHARE * row.masks
     assert row.on_edge <= 0.01 * row.masks
 

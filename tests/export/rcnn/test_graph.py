@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import torch
 
 from maskrt.export.rcnn.graph import InferenceGraph
 from maskrt.export.rcnn.reference import RcnnReference
-from maskrt.export.rcnn.spec import Anchors, MinSide, ModelSpec, StageMean
+from maskrt.export.rcnn.spec import Anchors, KeypointHead, MinSide, ModelSpec, StageMean
 from maskrt.export.reference import CanvasDetections
 from maskrt.options import Thresholds
 
@@ -51,6 +51,11 @@ def _cascade(spec: ModelSpec, mean: StageMean, *, class_agnostic: bool = True) -
     return replace(spec, box_heads=heads, stage_mean=mean)
 
 
+def _keypoints(spec: ModelSpec, score: Literal["logit", "normalized"]) -> ModelSpec:
+    pooling = replace(spec.box_heads[0].pooling, output_size=(5, 5))
+    return replace(spec, keypoint_head=KeypointHead(pooling, ("nose", "tail"), score))
+
+
 def _moved(anchors: Anchors) -> Anchors:
     return replace(anchors, stride=4, offset=1.3)
 
@@ -78,6 +83,8 @@ _VARIANTS: dict[str, Callable[[ModelSpec], ModelSpec]] = {
     "cascade of the likeliest class": lambda s: _cascade(s, "logits", class_agnostic=False),
     "masks for all classes": lambda s: replace(s, mask_head=replace(s.mask_head, class_agnostic=True)),
     "no masks": lambda s: replace(s, mask_head=None),
+    "keypoints": lambda s: _keypoints(s, "logit"),
+    "keypoints of normalised scores, no masks": lambda s: _keypoints(replace(s, mask_head=None), "normalized"),
     "one level": lambda s: _pooling(s, **_SINGLE),
     "two levels": lambda s: _pooling(s, features=("p2", "p3"), strides=(4, 8)),
     "boxes of one level, masks of four": lambda s: _head(s, pooling=replace(s.box_heads[0].pooling, **_SINGLE)),
@@ -107,17 +114,21 @@ def _expected(spec: ModelSpec, canvas: np.ndarray, sizes: np.ndarray, thresholds
 
 
 def _assert_same(outputs: tuple[torch.Tensor, ...], expected: list[CanvasDetections]) -> None:
-    num, boxes, scores, labels, *masks = outputs
+    num, boxes, scores, labels, *others = outputs
+    keypoints = others.pop() if expected[0].keypoints is not None else None
     for image, found in enumerate(expected):
         count = int(num[image])
         assert count == len(found)
         np.testing.assert_allclose(boxes[image, :count], found.boxes, atol=2e-4)
         np.testing.assert_allclose(scores[image, :count], found.scores, atol=1e-5)
         np.testing.assert_array_equal(labels[image, :count], found.labels)
-        assert bool(masks) == (found.mask_probabilities is not None)
+        assert bool(others) == (found.mask_probabilities is not None)
         if found.mask_probabilities is not None:
-            np.testing.assert_allclose(masks[0][image, :count], found.mask_probabilities, atol=1e-4)
-            assert not masks[0][image, count:].any()
+            np.testing.assert_allclose(others[0][image, :count], found.mask_probabilities, atol=1e-4)
+            assert not others[0][image, count:].any()
+        if keypoints is not None:
+            np.testing.assert_allclose(keypoints[image, :count], found.keypoints, atol=1e-3)
+            assert not keypoints[image, count:].any()
         assert not boxes[image, count:].any()
 
 
@@ -156,6 +167,7 @@ def test_each_value_of_the_spec_matters(variant: str) -> None:
     assert any(
         a.boxes.shape != b.boxes.shape
         or (a.mask_probabilities is None) != (b.mask_probabilities is None)
+        or (a.keypoints is None) != (b.keypoints is None)
         or not torch.allclose(a.boxes, b.boxes, atol=1e-3)
         or not torch.allclose(a.scores, b.scores, atol=1e-5)
         or (a.mask_probabilities is not None and not torch.allclose(a.mask_probabilities, b.mask_probabilities))

@@ -8,6 +8,8 @@
 
 #include "kernels/batched_nms.cu"
 
+#include "kernels/decode_keypoints.cu"
+
 #include "kernels/paste_rle.cu"
 
 #include "kernels/resize_pad.cu"

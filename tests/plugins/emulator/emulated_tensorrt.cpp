@@ -2,6 +2,7 @@
 #include "maskrt_plugins.h"
 
 #include "tensorrt/batched_nms.cpp"
+#include "tensorrt/decode_keypoints.cpp"
 #include "tensorrt/fields.cpp"
 #include "tensorrt/logger.cpp"
 #include "tensorrt/multilevel_roi_align.cpp"
@@ -167,4 +168,23 @@ extern "C" int32_t emulated_batched_nms(
     const unsigned char* guard_end = memory.data() + memory.size();
     const bool strayed = std::any_of(end, guard_end, [](unsigned char byte) { return byte != 0xa5; });
     return strayed ? kStrayed : status;
+}
+
+// rois_per_image: K of the boxes [B, K, 4], of which call->rois is the product.
+extern "C" int32_t emulated_decode_keypoints(const MaskrtDecodeKeypoints* call, int32_t rois_per_image, int32_t maps)
+{
+    maskrt::DecodeKeypoints original(call->normalized);
+    const std::unique_ptr<IPluginV3> plugin = reread(original);
+    const TensorFormat linear = TensorFormat::kLINEAR;
+    const int32_t batch = call->rois / rois_per_image;
+    std::vector<PluginTensorDesc> tensors{describe(DataType::kFLOAT, linear, dims({batch, rois_per_image, 4})),
+        describe(DataType::kFLOAT, linear, dims({maps, call->keypoints, call->map_height, call->map_width})),
+        describe(DataType::kFLOAT, linear, dims({batch, rois_per_image, call->keypoints, 3}))};
+    if (!supports(*plugin, tensors, 2)) {
+        return kUnsupported;
+    }
+    const void* inputs[] = {call->boxes, call->heatmaps};
+    void* output = call->output;
+    auto* runtime = static_cast<IPluginV3OneRuntime*>(plugin->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
+    return runtime->enqueue(tensors.data(), &tensors[2], inputs, &output, nullptr, nullptr);
 }

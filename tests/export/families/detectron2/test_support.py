@@ -14,7 +14,7 @@ def test_what_is_supported(said):
     check_supported(make_config(said))
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if "keypoint" not in name])
+@pytest.mark.parametrize("name", MODELS)
 def test_the_zoo_is_supported(name):
     check_supported(Section.of(zoo_config(name)))
 
@@ -34,7 +34,6 @@ def test_the_zoo_is_supported(name):
         ("MODEL__ROI_HEADS__NAME", "PointRendROIHeads", "'StandardROIHeads', 'Res5ROIHeads', 'CascadeROIHeads'"),
         ("MODEL__ROI_BOX_HEAD__NAME", "MyBoxHead", "'FastRCNNConvFCHead'"),
         ("MODEL__ROI_MASK_HEAD__NAME", "CoarseMaskHead", "'MaskRCNNConvUpsampleHead'"),
-        ("MODEL__KEYPOINT_ON", True, "keypoints are not supported"),
         ("MODEL__LOAD_PROPOSALS", True, "the model's own RPN"),
     ],
 )
@@ -56,3 +55,14 @@ def test_what_is_refused_by_name(entry, value, words):
 def test_what_a_cascade_needs(entry, value, words):
     with pytest.raises(UnsupportedModelError, match=words):
         check_supported(make_config(CASCADE, **{entry: value}))
+
+
+def test_keypoints_have_no_place_in_a_model_without_a_pyramid():
+    with pytest.raises(UnsupportedModelError, match="KEYPOINT_ON as True; expected False with Res5ROIHeads"):
+        check_supported(make_config(C4, MODEL__KEYPOINT_ON=True))
+
+
+def test_another_keypoint_head_is_refused_by_name():
+    entries = {"MODEL__KEYPOINT_ON": True, "MODEL__ROI_KEYPOINT_HEAD__NAME": "MyHead"}
+    with pytest.raises(UnsupportedModelError, match="'KRCNNConvDeconvUpsampleHead'"):
+        check_supported(make_config(FPN, **entries))

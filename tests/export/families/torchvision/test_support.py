@@ -19,6 +19,12 @@ def _with_own_pooling() -> nn.Module:
     return model
 
 
+def _with_own_keypoint_pooling() -> nn.Module:
+    own = _OwnPooling(["0"], 14, 2)
+    model = detection.keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None, keypoint_roi_pool=own)
+    return model.eval()
+
+
 def _with_fixed_size() -> nn.Module:
     model = build_model().eval()
     model.transform.fixed_size = (320, 320)
@@ -47,10 +53,7 @@ def _with_levels_left_out() -> nn.Module:
     ("make", "part"),
     [
         (lambda: resnet18().eval(), "ResNet"),
-        (
-            lambda: detection.keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None).eval(),
-            "keypoint head",
-        ),
+        (_with_own_keypoint_pooling, "keypoint_roi_pool is a _OwnPooling"),
         (lambda: build_model().train(), "training mode"),
         (_with_own_pooling, "mask_roi_pool is a _OwnPooling"),
         (_with_fixed_size, "fixed_size"),
