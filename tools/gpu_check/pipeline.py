@@ -8,7 +8,6 @@ came along (see `carried`), with what ONNX Runtime found in the exported file on
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -171,11 +170,8 @@ def export_module(model: nn.Module, *, half: bool) -> InferenceGraph:
             backbone=_Half(parts.backbone, torch.float16),
             rpn_head=_Half(parts.rpn_head, torch.float32),
             box_heads=tuple(_Half(head, torch.float32) for head in parts.box_heads),
-            **{
-                field.name: tuple(_Half(head, torch.float32) for head in getattr(parts, field.name))
-                for field in dataclasses.fields(RcnnModules)
-                if field.name not in ("backbone", "rpn_head", "box_heads")
-            },
+            mask_heads=tuple(_Half(head, torch.float32) for head in parts.mask_heads),
+            keypoint_head=None if parts.keypoint_head is None else _Half(parts.keypoint_head, torch.float32),
         )
     return graph
 
