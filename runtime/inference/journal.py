@@ -2,8 +2,9 @@
 
 The first line of `instances.jsonl` says what the others depend on; each of these is an image: `file_name` (and
 `file_name_base64`, its bytes, where they are no UTF-8), `width`, `height`, `overlay` (the picture's name in the folder
-of overlays), `keypoint_names` (where the model finds keypoints), `instances` (records in the COCO results format, with the name of the class as `category`), and by
-`bytes` and `modified` a file that was replaced is told from the one that was segmented.
+of overlays), `keypoint_names` (where the model finds keypoints), `instances` (records in the COCO results format, with
+the name of the class as `category`), and by `bytes` and `modified` a file that was replaced is told from the one that
+was segmented.
 """
 
 from __future__ import annotations
