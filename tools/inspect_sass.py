@@ -162,10 +162,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     columns = "registers shared stack 8-byte-loads 16-byte-loads 16-byte-stores local instructions"
-    print(f"{'kernel':52} {'arch':7} {columns}")
+    print(f"{'kernel':68} {'arch':7} {columns}")
     for row in sorted(rows, key=lambda row: (row.kernel, row.architecture)):
         print(
-            f"{row.kernel:52} {row.architecture:7} {row.registers:9} {row.shared:6} {row.stack:5} {row.loads_8:12} "
+            f"{row.kernel:68} {row.architecture:7} {row.registers:9} {row.shared:6} {row.stack:5} {row.loads_8:12} "
             f"{row.loads_16:13} {row.stores_16:14} {row.local_accesses:5} {row.instructions:12}"
         )
     return 0
