@@ -68,9 +68,19 @@ def batched_nms(
     return num, indices
 
 
+def decode_keypoints(boxes: Tensor, heatmaps: Tensor, normalized: bool) -> Tensor:
+    """Queue the kernel; see `maskrt.export.ops.keypoints.decode_keypoints`."""
+    batch, count = boxes.shape[:2]
+    keypoints = torch.empty((batch, count, heatmaps.shape[1], 3), dtype=torch.float32, device=boxes.device)
+    inputs = boxes.float().contiguous(), heatmaps.float().contiguous()
+    device.decode_keypoints(*inputs, keypoints, _stream(), normalized=normalized)
+    return keypoints
+
+
 OPERATORS: Mapping[str, Callable[..., Any]] = {
     "multilevel_roi_align": multilevel_roi_align,
     "batched_nms": batched_nms,
+    "decode_keypoints": decode_keypoints,
 }
 """By the names that `maskrt.export.rcnn` calls them by."""
 

@@ -68,6 +68,24 @@ def test_the_kernels_take_the_operators_places_and_give_them_back() -> None:
     assert before == (detections.batched_nms, pooling.multilevel_roi_align, reference.batched_nms)
 
 
+def test_keypoints_are_decoded_by_the_kernel(host_as_gpu: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(boxes: Tensor, heatmaps: Tensor, keypoints: Tensor, stream: int, *, normalized: bool) -> None:
+        host_as_gpu.append("keypoints")
+        keypoints.copy_(torch.from_numpy(host.decode_keypoints(boxes.numpy(), heatmaps.numpy(), normalized=normalized)))
+
+    monkeypatch.setattr(device, "decode_keypoints", decode)
+    from maskrt.export.ops.keypoints import decode_keypoints as eager
+    from maskrt.export.rcnn import keypoints
+
+    generator = torch.Generator().manual_seed(0)
+    boxes = torch.tensor([[[3.0, 4.0, 40.0, 50.0], [10.0, 8.0, 30.5, 20.25]]])
+    heatmaps = torch.randn(2, 5, 14, 14, generator=generator)
+    with operators.kernels_as_operators():
+        found = keypoints.decode_keypoints(boxes, heatmaps, False)
+    assert host_as_gpu == ["keypoints"]
+    torch.testing.assert_close(found, eager(boxes, heatmaps, False), atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_every_model_is_measured(
     shapes_model: Any,
