@@ -5,7 +5,7 @@ cuda-bindings for `.engine` files, OpenVINO for `.openvino.xml` files. Never tor
 """
 
 from maskrt.errors import ArgumentError, DependencyError, ImageError, MaskrtError, ModelError
-from maskrt.runtime.draw import draw_instances
+from maskrt.runtime.draw import DrawOptions, draw_instances
 from maskrt.runtime.images.read import read_image
 from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.streaming.pipeline import PipelineError
@@ -15,6 +15,7 @@ from maskrt.runtime.tiling.predict import predict_tiled
 __all__ = [
     "ArgumentError",
     "DependencyError",
+    "DrawOptions",
     "ImageError",
     "Instances",
     "MaskrtError",

@@ -1,15 +1,16 @@
 """Overlays: instances drawn over their image for people to look at."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 
 from maskrt.contract.keypoints import skeleton
+from maskrt.contract.tensors import check_count, check_one_threshold
 from maskrt.errors import ArgumentError
 from maskrt.runtime.images.read import check_image
-from maskrt.runtime.structures.instances import Instances
 
 # RGB. Neighbours in the list differ in hue and lightness, since instances drawn next to each other in score
 # order often lie next to each other in the image too.
@@ -19,7 +20,86 @@ _PALETTE = (
     (214, 170, 255), (200, 140, 60), (120, 220, 160), (255, 110, 220),
 )  # fmt: skip
 _FILL_OPACITY = 0.45
+_SMALL = 100**2
+"""Area in pixels, at a font scale of 1, below which an object is not to be covered by a plate."""
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+class Crops(Protocol):
+    """Masks that can be cut out, see `structures.masks.Masks`."""
+
+    def __getitem__(self, index: np.ndarray) -> "Crops":
+        """Choose some of them."""
+
+    def crops(self) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Cut out each: `(left, top, mask)`."""
+
+
+class Drawable(Protocol):
+    """What can be drawn: `Instances`, see there."""
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """[N, 4] float32 xyxy."""
+
+    @property
+    def scores(self) -> np.ndarray:
+        """[N] float32."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """[N] int32."""
+
+    @property
+    def names(self) -> list[str]:
+        """Of the classes."""
+
+    @property
+    def segmentations(self) -> Crops | None:
+        """None without masks."""
+
+    @property
+    def keypoints(self) -> np.ndarray | None:
+        """[N, P, 3]; None without keypoints."""
+
+    @property
+    def keypoint_names(self) -> tuple[str, ...]:
+        """Of each of the P."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width)."""
+
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class DrawOptions:
+    """How instances are drawn.
+
+    Attributes:
+        colors: "class": one for each class, the same in all pictures; "instance": one for each object.
+        labels: whether plates with class and score are drawn.
+        boxes: whether boxes are drawn beside masks (without masks they always are).
+        thickness: of lines, in pixels; None: as it suits the picture.
+        score_threshold: only instances with this score or a higher one are drawn, 0 to 1.
+
+    Raises:
+        ArgumentError: a value that makes no sense.
+    """
+
+    colors: Literal["class", "instance"] = "class"
+    labels: bool = True
+    boxes: bool = False
+    thickness: int | None = None
+    score_threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.colors not in ("class", "instance"):
+            raise ArgumentError(f"colors should be 'class' or 'instance', but is {self.colors!r}.")
+        if self.thickness is not None:
+            check_count("thickness", self.thickness)
+        check_one_threshold("score_threshold", self.score_threshold, 0.0)
 
 
 class _Style(NamedTuple):
@@ -40,19 +120,25 @@ class _Plate(NamedTuple):
     bottom: int
 
 
-def draw_instances(image: np.ndarray, instances: Instances, colors: Sequence[int] | None = None) -> np.ndarray:
+def draw_instances(
+    image: np.ndarray,
+    instances: Drawable,
+    colors: Literal["class", "instance"] | Sequence[int] | None = None,
+    options: DrawOptions | None = None,
+) -> np.ndarray:
     """Draw instances over a copy of their image.
 
-    Each instance has its own colour: a translucent mask with a crisp outline (a rectangle for models without
-    masks), its keypoints, joined as the limbs of a person where they have these names, and a plate with class and
-    score. Larger instances are drawn first, so that smaller ones stay visible; plates come last and avoid each other.
-    Line widths and text grow with the image.
+    A translucent mask with a crisp outline (a rectangle for models without masks), keypoints, joined as the limbs of a
+    person where they have these names, and a plate with class and score. Larger instances are drawn first, so that
+    smaller ones stay visible; plates come last, and avoid each other and small instances. Line widths and text grow
+    with the image.
 
     Args:
         image: [H, W, 3] uint8 RGB, the image that was segmented.
         instances: of that image.
-        colors: numbers of their colours, around and around, so that an object can keep its colour from picture to
-            picture. None: 0, 1, 2, ...
+        colors: as in `DrawOptions`, before these; or the number of the colour of each, around and around, so that an
+            object can keep its colour from picture to picture.
+        options: None: the default ones.
 
     Returns:
         [H, W, 3] uint8 RGB.
@@ -60,33 +146,51 @@ def draw_instances(image: np.ndarray, instances: Instances, colors: Sequence[int
     Raises:
         ArgumentError: not a uint8 array [H, W, 3], or not of the size of the image that was segmented.
     """
-    if check_image(image).shape[:2] != tuple(instances.image_size):
+    image, options = check_image(image), options or DrawOptions()
+    if image.shape[:2] != tuple(instances.image_size):
         raise ArgumentError(
             f"The instances are of an image of {instances.image_size[1]}x{instances.image_size[0]} pixels, but the one "
             f"to draw over has {image.shape[1]}x{image.shape[0]}."
         )
     canvas = image.copy(order="C")
-    palette = [_PALETTE[number % len(_PALETTE)] for number in (range(len(instances)) if colors is None else colors)]
+    palette = [_PALETTE[number % len(_PALETTE)] for number in _color_numbers(instances, colors or options.colors)]
     style = _style_for(instances.image_size)
+    if options.thickness is not None:
+        style = style._replace(line=options.thickness)
+    shown = np.flatnonzero(instances.scores >= options.score_threshold)
     # OpenCV takes 32-bit coordinates; so far outside, nothing can be seen of a box.
     clipped = np.clip(instances.boxes, -(2**20), 2**20)
-    order = np.argsort(-np.prod(clipped[:, 2:] - clipped[:, :2], axis=1), kind="stable")
+    areas = np.prod(clipped[:, 2:] - clipped[:, :2], axis=1)
+    order = shown[np.argsort(-areas[shown], kind="stable")]
     boxes = np.rint(clipped).astype(int).tolist()
-    if instances.has_masks:
-        for i, crop in zip(order, instances[order].crops(), strict=True):
+    if instances.segmentations is not None:
+        for i, crop in zip(order, instances.segmentations[order].crops(), strict=True):
             _draw_mask(canvas, *crop, palette[i], style)
-    else:
+    if instances.segmentations is None or options.boxes:
         for i in order:
             _draw_box(canvas, boxes[i], palette[i], style)
     if instances.keypoints is not None:
         limbs = skeleton(instances.keypoint_names)
         for i in order:
             _draw_keypoints(canvas, np.clip(instances.keypoints[i, :, :2], -(2**20), 2**20), limbs, palette[i], style)
+    if not options.labels:
+        return canvas
 
     plates: list[_Plate] = []
-    for i, (name, score, box) in enumerate(zip(instances.names, instances.scores, boxes, strict=True)):
-        plates.append(_draw_label(canvas, f"{name} {score:.0%}", box, palette[i], style, plates))
+    names, scores = instances.names, instances.scores
+    for i in shown:
+        others = [boxes[j] for j in shown if areas[j] < _SMALL * style.font_scale**2]
+        plates.append(_draw_label(canvas, f"{names[i]} {scores[i]:.0%}", boxes[i], palette[i], style, plates, others))
     return canvas
+
+
+def _color_numbers(instances: Drawable, colors: str | Sequence[int]) -> Sequence[int]:
+    if colors == "class":
+        return [int(label) - 1 for label in instances.labels]
+    if colors == "instance":
+        return range(len(instances))
+    assert not isinstance(colors, str)
+    return colors
 
 
 def draw_caption(image: np.ndarray, text: str) -> None:
@@ -154,10 +258,11 @@ def _draw_label(
     color: tuple[int, int, int],
     style: _Style,
     taken: Sequence[_Plate],
+    small: Sequence[Sequence[int]],
 ) -> _Plate:
     (width, height), descent = cv2.getTextSize(text, _FONT, style.font_scale, style.font_line)
     size = width + 2 * style.padding, height + descent + 2 * style.padding
-    plate = _place(box, size, canvas.shape[:2], taken)
+    plate = _place(box, size, canvas.shape[:2], taken, small)
     cv2.rectangle(canvas, plate[:2], (plate.right - 1, plate.bottom - 1), color, cv2.FILLED)
     luminance = np.dot(color, (0.299, 0.587, 0.114))
     ink = (20, 20, 20) if luminance > 128 else (255, 255, 255)
@@ -166,8 +271,14 @@ def _draw_label(
     return plate
 
 
-def _place(box: Sequence[int], size: tuple[int, int], image_size: tuple[int, ...], taken: Sequence[_Plate]) -> _Plate:
-    """Choose the first place at the box, inside the image, that covers least of the plates already there."""
+def _place(
+    box: Sequence[int],
+    size: tuple[int, int],
+    image_size: tuple[int, ...],
+    taken: Sequence[_Plate],
+    small: Sequence[Sequence[int]],
+) -> _Plate:
+    """Choose the first place at the box, inside the image, that covers least of other plates and of small objects."""
     width, height = size
     x1, y1, x2, y2 = box
     candidates = []
@@ -184,7 +295,7 @@ def _place(box: Sequence[int], size: tuple[int, int], image_size: tuple[int, ...
         left = max(min(x, image_size[1] - width), 0)
         top = max(min(y, image_size[0] - height), 0)
         candidates.append(_Plate(left, top, left + width, top + height))
-    ours, others = np.array(candidates)[:, None], np.array(taken, dtype=int).reshape(1, -1, 4)
+    ours, others = np.array(candidates)[:, None], np.array([*taken, *small], dtype=int).reshape(1, -1, 4)
     shared = np.minimum(ours[..., 2:], others[..., 2:]) - np.maximum(ours[..., :2], others[..., :2])
     covered = shared.clip(min=0).prod(axis=2).sum(axis=1)
     return candidates[covered.argmin()]

@@ -3,9 +3,9 @@
     maskrt infer model.onnx --images photos/ extra.jpg "more/*.png" -o out/infer
 
 writes out/infer/overlays/*.jpg, out/infer/instances.json (a COCO data set) and out/infer/results.json (a COCO
-results list). An image that cannot be read is reported and the rest goes on. What is found is in
-out/infer/instances.jsonl at once, a line per image: a run that was interrupted, killed, or out of disk space goes on
-with --resume.
+results list). The JSON has all that the model finds, overlays what it is sure of (--overlay-threshold). An image that
+cannot be read is reported and the rest goes on. What is found is in out/infer/instances.jsonl at once, a line per
+image: a run that was interrupted, killed, or out of disk space goes on with --resume.
 
     maskrt infer model.onnx --images clip.mp4 camera:0 rtsp://host/stream -o out/infer
 
@@ -40,14 +40,16 @@ from maskrt.options import (
     add_output_option,
     add_thread_option,
     add_threshold_options,
+    fraction,
     positive,
     thresholds,
 )
+from maskrt.runtime.draw import DrawOptions
 from maskrt.runtime.inference.find import find_inputs
 from maskrt.runtime.inference.journal import Journal, dependencies
 from maskrt.runtime.inference.output import check_apart, make_writable
 from maskrt.runtime.inference.run import Run
-from maskrt.runtime.inference.settings import Settings
+from maskrt.runtime.inference.settings import DRAWN_FROM, Settings
 from maskrt.runtime.inference.sources import ImageFiles, Video, unique_stems
 from maskrt.runtime.inference.writers.overlay import FOLDER
 from maskrt.runtime.segmenter import Segmenter
@@ -87,6 +89,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-overlays", dest="overlays", action="store_false", help="write the JSON only, no pictures and no video"
     )
+    drawing = parser.add_argument_group("overlays and videos")
+    drawing.add_argument(
+        "--overlay-threshold", type=fraction, default=DRAWN_FROM, metavar="S", help="least score drawn (default: 0.5)"
+    )
+    drawing.add_argument("--color-by", choices=("class", "instance"), default="class", help="(default: %(default)s)")
+    drawing.add_argument("--no-labels", dest="labels", action="store_false", help="draw no plates with class and score")
+    drawing.add_argument("--boxes", action="store_true", help="draw boxes beside the masks")
+    drawing.add_argument("--thickness", type=positive, metavar="PIXELS", help="of lines (default: by the picture)")
     parser.add_argument(
         "--resume", action="store_true", help="go on where an interrupted or killed run over images stopped"
     )
@@ -105,6 +115,13 @@ def run(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         tile=options.tile,
         overlays=options.overlays,
+        drawing=DrawOptions(
+            colors=options.color_by,
+            labels=options.labels,
+            boxes=options.boxes,
+            thickness=options.thickness,
+            score_threshold=options.overlay_threshold,
+        ),
         resume=options.resume,
         timings=options.timings,
         threads=options.threads,

@@ -3,17 +3,16 @@
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import overload
+from typing import NoReturn, overload
 
 import numpy as np
 
 from maskrt.contract.metadata import ModelMetadata
-from maskrt.contract.tensors import Threshold, check_one_threshold, check_threshold, make_feed
+from maskrt.contract.tensors import Threshold, check_count, check_one_threshold, check_threshold, make_feed
 from maskrt.errors import ArgumentError, MaskrtError
 from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.backends.registry import open_backend
-from maskrt.runtime.cuda.arrays import is_device_array
-from maskrt.runtime.images.read import check_image, read_image
+from maskrt.runtime.images.read import check_image, is_image, read_image
 from maskrt.runtime.postprocess import make_instances
 from maskrt.runtime.streaming.pipeline import Outcome, run_pipeline
 from maskrt.runtime.streaming.stages import BatchStages, ImageLike, Job, in_batches
@@ -59,8 +58,8 @@ class Segmenter:
         threads: int | None = None,
         warm_up: Sequence[tuple[int, int, int]] = (),
     ) -> None:
-        if threads is not None and threads < 1:
-            raise ArgumentError(f"threads should be at least 1, but is {threads}.")
+        if threads is not None:
+            check_count("threads", threads)
         self.path = Path(path)
         self._backend = open_backend(self.path, providers=providers, threads=threads)
         if not self._backend.resizes:
@@ -103,6 +102,17 @@ class Segmenter:
         """How many calls of `infer` at the same time keep the device busy."""
         return self._backend.runs_at_once
 
+    def __reduce__(self) -> NoReturn:
+        """Say that a segmenter stays in its process: pickle, copies and pools of processes ask here.
+
+        Raises:
+            ArgumentError: always.
+        """
+        raise ArgumentError(
+            "A Segmenter cannot be pickled or copied: it holds an inference engine. Give the path, and open it in each "
+            f"process: Segmenter({str(self.path)!r}). Several threads can share one."
+        )
+
     def __repr__(self) -> str:
         metadata = self.metadata
         return (
@@ -133,9 +143,9 @@ class Segmenter:
         """Find the instances in one image, or in several as one batch.
 
         Args:
-            images: a uint8 RGB array [H, W, 3], the path of an image file, or a sequence of these. Sizes may
-                differ: as in torchvision, smaller images of a batch are padded to the largest. TensorRT engines take
-                arrays on the GPU, too (see `runtime.cuda.arrays`).
+            images: a uint8 RGB array [H, W, 3], a PIL image, a tensor of this shape, the path of an image file, or a
+                sequence of these. Sizes may differ: as in torchvision, smaller images of a batch are padded to the
+                largest. TensorRT engines take arrays on the GPU, too (see `device_arrays`), and read them there.
             score_threshold: only instances with a higher score, 0 to 1. One for all images, or one for each. None: the
                 source model's.
             nms_threshold: of two boxes of a class that overlap by more than this IoU, 0 to 1, only the better
@@ -149,7 +159,7 @@ class Segmenter:
             ImageError: an image file cannot be read.
             ModelError: the inference engine failed.
         """
-        single = isinstance(images, (np.ndarray, str, Path)) or is_device_array(images)
+        single = isinstance(images, (str, Path)) or is_image(images)
         if not single and not isinstance(images, Sequence):
             check_image(images)  # says what was expected
         batch_images: Sequence[ImageLike] = [images] if single else images  # type: ignore[list-item, assignment]
@@ -192,10 +202,9 @@ class Segmenter:
             Exception: what iterating `images` raises, after the results of all images before it.
             PipelineError: a step ended in an error that maskrt does not raise; its `__cause__` says in which.
         """
-        if isinstance(images, (str, Path)) or len(getattr(images, "shape", ())) == 3:
+        if isinstance(images, (str, Path)) or (is_image(images) and len(getattr(images, "shape", (0, 0, 0))) == 3):
             raise ArgumentError("stream expects several images, but got one. Put it into a list: stream([image]).")
-        if batch_size < 1:
-            raise ArgumentError(f"batch_size should be at least 1, but is {batch_size}.")
+        check_count("batch_size", batch_size)
         stages = BatchStages(
             self,
             score_threshold=check_one_threshold("score_threshold", score_threshold, self.metadata.score_threshold),

@@ -89,8 +89,67 @@ def check_file(path: Path) -> None:
         raise ImageError(f"{path} is not a file, but a pipe, a socket or a device.")
 
 
+def is_image(value: object) -> bool:
+    """Tell whether a value is one image in memory: an array, a tensor, a PIL image; by its attributes, not its type."""
+    return any(hasattr(value, name) for name in ("__array__", "__array_interface__", "__dlpack_device__"))
+
+
+def as_array(image: Any) -> Any:
+    """Return a PIL image, or a tensor in the memory of the CPU, as an array; anything else as it is.
+
+    Neither library is imported for that.
+
+    Raises:
+        ArgumentError: a masked array, a PIL image of other than 8 bits or that is to be turned, a tensor that keeps its
+            values to itself.
+    """
+    if isinstance(image, np.ma.MaskedArray):
+        raise ArgumentError(
+            "The image is a masked array, whose masked pixels have no colour. Fill them: `image.filled(0)`."
+        )
+    if isinstance(image, np.ndarray) or not is_image(image):
+        return image
+    if type(image).__module__.startswith("PIL."):
+        return _from_pil(image)
+    try:
+        array = np.asarray(image)
+    except Exception as error:  # each library has its own
+        reason = str(error).strip().partition("\n")[0]
+        raise ArgumentError(
+            f"The image is a {type(image).__name__} that does not become an array ({reason}). Give it as one, for "
+            "example `image.detach().cpu().numpy()` in torch."
+        ) from None
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] != 3:
+        raise ArgumentError(
+            f"The image is a {type(image).__name__} of shape {list(array.shape)}, channels first. Expected [height, "
+            "width, 3]: `image.permute(1, 2, 0)` in torch."
+        )
+    if array.ndim == 3 and array.dtype.kind == "f":
+        raise ArgumentError(
+            f"The image is a {type(image).__name__} of {array.dtype}. Expected uint8, grey levels from 0 to 255: "
+            "`(image * 255).round().byte()` in torch, where they run from 0 to 1."
+        )
+    return array
+
+
+def _from_pil(image: Any) -> np.ndarray:
+    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"):
+        raise ArgumentError(
+            f"The PIL image has the mode {image.mode}, which is not 8 bits a channel. Convert it to RGB, knowing its "
+            "range, or give the path of the file."
+        )
+    if image.getexif().get(0x0112, 1) not in (0, 1):
+        raise ArgumentError(
+            "The PIL image is to be turned, as its EXIF orientation says. Turn it: "
+            "`PIL.ImageOps.exif_transpose(image)`, or give the path of the file."
+        )
+    if image.mode == "RGBA":  # the stored colours, as of files
+        return np.ascontiguousarray(np.asarray(image)[..., :3])
+    return np.asarray(image.convert("RGB"))
+
+
 def check_image(image: Any, *, on_gpu: bool = False) -> np.ndarray:
-    """Return `image` if it is an array that can be segmented.
+    """Return `image` as an array that can be segmented; PIL images and tensors become one, see `as_array`.
 
     Args:
         on_gpu: an array on the GPU will do, too. (Its type is checked where it is used.)
@@ -98,6 +157,8 @@ def check_image(image: Any, *, on_gpu: bool = False) -> np.ndarray:
     Raises:
         ArgumentError: not a uint8 array [H, W, 3], or without pixels.
     """
+    if not (on_gpu and is_device_array(image)):
+        image = as_array(image)
     expected = "Expected an RGB image as a uint8 array of shape [height, width, 3]"
     is_array = isinstance(image, np.ndarray)
     if not is_array and not (on_gpu and is_device_array(image)):

@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskrt.options import Thresholds
+from maskrt.runtime.draw import DrawOptions
+
+DRAWN_FROM = 0.5
+"""Score from which instances are drawn: a model's own threshold, mostly 0.05, is for AP, and covers a picture."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,7 @@ class Settings:
         batch_size: pictures per run of the model; with tiles: tiles per run.
         tile: (height, width) of the tiles that pictures are cut into; None: they are taken whole.
         overlays: whether pictures and videos are drawn.
+        drawing: how they are; what is drawn is no more than what is found.
         resume: go on where an earlier run over image files stopped.
         timings: whether the summary shows where the time went.
         threads: of the CPU, for what decodes and encodes video; None: one per core.
@@ -27,6 +32,7 @@ class Settings:
     batch_size: int = 1
     tile: tuple[int, int] | None = None
     overlays: bool = True
+    drawing: DrawOptions = field(default_factory=lambda: DrawOptions(score_threshold=DRAWN_FROM))
     resume: bool = False
     timings: bool = False
     threads: int | None = None

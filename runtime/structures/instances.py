@@ -1,13 +1,17 @@
 """The result of instance segmentation on one image."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from maskrt.errors import ArgumentError
+from maskrt.files import check_writable, write_in_one_step
+from maskrt.runtime.draw import DrawOptions, draw_instances
 from maskrt.runtime.masks.rle import RLE
 from maskrt.runtime.structures.masks import GridMasks, Masks
 
@@ -150,6 +154,45 @@ class Instances:
             for record, keypoints in zip(records, self.keypoints, strict=True):
                 record["keypoints"] = keypoints.flatten().tolist()
         return records
+
+    def draw(self, image: Any, options: DrawOptions | None = None) -> np.ndarray:
+        """Draw the instances over a copy of their image.
+
+            cv2.imwrite("street_instances.jpg", instances.draw(image)[..., ::-1])
+
+        Args:
+            image: that was segmented: [H, W, 3] uint8 RGB, or a PIL image.
+            options: how; None: the default ones. See `draw_instances`.
+
+        Returns:
+            [H, W, 3] uint8 RGB.
+
+        Raises:
+            ArgumentError: no image, or one of another size.
+        """
+        return draw_instances(image, self, options=options)
+
+    def save(self, path: str | Path, image_id: int = 0) -> None:
+        """Write the records of `to_coco`, each with the name of its class as `category`, to a JSON file.
+
+        Args:
+            path: of the file; at any moment it is the old one or the new one, whole.
+            image_id: as for `to_coco`.
+
+        Raises:
+            ArgumentError: the name does not end in .json (what was found is data; a picture of it is made by `draw`),
+                or the file cannot be written there.
+            OSError: the file cannot be written.
+        """
+        path = Path(path)
+        if path.suffix.lower() != ".json":
+            raise ArgumentError(
+                f"Cannot write {path}: instances are saved as JSON, to a name that ends in .json. `draw(image)` makes "
+                "a picture of them."
+            )
+        check_writable(path)
+        records = [{**record, "category": self.class_names[record["category_id"]]} for record in self.to_coco(image_id)]
+        write_in_one_step(path, json.dumps(records, ensure_ascii=False).encode(errors="backslashreplace"))
 
     def _masks(self) -> Masks:
         if self.segmentations is None:

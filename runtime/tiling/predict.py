@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskrt.contract.tensors import check_one_threshold
+from maskrt.contract.tensors import check_count, check_one_threshold
 from maskrt.errors import ArgumentError
 from maskrt.runtime.images.read import check_image, read_image
 from maskrt.runtime.masks.rle import RLE, compress_counts
@@ -60,8 +60,7 @@ def predict_tiled(
     image = read_image(image) if isinstance(image, (str, Path)) else check_image(image)
     height, width = image.shape[:2]
     tiles = make_tiles((height, width), tile_size, overlap)
-    if batch_size < 1:
-        raise ArgumentError(f"batch_size should be at least 1, but is {batch_size}.")
+    check_count("batch_size", batch_size)
     score = check_one_threshold("score_threshold", score_threshold, segmenter.metadata.score_threshold)
     nms_iou = check_one_threshold("nms_threshold", nms_threshold, segmenter.metadata.nms_threshold)
     thresholds = {"score_threshold": score, "nms_threshold": nms_iou}

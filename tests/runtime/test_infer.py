@@ -286,10 +286,10 @@ def test_a_stage_that_dies_takes_one_image_with_it(
 ) -> None:
     """Whatever it raises: the image is reported, and the rest goes on."""
 
-    def dying_draw(image: np.ndarray, instances: Instances) -> np.ndarray:
+    def dying_draw(image: np.ndarray, instances: Instances, **options: Any) -> np.ndarray:
         if image.shape[0] == 200:
             raise SystemExit(0)
-        return draw_instances(image, instances)
+        return draw_instances(image, instances, **options)
 
     monkeypatch.setattr(overlay, "draw_instances", dying_draw)
     code, out, err, output = infer(*good_photos)
@@ -363,3 +363,29 @@ def test_ctrl_c_in_a_real_process(write_model: WriteModel, photos: Path, tmp_pat
     overlays = list((output / "overlays").iterdir())
     assert len(overlays) == len(data["images"])
     assert not [overlay for overlay in overlays if overlay.suffix == ".tmp"]
+
+
+def test_overlays_show_what_the_model_is_sure_of(infer: Infer, good_photos: list[Path]) -> None:
+    """The JSON has all that it finds."""
+    pictures = {}
+    for threshold in (None, "0", "0.8", "1"):
+        options = [] if threshold is None else ["--overlay-threshold", threshold]
+        ended = infer(good_photos[1], *options, output=f"out{threshold}")
+        assert ended.code == 0
+        assert len(load(ended.folder)["annotations"]) == 2
+        pictures[threshold] = read_image(ended.folder / "overlays" / "a.jpg")
+    assert (pictures["0"] != pictures["0.8"]).any()
+    assert (pictures["0.8"] != pictures["1"]).any()
+    original = read_image(good_photos[1]).astype(int)
+    assert np.abs(pictures["1"] - original).mean() < 12
+
+
+@pytest.mark.parametrize(
+    "option", [["--color-by", "instance"], ["--no-labels"], ["--boxes"], ["--thickness", "7"]], ids=str
+)
+def test_how_overlays_are_drawn(infer: Infer, good_photos: list[Path], option: list[str]) -> None:
+    plain, other = infer(good_photos[1]), infer(good_photos[1], *option, output="other")
+    assert (plain.code, other.code) == (0, 0)
+    name = "overlays/a.jpg"
+    assert (read_image(plain.folder / name) != read_image(other.folder / name)).any()
+    assert load(plain.folder) == load(other.folder)

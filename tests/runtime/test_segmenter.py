@@ -1,5 +1,7 @@
 """Segmenter on a tiny model with known answers; the exporter's tests run it on real ones."""
 
+import copy
+import pickle
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -11,12 +13,13 @@ import numpy as np
 import onnx
 import PIL.Image
 import pytest
+import torch
 from onnx import TensorProto, numpy_helper
 
 from maskrt.contract.metadata import ModelMetadata
 from maskrt.contract.pipeline import Paste
 from maskrt.contract.tensors import INPUTS
-from maskrt.runtime import ArgumentError, DependencyError, ImageError, ModelError, Segmenter
+from maskrt.runtime import ArgumentError, DependencyError, ImageError, Instances, ModelError, Segmenter, predict_tiled
 from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.structures.masks import GridMasks
 from maskrt.runtime.transforms.canvas import Batch
@@ -363,3 +366,64 @@ def test_thresholds_that_are_not_one_per_image(write_model: WriteModel, threshol
 def test_shapes_to_warm_up_for_that_are_none(write_model: WriteModel, shape: Any) -> None:
     with pytest.raises(ArgumentError, match=r"warm_up expects \(batch, height, width\) of images, .* but got \("):
         Segmenter(write_model(), warm_up=[shape])
+
+
+@pytest.mark.parametrize("name", ["score_threshold", "nms_threshold"])
+@pytest.mark.parametrize(
+    "value",
+    ["0.5", b"0.5", True, [True], ["0.5"], {}, {"a": 1}, object(), 1j, [[0.5]], float("nan"), -1, 2, [None]],
+    ids=repr,
+)
+def test_thresholds_that_are_none(write_model: WriteModel, name: str, value: Any) -> None:
+    segmenter = Segmenter(write_model())
+    image = np.zeros((40, 50, 3), np.uint8)
+    for call in (
+        lambda: segmenter.predict(image, **{name: value}),
+        lambda: list(segmenter.stream([image], **{name: value})),
+        lambda: predict_tiled(segmenter, image, tile_size=(64, 64), **{name: value}),
+    ):
+        with pytest.raises(ArgumentError, match=rf"{name} should be"):
+            call()
+
+
+@pytest.mark.parametrize("value", ["2", 1.5, 0, -3, True, None, [2], np.float32(2)], ids=repr)
+def test_counts_that_are_none(write_model: WriteModel, value: Any) -> None:
+    segmenter = Segmenter(write_model())
+    image = np.zeros((40, 50, 3), np.uint8)
+    with pytest.raises(ArgumentError, match=r"batch_size should be"):
+        segmenter.stream([image], batch_size=value)
+    with pytest.raises(ArgumentError, match=r"batch_size should be"):
+        predict_tiled(segmenter, image, tile_size=(64, 64), batch_size=value)
+    if value is not None:
+        with pytest.raises(ArgumentError, match=r"threads should be"):
+            Segmenter(segmenter.path, threads=value)
+
+
+def test_numbers_of_numpy_are_numbers(write_model: WriteModel) -> None:
+    segmenter = Segmenter(write_model(), threads=np.int64(1))  # type: ignore[arg-type]
+    image = np.zeros((40, 50, 3), np.uint8)
+    (found,) = segmenter.stream([image], batch_size=np.int32(1), score_threshold=np.float32(0.5))  # type: ignore[arg-type]
+    assert isinstance(found, Instances)
+
+
+def test_pil_images_and_tensors(write_model: WriteModel, rng: np.random.Generator) -> None:
+    """One, several, and in a stream: as the array of them."""
+    segmenter = Segmenter(write_model())
+    image = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    expected = segmenter.predict(image).to_coco(0)
+    for one in (PIL.Image.fromarray(image), torch.from_numpy(image)):
+        found = segmenter.predict(one)  # type: ignore[call-overload]
+        assert found.to_coco(0) == expected
+        assert found.draw(one).shape == image.shape
+        assert [each.to_coco(0) for each in segmenter.predict([one, image])] == [expected] * 2  # type: ignore[list-item]
+        assert [each.to_coco(0) for each in segmenter.stream([one])] == [expected]  # type: ignore[list-item, union-attr]
+        with pytest.raises(ArgumentError, match=r"stream expects several images"):
+            segmenter.stream(one)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("how", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_it_stays_in_its_process(write_model: WriteModel, how: Callable[[Any], Any]) -> None:
+    with pytest.raises(
+        ArgumentError, match=r"cannot be pickled or copied.* open it in each process: Segmenter\('.*onnx'\)"
+    ):
+        how(Segmenter(write_model()))

@@ -8,7 +8,7 @@ import numpy as np
 
 from maskrt.errors import MaskrtError
 from maskrt.files import write_in_one_step
-from maskrt.runtime.draw import draw_instances
+from maskrt.runtime.draw import DrawOptions, draw_instances
 from maskrt.runtime.inference.settings import Settings
 from maskrt.runtime.inference.sources import OVERLAY_SUFFIX, ImageFiles, PictureJob, Source
 from maskrt.runtime.inference.writers.base import NoMoreRoom, no_more_room
@@ -31,12 +31,14 @@ class OverlayWriter:
     Args:
         folder: of the overlays, which exists.
         stems: of the file of each image, by its number.
+        drawing: how the instances are drawn.
     """
 
     stage = "draw"
 
-    def __init__(self, folder: Path, stems: Mapping[int, str]) -> None:
+    def __init__(self, folder: Path, stems: Mapping[int, str], drawing: DrawOptions) -> None:
         self._folder = folder
+        self._drawing = drawing
         self._stems = stems
 
     def prepare(self, job: PictureJob) -> bytes:
@@ -47,7 +49,7 @@ class OverlayWriter:
         """
         assert job.image is not None
         assert job.instances is not None
-        return encode_jpeg(draw_instances(job.image, job.instances))
+        return encode_jpeg(draw_instances(job.image, job.instances, options=self._drawing))
 
     def write(self, job: PictureJob, prepared: bytes) -> None:
         """Write the file.
@@ -71,7 +73,7 @@ def open_writer(source: Source, settings: Settings, class_names: tuple[str, ...]
     """Open it for image files, unless nothing is to be drawn."""
     if not isinstance(source, ImageFiles) or not settings.overlays:
         return None
-    return OverlayWriter(settings.output / FOLDER, source.stems)
+    return OverlayWriter(settings.output / FOLDER, source.stems, settings.drawing)
 
 
 def encode_jpeg(image: np.ndarray) -> bytes:

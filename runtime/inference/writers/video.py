@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskrt.runtime.draw import draw_caption, draw_instances
+from maskrt.runtime.draw import DrawOptions, draw_caption, draw_instances
 from maskrt.runtime.inference.settings import Settings
 from maskrt.runtime.inference.sources import PictureJob, Source, Video
 from maskrt.runtime.streaming.stopwatch import FrameRate
@@ -19,12 +19,14 @@ class AnnotatedVideo:
         path: of the video.
         reader: of the original, which knows its times.
         threads: of the encoder. None: one per core.
+        drawing: how the instances are drawn.
     """
 
     stage = "draw"
 
-    def __init__(self, path: Path, reader: VideoReader, threads: int | None) -> None:
+    def __init__(self, path: Path, reader: VideoReader, threads: int | None, drawing: DrawOptions) -> None:
         self._path = path
+        self._drawing = drawing
         self._reader = reader
         self._threads = threads
         self._frame_rate = FrameRate()
@@ -34,7 +36,7 @@ class AnnotatedVideo:
         """Draw the frame with its instances and the rate until now."""
         assert job.image is not None
         assert job.instances is not None
-        drawn = draw_instances(job.image, job.instances)
+        drawn = draw_instances(job.image, job.instances, options=self._drawing)
         draw_caption(drawn, f"{self._frame_rate.tick():.1f} frames/s")
         return drawn
 
@@ -65,4 +67,4 @@ def open_writer(source: Source, settings: Settings, class_names: tuple[str, ...]
     """Open it for videos, unless nothing is to be drawn."""
     if not isinstance(source, Video) or not settings.overlays:
         return None
-    return AnnotatedVideo(settings.output / f"{source.stem}.mp4", source.reader, settings.threads)
+    return AnnotatedVideo(settings.output / f"{source.stem}.mp4", source.reader, settings.threads, settings.drawing)

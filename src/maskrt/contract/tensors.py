@@ -82,12 +82,27 @@ def check_threshold(name: str, value: Threshold | None, default: float) -> Thres
     if value is None:
         return default
     try:
-        values = np.asarray(value, dtype=np.float64)
+        given = np.asarray(value)
+        if given.dtype.kind not in "fiu" or isinstance(value, np.ma.MaskedArray):  # text and truth are no numbers
+            raise TypeError
+        values = given.astype(np.float64)
     except (TypeError, ValueError):
         raise ArgumentError(f"{name} should be a number from 0 to 1, or one per image, but is {value!r}.") from None
     if values.ndim > 1 or not ((values >= 0) & (values <= 1)).all():
         raise ArgumentError(f"{name} should be between 0 and 1, but is {value}.")
     return value
+
+
+def check_count(name: str, value: object) -> None:
+    """Check a number of things, which a caller gave.
+
+    Raises:
+        ArgumentError: not a whole number from 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ArgumentError(f"{name} should be a whole number from 1, but is {value!r}.")
+    if value < 1:
+        raise ArgumentError(f"{name} should be at least 1, but is {value}.")
 
 
 def check_one_threshold(name: str, value: float | None, default: float) -> float:

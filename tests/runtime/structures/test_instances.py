@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -112,3 +113,14 @@ def test_no_instances(instances: Instances) -> None:
     assert none.to_coco(1) == []
     assert none.masks().shape == (0, 100, 120)
     assert list(none) == []
+
+
+def test_save(tmp_path: Path, instances: Instances) -> None:
+    found = instances
+    found.save(tmp_path / "found.json", image_id=7)
+    records = json.loads((tmp_path / "found.json").read_text())
+    assert [record.pop("category") for record in records] == found.names
+    assert records == found.to_coco(7)
+    for name, message in (("found.jpg", r"`draw\(image\)` makes a picture"), ("no/found.json", r"there is no folder")):
+        with pytest.raises(ArgumentError, match=message):
+            found.save(tmp_path / name)
