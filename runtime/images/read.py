@@ -11,6 +11,7 @@ from maskrt.errors import ArgumentError, ImageError
 from maskrt.runtime.cuda.arrays import is_device_array
 from maskrt.runtime.images import tiff
 from maskrt.runtime.images.header import HeaderError, read_header
+from maskrt.runtime.images.opencv_log import silent
 
 # 600 MB once decoded. Larger files are more often an attack or a mistake than a photograph.
 MAX_PIXELS = 200_000_000
@@ -59,7 +60,8 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if header.format == "TIFF":
         data = tiff.only(data, tiff.find_picture(data))
     try:
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+        with silent():
+            image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
     except (cv2.error, MemoryError) as error:
         reason = str(error).strip().splitlines()[-1] if str(error) else "out of memory"
         raise ImageError(f"{path} cannot be decoded as {header.format}: {reason}.") from None

@@ -380,9 +380,7 @@ def test_overlays_show_what_the_model_is_sure_of(infer: Infer, good_photos: list
     assert np.abs(pictures["1"] - original).mean() < 12
 
 
-@pytest.mark.parametrize(
-    "option", [["--color-by", "instance"], ["--no-labels"], ["--boxes"], ["--thickness", "7"]], ids=str
-)
+@pytest.mark.parametrize("option", [["--no-labels"], ["--boxes"], ["--thickness", "7"]], ids=str)
 def test_how_overlays_are_drawn(infer: Infer, good_photos: list[Path], option: list[str]) -> None:
     plain, other = infer(good_photos[1]), infer(good_photos[1], *option, output="other")
     assert (plain.code, other.code) == (0, 0)
