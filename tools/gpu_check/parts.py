@@ -35,6 +35,8 @@ _PARTS = (
     Part("kernels-fast", f"{_HERE}.kernels", "run", 180, "times of the kernels"),
     Part("rtx", f"{_HERE}.rtx", "run", 120, "whether engines that were built without a GPU load here"),
     Part("runtime", f"{_HERE}.tests", "runtime", 300, "the runtime's own path: real engines, images on the GPU"),
+    Part("onnxruntime", f"{_HERE}.alternatives", "onnx_runtime", 120, "ONNX Runtime's CUDA provider", compiled=False),
+    Part("compiled", f"{_HERE}.alternatives", "compiled", 300, "torchvision under torch.compile", compiled=False),
     Part("large", f"{_HERE}.tests", "large", 240, "full sizes, graphs, repeats"),
     Part("sanitizer", f"{_HERE}.tests", "sanitizer", 1500, "compute-sanitizer over the kernels"),
 )

@@ -32,7 +32,7 @@ def run(report: Report) -> None:
     """Measure each model; one that cannot be had here is left out, with the reason."""
     require_gpu()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    for name, make in (("shapes_320x448", _shapes), ("r50_fpn_800x1344", _resnet50)):
+    for name, make in MODELS.items():
         try:
             model, images, sizes, expected = make(report)
         except (ImportError, OSError) as error:
@@ -80,10 +80,7 @@ _Add = Callable[[str, Any], None]
 
 def _measure_torchvision(add: _Add, model: nn.Module, images: Tensor, sizes: Tensor) -> list[Detections]:
     """Measure the model itself; twice, since what differs between two runs is noise. Returns its detections in FP32."""
-    pictures = [
-        image[:height, :width].permute(2, 0, 1).float() / 255
-        for image, (height, width) in zip(images, sizes.tolist(), strict=True)
-    ]
+    pictures = pictures_of(images, sizes)
     half = copy.deepcopy(model).half().eval()
     half_pictures = [picture.half() for picture in pictures]
     reference = [_of_torchvision(result) for result in model(pictures)]
@@ -97,6 +94,14 @@ def _measure_torchvision(add: _Add, model: nn.Module, images: Tensor, sizes: Ten
     except RuntimeError as error:  # some versions mix types in it
         add("torchvision_fp16", f"it fails: {error}")
     return reference
+
+
+def pictures_of(images: Tensor, sizes: Tensor) -> list[Tensor]:
+    """Cut the pictures out of their canvases, as torchvision takes them: [3, h, w] float32, 0 to 1."""
+    return [
+        image[:height, :width].permute(2, 0, 1).float() / 255
+        for image, (height, width) in zip(images, sizes.tolist(), strict=True)
+    ]
 
 
 def _measure_export(
@@ -237,6 +242,10 @@ def _resnet50(report: Report) -> _Made:
     model = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
     draw_weights(model, [images[0, :, :1333].permute(2, 0, 1).float() / 255])
     return model, images, sizes, None
+
+
+MODELS: Mapping[str, Callable[[Report], _Made]] = {"shapes_320x448": _shapes, "r50_fpn_800x1344": _resnet50}
+"""What makes each model, on the CPU, with a batch of pictures for it."""
 
 
 def made_up_picture(height: int, width: int) -> tuple[Tensor, Tensor]:
