@@ -282,7 +282,7 @@ def _finish(proto: onnx.ModelProto, graph: InferenceGraph, metadata: ModelMetada
         del initializer.metadata_props[:]
     del proto.functions[:]
     proto.functions.append(batched_nms_function())
-    proto.functions.append(multilevel_roi_align_function(graph.pooled_levels))
+    proto.functions.append(multilevel_roi_align_function(graph.pooled_levels, maxima=graph.maxima))
     if metadata.keypoint_names:
         proto.functions.append(decode_keypoints_function())
     imported = {entry.domain: entry for entry in proto.opset_import}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import onnx
 from onnx import parser
@@ -24,6 +24,9 @@ def multilevel_roi_align(
     aligned: bool,
     scales: Sequence[float],
     level_thresholds: Sequence[float],
+    mode: Literal["avg", "max"] = "avg",
+    *,
+    sampled: bool = False,
 ) -> Tensor:
     """RoIAlign (He et al. 2017) on the pyramid level that each RoI's size asks for (Lin et al. 2017, eq. 1).
 
@@ -35,11 +38,16 @@ def multilevel_roi_align(
         aligned: whether coordinates are shifted by half a pixel (torchvision's flag of this name).
         scales: per level, feature size / canvas size.
         level_thresholds: see `maskrt.export.rcnn.levels.level_thresholds`.
+        mode: the mean of a cell's samples, each interpolated, or their maximum, which needs a sampling ratio of 1 or
+            more.
+        sampled: whether the node says what the function with `maxima` asks for: true of all nodes of a file, or of
+            none.
 
     Returns:
         `[B*R,C,output_height,output_width]` of the features' type.
     """
     import torch
+    from torch.nn.functional import max_pool2d
     from torchvision.ops import roi_align
 
     batch, count = rois.shape[:2]
@@ -53,9 +61,10 @@ def multilevel_roi_align(
                 "output_width": output_width,
                 "sampling_ratio": sampling_ratio,
                 "coordinate_transformation_mode": "half_pixel" if aligned else "output_half_pixel",
-                "mode": "avg",
+                "mode": mode,
                 "scales": list(scales),
                 **several_levels,
+                **(_sampled(output_height, output_width, sampling_ratio, mode) if sampled else {}),
                 **PLUGIN_ATTRIBUTES,
             },
             dtype=features[0].dtype,
@@ -69,22 +78,45 @@ def multilevel_roi_align(
     for threshold in level_thresholds:
         level += size >= threshold
     output = features[0].new_zeros((batch * count, features[0].shape[1], output_height, output_width))
+    window = sampling_ratio if mode == "max" else 1
     for index, (feature, scale) in enumerate(zip(features, scales, strict=True)):
         chosen = torch.where(level == index)[0]
         pooled = roi_align(
             feature.float(),
             torch.cat([image[chosen, None], boxes[chosen]], dim=1),
-            (output_height, output_width),
+            (window * output_height, window * output_width),
             spatial_scale=scale,
-            sampling_ratio=sampling_ratio,
+            sampling_ratio=1 if mode == "max" else sampling_ratio,
             aligned=aligned,
         )
-        output[chosen] = pooled.to(output.dtype)
+        output[chosen] = max_pool2d(pooled, window).to(output.dtype) if window > 1 else pooled.to(output.dtype)
     return output
 
 
-def multilevel_roi_align_function(levels: int) -> onnx.FunctionProto:
-    """`MultilevelRoIAlign` over `levels` feature maps: the RoIs of each level through RoiAlign, then put in order."""
+def _sampled(output_height: int, output_width: int, sampling_ratio: int, mode: str) -> dict[str, Any]:
+    """Say as attributes how the function with `maxima` computes a node; the plugin does not read them."""
+    window = sampling_ratio if mode == "max" else 1
+    return {
+        "sampled_height": window * output_height,
+        "sampled_width": window * output_width,
+        "samples": 1 if mode == "max" else sampling_ratio,
+        "window": [window, window],
+    }
+
+
+def multilevel_roi_align_function(levels: int, *, maxima: bool = False) -> onnx.FunctionProto:
+    """`MultilevelRoIAlign` over `levels` feature maps: the RoIs of each level through RoiAlign, then put in order.
+
+    `maxima`: for files that have nodes of mode "max". ONNX's own mode of that name takes the maximum over weighted
+    corners; the maximum over interpolated samples is RoiAlign of one sample at as many cells as there are samples, and
+    MaxPool over those of a cell. Nodes of mode "avg" pool windows of one cell then.
+    """
+    attributes = ", sampled_height, sampled_width, samples, window" if maxima else ""
+    height, width, ratio = (
+        ("sampled_height", "sampled_width", "samples")
+        if maxima
+        else ("output_height", "output_width", "sampling_ratio")
+    )
     features = ", ".join(f"feature_{i}" for i in range(levels))
     pooled = "\n".join(
         f"""
@@ -97,8 +129,8 @@ def multilevel_roi_align_function(levels: int) -> onnx.FunctionProto:
             scale_{i} = Gather (scales, level_{i})
             scaled_{i} = Mul (boxes_{i}, scale_{i})
             feature_{i}_float = Cast <to: int = 1> (feature_{i})
-            pooled_{i} = RoiAlign <mode: string = "avg", output_height: int = @output_height,
-                output_width: int = @output_width, sampling_ratio: int = @sampling_ratio, spatial_scale: float = 1.0,
+            pooled_{i} = RoiAlign <mode: string = "avg", output_height: int = @{height},
+                output_width: int = @{width}, sampling_ratio: int = @{ratio}, spatial_scale: float = 1.0,
                 coordinate_transformation_mode: string = @coordinate_transformation_mode>
                 (feature_{i}_float, scaled_{i}, image_{i})
         """
@@ -107,7 +139,7 @@ def multilevel_roi_align_function(levels: int) -> onnx.FunctionProto:
     text = f"""
         <opset_import: ["" : {OPSET}], domain: "{DOMAIN}">
         MultilevelRoIAlign <output_height, output_width, sampling_ratio, coordinate_transformation_mode, mode, scales,
-            level_thresholds, plugin_version, plugin_namespace>
+            level_thresholds, plugin_version, plugin_namespace{attributes}>
         (rois, {features}) => (output)
         {{
             zero = Constant <value_ints: ints = [0]> ()
@@ -139,7 +171,7 @@ def multilevel_roi_align_function(levels: int) -> onnx.FunctionProto:
             minus = Constant <value_ints: ints = [-1]> ()
             image = Reshape (image_rows, minus)
             {pooled}
-            {_merge(levels)}
+            {_merge(levels, maxima)}
         }}
     """
     return parser.parse_function(text)
@@ -158,7 +190,7 @@ def _level_choice(levels: int) -> str:
             level = ReduceSum <keepdims: int = 0> (reached_int, one)"""
 
 
-def _merge(levels: int) -> str:
+def _merge(levels: int, maxima: bool) -> str:
     return f"""
             pooled = Concat <axis: int = 0> ({", ".join(f"pooled_{i}" for i in range(levels))})
             source = Concat <axis: int = 0> ({", ".join(f"chosen_{i}" for i in range(levels))})
@@ -167,4 +199,5 @@ def _merge(levels: int) -> str:
             positions = Range (zero64, total_scalar, one64)
             place = ScatterElements <axis: int = 0> (positions, source, positions)
             ordered = Gather (pooled, place)
-            output = CastLike (ordered, feature_0)"""
+            {"cells = MaxPool <kernel_shape: ints = @window, strides: ints = @window> (ordered)" if maxima else ""}
+            output = CastLike ({"cells" if maxima else "ordered"}, feature_0)"""

@@ -34,6 +34,7 @@ class InferenceGraph(nn.Module):
 
     Attributes:
         pooled_levels: how many feature maps each RoIAlign reads.
+        maxima: whether one of them takes maxima.
     """
 
     mean: Tensor
@@ -52,8 +53,9 @@ class InferenceGraph(nn.Module):
         heads = (*spec.box_heads, spec.mask_head, spec.keypoint_head)
         poolings = [None if head is None else GraphPooling.of(head.pooling) for head in heads]
         self.pooled_levels = max(len(pooling.features) for pooling in poolings if pooling is not None)
+        self.maxima = any(pooling.mode == "max" for pooling in poolings if pooling is not None)
         *self._box_poolings, self._mask_pooling, self._keypoint_pooling = (
-            None if pooling is None else pooling.padded(self.pooled_levels) for pooling in poolings
+            None if pooling is None else pooling.padded(self.pooled_levels, sampled=self.maxima) for pooling in poolings
         )
 
     def forward(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from torch import Tensor
 
@@ -19,9 +20,10 @@ class GraphPooling:
 
     Attributes:
         features: names of the feature maps, the finest first.
-        output_size, sampling_ratio, aligned: see `RoIPooling`.
+        output_size, sampling_ratio, aligned, mode: see `RoIPooling`.
         scales: cells per pixel of each feature map.
         thresholds: RoI sizes, see `level_thresholds`.
+        sampled: see `multilevel_roi_align`.
     """
 
     features: tuple[str, ...]
@@ -30,6 +32,8 @@ class GraphPooling:
     aligned: bool
     scales: tuple[float, ...]
     thresholds: tuple[float, ...]
+    mode: Literal["avg", "max"]
+    sampled: bool = False
 
     @classmethod
     def of(cls, pooling: RoIPooling) -> GraphPooling:
@@ -42,9 +46,10 @@ class GraphPooling:
             aligned=pooling.aligned,
             scales=tuple(1 / stride for stride in pooling.strides),
             thresholds=() if rule is None else tuple(level_thresholds(rule, levels)),
+            mode=pooling.mode,
         )
 
-    def padded(self, levels: int) -> GraphPooling:
+    def padded(self, levels: int, *, sampled: bool) -> GraphPooling:
         """Return the same over more levels, which no RoI reaches: all nodes of a file share one function body."""
         missing = levels - len(self.features)
         return replace(
@@ -52,6 +57,7 @@ class GraphPooling:
             features=self.features + self.features[-1:] * missing,
             scales=self.scales + self.scales[-1:] * missing,
             thresholds=self.thresholds + (math.inf,) * missing,
+            sampled=sampled,
         )
 
     def __call__(self, features: Mapping[str, Tensor], rois: Tensor) -> Tensor:
@@ -67,4 +73,6 @@ class GraphPooling:
             self.aligned,
             list(self.scales),
             list(self.thresholds),
+            self.mode,
+            sampled=self.sampled,
         )

@@ -286,9 +286,15 @@ def _pool(
     pooled = rois.new_zeros(len(rois), chosen[0].shape[1], *pooling.output_size)
     for number, (feature, stride) in enumerate(zip(chosen, pooling.strides, strict=True)):
         here = level == number
-        pooled[here] = roi_align(
-            feature, [rois[here]], pooling.output_size, 1 / stride, pooling.sampling_ratio, pooling.aligned
-        )
+        pooled[here] = _align(feature, rois[here], 1 / stride, pooling)
     if poolings is not None:
         poolings.append(PooledRois(rois.cpu().numpy(), pooled.cpu().numpy()))
     return pooled
+
+
+def _align(feature: Tensor, rois: Tensor, scale: float, pooling: RoIPooling) -> Tensor:
+    if pooling.mode == "avg":
+        return roi_align(feature, [rois], pooling.output_size, scale, pooling.sampling_ratio, pooling.aligned)
+    height, width = (side * pooling.sampling_ratio for side in pooling.output_size)
+    samples = roi_align(feature, [rois], (height, width), scale, 1, pooling.aligned)
+    return samples.unflatten(3, (-1, pooling.sampling_ratio)).unflatten(2, (-1, pooling.sampling_ratio)).amax((3, 5))

@@ -133,6 +133,7 @@ class RoIPooling:
         output_size: rows and columns.
         sampling_ratio: samples per cell and direction; 0: as many as the RoI's size asks for.
         aligned: whether coordinates are shifted by half a cell, as they should be, or not, as they were at first.
+        mode: the mean of a cell's samples, or their maximum, which needs a fixed sampling ratio.
     """
 
     features: tuple[str, ...]
@@ -141,6 +142,7 @@ class RoIPooling:
     output_size: tuple[int, int]
     sampling_ratio: int
     aligned: bool
+    mode: Literal["avg", "max"] = "avg"
 
 
 @dataclass(frozen=True)

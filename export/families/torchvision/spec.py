@@ -12,6 +12,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from maskrt.contract.pipeline import Pipeline, Resize
 from maskrt.export.families.keypoints import keypoint_names
+from maskrt.export.families.torchvision.max_roi_align import MaxRoIAlign
 from maskrt.export.families.torchvision.numbers import last_size, number, numbers, whole
 from maskrt.export.families.torchvision.operations import BOXES, PASTE
 from maskrt.export.families.torchvision.support import CANVAS, check_supported, try_layers
@@ -111,7 +112,7 @@ def model_spec(model: GeneralizedRCNN) -> ModelSpec:
     )
 
 
-def _pooling(layer: MultiScaleRoIAlign, name: str, features: dict[str, Tensor]) -> RoIPooling:
+def _pooling(layer: MultiScaleRoIAlign | MaxRoIAlign, name: str, features: dict[str, Tensor]) -> RoIPooling:
     """Strides follow from the features of a canvas, as torchvision infers them."""
     names = [name for name in features if name in layer.featmap_names]
     octaves = [round(math.log2(CANVAS[0] / features[name].shape[-2])) for name in names]
@@ -131,6 +132,7 @@ def _pooling(layer: MultiScaleRoIAlign, name: str, features: dict[str, Tensor]) 
         output_size=(whole(height, f"{name}.output_size"), whole(width, f"{name}.output_size")),
         sampling_ratio=max(whole(layer.sampling_ratio, f"{name}.sampling_ratio"), 0),
         aligned=False,
+        mode="max" if isinstance(layer, MaxRoIAlign) else "avg",
     )
 
 
