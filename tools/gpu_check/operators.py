@@ -29,11 +29,14 @@ def multilevel_roi_align(
     aligned: bool,
     scales: Sequence[float],
     level_thresholds: Sequence[float],
+    mode: str = "avg",
+    *,
+    sampled: bool = False,
 ) -> Tensor:
     """Queue the kernel; see `maskrt.export.ops.roi_align.multilevel_roi_align`."""
     transformation = "half_pixel" if aligned else "output_half_pixel"
     attributes = RoiAlignAttributes(
-        output_height, output_width, sampling_ratio, tuple(scales), tuple(level_thresholds), transformation
+        output_height, output_width, sampling_ratio, tuple(scales), tuple(level_thresholds), transformation, mode
     )
     first = features[0]
     is_channels_last = first.is_contiguous(memory_format=torch.channels_last) and not first.is_contiguous()
