@@ -19,6 +19,9 @@ A linear layer on a feature map, as transformers and ConvNeXt have them, is a Ma
 
 ROI_ALIGN = "MultilevelRoIAlign"
 
+GENERATE_PROPOSALS = "GenerateProposals"
+"""Reads what layers write, in any floating-point type, and computes in FP32."""
+
 _ELEMENTWISE = frozenset(
     {"Relu", "Clip", "HardSigmoid", "HardSwish", "LeakyRelu", "Add", "Mul", "MaxPool", "AveragePool"}
     | {"GlobalAveragePool", "ReduceMean", "Resize", "Gelu"}

@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from maskrt.calibration.features import ROI_ALIGN, consumers, find_network
+from maskrt.calibration.features import GENERATE_PROPOSALS, ROI_ALIGN, consumers, find_network
 from maskrt.errors import ModelError
 
-_TYPE_BLIND = frozenset({"Shape", "Size"})
-"""Operators that read a tensor of any type and whose result does not depend on it."""
+_ANY_TYPE = frozenset({"Shape", "Size", GENERATE_PROPOSALS})
+"""Operators that read a tensor of any type, and whose result has a type of its own."""
 
 _ALWAYS_FP32 = {"Resize": (1, 2)}
 """Inputs that are FP32 whatever the type of the data: of Resize the region and the scales."""
@@ -55,7 +55,7 @@ def convert_to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
             node.input[index] = halves[name]
         nodes.append(node)
         output = node.output[0]
-        leaving = [r for r in readers[output] if r.name not in inside and r.op_type not in _TYPE_BLIND]
+        leaving = [r for r in readers[output] if r.name not in inside and r.op_type not in _ANY_TYPE]
         if leaving:
             nodes.append(_cast(output, f"{output}_fp32", TensorProto.FLOAT))
         for reader in leaving:

@@ -29,6 +29,7 @@ from maskrt.export.fold import fold_batch_norms
 from maskrt.export.ops import OPSET
 from maskrt.export.ops.keypoints import decode_keypoints_function
 from maskrt.export.ops.nms import batched_nms_function
+from maskrt.export.ops.proposals import generate_proposals_function
 from maskrt.export.ops.roi_align import multilevel_roi_align_function
 from maskrt.export.prepare import check_evaluation_mode, copy_in_fp32, unwrap_model
 from maskrt.export.rcnn.graph import InferenceGraph
@@ -282,6 +283,7 @@ def _finish(proto: onnx.ModelProto, graph: InferenceGraph, metadata: ModelMetada
         del initializer.metadata_props[:]
     del proto.functions[:]
     proto.functions.append(batched_nms_function())
+    proto.functions.append(generate_proposals_function(graph.proposal_attributes))
     proto.functions.append(multilevel_roi_align_function(graph.pooled_levels, maxima=graph.maxima))
     if metadata.keypoint_names:
         proto.functions.append(decode_keypoints_function())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 
-ABI_VERSION = 5
+ABI_VERSION = 6
 MAX_LEVELS = 5
+MAX_CELL_ANCHORS = 128
+MOST_TOP_K = 8192
 FLOAT32 = 0
 FLOAT16 = 1
 UINT8 = 2
@@ -80,6 +82,52 @@ class DecodeKeypointsStruct(ctypes.Structure):
         ("boxes", ctypes.c_void_p),
         ("heatmaps", ctypes.c_void_p),
         ("output", ctypes.c_void_p),
+    )
+
+
+class ProposalAttributesStruct(ctypes.Structure):
+    """MaskrtProposalAttributes."""
+
+    _fields_ = (
+        ("level_count", ctypes.c_int32),
+        ("cell_anchors", ctypes.c_int32 * MAX_LEVELS),
+        ("strides", ctypes.c_int32 * MAX_LEVELS),
+        ("offsets", ctypes.c_float * MAX_LEVELS),
+        ("anchors", ctypes.c_float * (4 * MAX_CELL_ANCHORS)),
+        ("weights", ctypes.c_float * 4),
+        ("multiply", ctypes.c_int32),
+        ("min_log_scale", ctypes.c_float),
+        ("max_log_scale", ctypes.c_float),
+        ("top_k_by_probability", ctypes.c_int32),
+        ("nms_by_probability", ctypes.c_int32),
+        ("pre_nms_top_k", ctypes.c_int32),
+        ("post_nms_top_k", ctypes.c_int32),
+        ("min_side", ctypes.c_float),
+        ("min_side_inclusive", ctypes.c_int32),
+        ("min_probability", ctypes.c_float),
+        ("finite_logits", ctypes.c_int32),
+        ("nms_threshold", ctypes.c_float),
+    )
+
+
+class ProposalsStruct(ctypes.Structure):
+    """MaskrtProposals."""
+
+    _fields_ = (
+        ("attributes", ProposalAttributesStruct),
+        ("batch", ctypes.c_int32),
+        ("data_type", ctypes.c_int32),
+        ("channels_last", ctypes.c_int32),
+        ("logit_strides", ctypes.c_int32 * MAX_LEVELS),
+        ("delta_strides", ctypes.c_int32 * MAX_LEVELS),
+        ("heights", ctypes.c_int32 * MAX_LEVELS),
+        ("widths", ctypes.c_int32 * MAX_LEVELS),
+        ("image_sizes", ctypes.c_void_p),
+        ("canvas_size", ctypes.c_void_p),
+        ("logits", ctypes.c_void_p * MAX_LEVELS),
+        ("deltas", ctypes.c_void_p * MAX_LEVELS),
+        ("num", ctypes.c_void_p),
+        ("proposals", ctypes.c_void_p),
     )
 
 

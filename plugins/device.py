@@ -26,7 +26,8 @@ class DeviceError(RuntimeError):
     """CUDA refused a launch."""
 
 
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """Open libmaskrt_plugins.so."""
     return _open(libraries.find(libraries.PLUGINS))
 
 
@@ -40,6 +41,8 @@ def _open(path: Path) -> ctypes.CDLL:
     library.maskrt_decode_keypoints_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     library.maskrt_resize_pad_workspace.restype = ctypes.c_uint64
     library.maskrt_resize_pad_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    library.maskrt_proposals_workspace.restype = ctypes.c_uint64
+    library.maskrt_proposals_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     library.maskrt_paste_rle_workspace.restype = ctypes.c_uint64
     library.maskrt_paste_rle_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     return library
@@ -101,12 +104,12 @@ def multilevel_roi_align(
     for level, array in enumerate(maps):
         call.heights[level], call.widths[level] = array.shape[2:]
         call.features[level] = array.pointer
-    _check(_library().maskrt_roi_align_launch(ctypes.byref(call), stream))
+    check(library().maskrt_roi_align_launch(ctypes.byref(call), stream))
 
 
 def batched_nms_workspace_bytes(batch: int, boxes_per_image: int, max_output: int) -> int:
     """Return how many bytes of GPU memory `batched_nms` needs for these sizes."""
-    return int(_library().maskrt_batched_nms_workspace(batch, boxes_per_image, max_output))
+    return int(library().maskrt_batched_nms_workspace(batch, boxes_per_image, max_output))
 
 
 def batched_nms(
@@ -157,7 +160,7 @@ def batched_nms(
         num=inspect_array("num", num, np.int32, (batch,)).pointer,
         indices=kept.pointer,
     )
-    _check(_library().maskrt_batched_nms_launch(ctypes.byref(call), scratch.pointer, stream))
+    check(library().maskrt_batched_nms_launch(ctypes.byref(call), scratch.pointer, stream))
 
 
 def decode_keypoints(
@@ -190,7 +193,7 @@ def decode_keypoints(
         heatmaps=maps.pointer,
         output=inspect_array("keypoints", keypoints, np.float32, (batch, count, number, 3)).pointer,
     )
-    _check(_library().maskrt_decode_keypoints_launch(ctypes.byref(call), stream))
+    check(library().maskrt_decode_keypoints_launch(ctypes.byref(call), stream))
 
 
 def resize_pad_workspace_bytes(
@@ -216,7 +219,7 @@ def resize_pad_workspace_bytes(
         filter=abi.FILTERS[filter],
         frames=ctypes.addressof(structs),
     )
-    return int(_library().maskrt_resize_pad_workspace(ctypes.byref(call)))
+    return int(library().maskrt_resize_pad_workspace(ctypes.byref(call)))
 
 
 def resize_pad(
@@ -266,16 +269,16 @@ def resize_pad(
         canvas=target.pointer,
     )
     scratch = None if workspace is None else inspect_array("workspace", workspace, np.uint8, (None,))
-    needed, given = int(_library().maskrt_resize_pad_workspace(ctypes.byref(call))), scratch.shape[0] if scratch else 0
+    needed, given = int(library().maskrt_resize_pad_workspace(ctypes.byref(call))), scratch.shape[0] if scratch else 0
     if given < needed:
         raise ValueError(f"the workspace must have {needed} bytes, but has {given}")
     pointer = scratch.pointer if scratch else None
-    _check(_library().maskrt_resize_pad_launch(ctypes.byref(call), pointer, stream))
+    check(library().maskrt_resize_pad_launch(ctypes.byref(call), pointer, stream))
 
 
 def paste_rle_workspace_bytes(instances: int, image_width: int) -> int:
     """Return how many bytes of GPU memory `paste_rle` needs for these sizes."""
-    return int(_library().maskrt_paste_rle_workspace(instances, image_width))
+    return int(library().maskrt_paste_rle_workspace(instances, image_width))
 
 
 def paste_rle(
@@ -342,9 +345,10 @@ def paste_rle(
         lengths=inspect_array("lengths", lengths, np.int32, (instances,)).pointer,
         total=inspect_array("total", total, np.int64, (1,)).pointer,
     )
-    _check(_library().maskrt_paste_rle_launch(ctypes.byref(call), scratch.pointer, stream))
+    check(library().maskrt_paste_rle_launch(ctypes.byref(call), scratch.pointer, stream))
 
 
-def _check(status: int) -> None:
+def check(status: int) -> None:
+    """Raise DeviceError unless a launch succeeded."""
     if status != 0:
-        raise DeviceError(f"the launch failed: {_library().maskrt_status_string(status).decode()}")
+        raise DeviceError(f"the launch failed: {library().maskrt_status_string(status).decode()}")

@@ -20,7 +20,8 @@ from maskrt.plugins.attributes import TORCHVISION_PASTE, RoiAlignAttributes
 from maskrt.plugins.box_scales import box_scales
 
 
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """Open libmaskrt_host.so."""
     return _open(libraries.find(libraries.HOST, "python -m maskrt.plugins.build --host-only"))
 
 
@@ -78,7 +79,7 @@ def multilevel_roi_align(
     for level, feature in enumerate(wide):
         call.heights[level], call.widths[level] = feature.shape[2:]
         call.features[level] = feature.ctypes.data
-    _check_status(_library().maskrt_host_roi_align(ctypes.byref(call)))
+    check_status(library().maskrt_host_roi_align(ctypes.byref(call)))
     return output.astype(dtype, copy=False)
 
 
@@ -133,7 +134,7 @@ def batched_nms(
         num=num.ctypes.data,
         indices=indices.ctypes.data,
     )
-    _check_status(_library().maskrt_host_batched_nms(ctypes.byref(call)))
+    check_status(library().maskrt_host_batched_nms(ctypes.byref(call)))
     return num, indices
 
 
@@ -174,7 +175,7 @@ def decode_keypoints(
         heatmaps=heatmaps.ctypes.data,
         output=output.ctypes.data,
     )
-    _check_status(_library().maskrt_host_decode_keypoints(ctypes.byref(call)))
+    check_status(library().maskrt_host_decode_keypoints(ctypes.byref(call)))
     return output
 
 
@@ -192,7 +193,7 @@ def select_levels(rois: NDArray[np.float32], level_thresholds: Sequence[float]) 
     _check_array("rois", rois, np.float32, (*[None] * (rois.ndim - 1), 4))
     thresholds = np.asarray(level_thresholds, np.float32)
     levels = np.empty(rois.shape[:-1], np.int32)
-    _library().maskrt_host_select_levels(
+    library().maskrt_host_select_levels(
         ctypes.c_void_p(rois.ctypes.data),
         ctypes.c_int64(levels.size),
         ctypes.c_void_p(thresholds.ctypes.data),
@@ -251,7 +252,7 @@ def resize_pad(
         frames=ctypes.addressof(structs),
         canvas=canvas.ctypes.data,
     )
-    _check_status(_library().maskrt_host_resize_pad(ctypes.byref(call)))
+    check_status(library().maskrt_host_resize_pad(ctypes.byref(call)))
     return canvas
 
 
@@ -304,14 +305,15 @@ def paste_rle(
         lengths=lengths.ctypes.data,
         total=total.ctypes.data,
     )
-    _check_status(_library().maskrt_host_paste_rle(ctypes.byref(call)))  # how many run lengths there are
+    check_status(library().maskrt_host_paste_rle(ctypes.byref(call)))  # how many run lengths there are
     counts = np.empty(total[0], np.uint32)
     call.capacity, call.counts = len(counts), counts.ctypes.data
-    _check_status(_library().maskrt_host_paste_rle(ctypes.byref(call)))
+    check_status(library().maskrt_host_paste_rle(ctypes.byref(call)))
     return counts, lengths
 
 
-def _check_status(status: int) -> None:
+def check_status(status: int) -> None:
+    """Raise ValueError unless a call succeeded."""
     if status != 0:
         raise ValueError(f"the host library refused the call (status {status})")
 

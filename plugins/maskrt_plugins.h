@@ -5,9 +5,10 @@
 
 #include <stdint.h>
 
-#define MASKRT_ABI_VERSION 5
+#define MASKRT_ABI_VERSION 6
 #define MASKRT_MAX_LEVELS 5
 #define MASKRT_LARGEST_HEATMAP (1 << 20) /* cells */
+#define MASKRT_MAX_CELL_ANCHORS 128
 #define MASKRT_EXPORT __attribute__((visibility("default")))
 
 #ifdef __cplusplus
@@ -74,6 +75,41 @@ typedef struct MaskrtDecodeKeypoints {
     float* output;         /* [R, N, 3]: x, y, score */
 } MaskrtDecodeKeypoints;
 
+/* The attributes of GenerateProposals. */
+typedef struct MaskrtProposalAttributes {
+    int32_t level_count;
+    int32_t cell_anchors[MASKRT_MAX_LEVELS];     /* anchors at each position of a level */
+    int32_t strides[MASKRT_MAX_LEVELS];          /* 0: canvas size / feature size, rounded down */
+    float offsets[MASKRT_MAX_LEVELS];            /* pixels from the canvas's origin to the first position */
+    float anchors[MASKRT_MAX_CELL_ANCHORS * 4];  /* xyxy around the origin, level by level */
+    float weights[4];
+    int32_t multiply; /* 1: deltas are multiplied with the weights, 0: divided by them */
+    float min_log_scale, max_log_scale;
+    int32_t top_k_by_probability, nms_by_probability; /* 0: by the logit */
+    int32_t pre_nms_top_k, post_nms_top_k;
+    float min_side;
+    int32_t min_side_inclusive;
+    float min_probability;
+    int32_t finite_logits; /* 1: infinite logits make no proposals */
+    float nms_threshold;
+} MaskrtProposalAttributes;
+
+/* One call of GenerateProposals. Channels-last maps are [batch, height, width, stride]. */
+typedef struct MaskrtProposals {
+    MaskrtProposalAttributes attributes;
+    int32_t batch;
+    int32_t data_type; /* MASKRT_FLOAT32 or MASKRT_FLOAT16, of the maps */
+    int32_t channels_last;
+    int32_t logit_strides[MASKRT_MAX_LEVELS], delta_strides[MASKRT_MAX_LEVELS]; /* of a pixel, if channels last */
+    int32_t heights[MASKRT_MAX_LEVELS], widths[MASKRT_MAX_LEVELS];
+    const int32_t* image_sizes;            /* [batch, 2]: height, width */
+    const int32_t* canvas_size;            /* [2]: height, width */
+    const void* logits[MASKRT_MAX_LEVELS]; /* [batch, A, height, width] */
+    const void* deltas[MASKRT_MAX_LEVELS]; /* [batch, 4 A, height, width]: dx, dy, dw, dh of each anchor */
+    int32_t* num;                          /* [batch] */
+    float* proposals;                      /* [batch, post_nms_top_k, 4] xyxy, the best first; zero from num on */
+} MaskrtProposals;
+
 /* A raw picture, and its size on the canvas. */
 typedef struct MaskrtFrame {
     const uint8_t* pixels; /* [height, width, 3] RGB, at any address */
@@ -119,6 +155,8 @@ MASKRT_EXPORT int32_t maskrt_roi_align_launch(const MaskrtRoiAlign* call, void* 
 MASKRT_EXPORT uint64_t maskrt_batched_nms_workspace(int32_t batch, int32_t boxes_per_image, int32_t max_output);
 MASKRT_EXPORT int32_t maskrt_batched_nms_launch(const MaskrtBatchedNms* call, void* workspace, void* stream);
 MASKRT_EXPORT int32_t maskrt_decode_keypoints_launch(const MaskrtDecodeKeypoints* call, void* stream);
+MASKRT_EXPORT uint64_t maskrt_proposals_workspace(const MaskrtProposals* call);
+MASKRT_EXPORT int32_t maskrt_proposals_launch(const MaskrtProposals* call, void* workspace, void* stream);
 MASKRT_EXPORT uint64_t maskrt_resize_pad_workspace(const MaskrtResizePad* call);
 MASKRT_EXPORT int32_t maskrt_resize_pad_launch(const MaskrtResizePad* call, void* workspace, void* stream);
 MASKRT_EXPORT uint64_t maskrt_paste_rle_workspace(int32_t instances, int32_t image_width);
@@ -128,6 +166,7 @@ MASKRT_EXPORT int32_t maskrt_paste_rle_launch(const MaskrtPasteRle* call, void* 
 MASKRT_EXPORT int32_t maskrt_host_roi_align(const MaskrtRoiAlign* call);
 MASKRT_EXPORT int32_t maskrt_host_batched_nms(const MaskrtBatchedNms* call);
 MASKRT_EXPORT int32_t maskrt_host_decode_keypoints(const MaskrtDecodeKeypoints* call);
+MASKRT_EXPORT int32_t maskrt_host_proposals(const MaskrtProposals* call);
 MASKRT_EXPORT int32_t maskrt_host_resize_pad(const MaskrtResizePad* call);
 MASKRT_EXPORT int32_t maskrt_host_paste_rle(const MaskrtPasteRle* call);
 MASKRT_EXPORT void maskrt_host_select_levels(

@@ -85,12 +85,15 @@ def find_points(graph: onnx.GraphProto) -> Points:
     """
     producers = {name: node for node in graph.node for name in node.output}
     pools = [node for node in graph.node if node.op_type == _ROI_ALIGN]
-    selections = [node for node in graph.node if node.op_type == "BatchedNMS"]
-    if len(selections) != 2 or not pools:
+    proposing = [node for node in graph.node if node.op_type == "GenerateProposals"]
+    detecting = [node for node in graph.node if node.op_type == "BatchedNMS"]
+    if len(proposing) != 1 or len(detecting) != 1 or not pools:
         raise ModelError(
-            "the ONNX file is damaged: it has no RoIAlign and NMS of maskrt. Export it again with `maskrt export`."
+            "the ONNX file is damaged, or of an earlier maskrt: it has no RoIAlign, proposals and NMS of this one. "
+            "Export it again with `maskrt export`."
         )
-    of_proposals, of_detections = (helper.get_node_attr_value(node, "max_output") for node in selections)
+    of_proposals = helper.get_node_attr_value(proposing[0], "post_nms_top_k")
+    of_detections = helper.get_node_attr_value(detecting[0], "max_output")
     features = {_layer_behind(name, producers) for name in pools[0].input[1:]}
     inner = _read_by_layers(graph)
     calls: Counter[str] = Counter()
@@ -99,7 +102,7 @@ def find_points(graph: onnx.GraphProto) -> Points:
     detected = False
     for node in graph.node:
         tensor = node.output[0]
-        if node is selections[1]:
+        if node is detecting[0]:
             detected = True
         elif node.op_type == _ROI_ALIGN:
             name = f"RoIAlign of {'detections' if detected else 'proposals'}"

@@ -18,7 +18,7 @@ from maskrt.export.rcnn.keypoints import locate_keypoints
 from maskrt.export.rcnn.masks import mask_probabilities
 from maskrt.export.rcnn.modules import RcnnModules
 from maskrt.export.rcnn.pooling import GraphPooling
-from maskrt.export.rcnn.proposals import propose
+from maskrt.export.rcnn.proposals import proposal_attributes, propose
 from maskrt.export.rcnn.spec import ModelSpec
 
 
@@ -35,6 +35,7 @@ class InferenceGraph(nn.Module):
     Attributes:
         pooled_levels: how many feature maps each RoIAlign reads.
         maxima: whether one of them takes maxima.
+        proposal_attributes: of the region proposal network.
     """
 
     mean: Tensor
@@ -48,8 +49,7 @@ class InferenceGraph(nn.Module):
             self.add_module(name, child)
         self.register_buffer("mean", torch.tensor(spec.normalization.mean, dtype=torch.float32)[:, None, None])
         self.register_buffer("std", torch.tensor(spec.normalization.std, dtype=torch.float32)[:, None, None])
-        for level, anchors in enumerate(spec.rpn.anchors):
-            self.register_buffer(f"cell_anchors_{level}", torch.tensor(anchors.cells, dtype=torch.float32))
+        self.proposal_attributes = proposal_attributes(spec.rpn)
         heads = (*spec.box_heads, spec.mask_head, spec.keypoint_head)
         poolings = [None if head is None else GraphPooling.of(head.pooling) for head in heads]
         self.pooled_levels = max(len(pooling.features) for pooling in poolings if pooling is not None)
@@ -68,8 +68,7 @@ class InferenceGraph(nn.Module):
         sizes = image_sizes.to(torch.float32)
         limits = torch.stack((sizes[:, 1], sizes[:, 0], sizes[:, 1], sizes[:, 0]), dim=1)[:, None, :]
         logits, deltas = parts.rpn_head([features[name] for name in spec.rpn.features])
-        cells = [getattr(self, f"cell_anchors_{level}") for level in range(len(spec.rpn.anchors))]
-        proposals, is_proposal = propose(spec.rpn, cells, logits, deltas, canvas.shape[-2:], limits)
+        proposals, is_proposal = propose(self.proposal_attributes, images, image_sizes, logits, deltas)
         stages: list[Tensor] = []
         last = len(spec.box_heads) - 1
         for stage, (head, module) in enumerate(zip(spec.box_heads, parts.box_heads, strict=True)):

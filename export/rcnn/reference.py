@@ -164,6 +164,8 @@ class RcnnReference(Reference):
             kept &= _has_sides(box, rpn.min_side)
         if rpn.min_probability is not None:
             kept &= logit.sigmoid() >= rpn.min_probability
+        if rpn.finite_logits:
+            kept &= logit.isfinite()
         box, logit, level_of = box[kept], logit[kept], level_of[kept]
         deciding = logit.sigmoid() if rpn.nms_by == "probability" else logit
         return box[batched_nms(box, deciding, level_of, rpn.nms_threshold)[: rpn.post_nms_top_k]]

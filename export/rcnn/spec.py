@@ -83,6 +83,7 @@ class RPN:
         pre_nms_top_k: how many of each level.
         min_side: of a proposal, once cut at the image's border; None: any.
         min_probability: of a proposal; None: any.
+        finite_logits: whether infinite logits make no proposals (detectron2).
         nms_by: the score that decides in non-maximum suppression, which is level by level.
         nms_threshold: IoU above which the lower score is suppressed.
         post_nms_top_k: how many proposals remain, of all levels together.
@@ -95,6 +96,7 @@ class RPN:
     pre_nms_top_k: int
     min_side: MinSide | None
     min_probability: float | None
+    finite_logits: bool
     nms_by: Score
     nms_threshold: float
     post_nms_top_k: int

@@ -1,8 +1,10 @@
 // BatchedNMS: a fixed sequence of launches for given sizes, with nothing read back, so that a CUDA graph can hold it.
-// The candidates are sorted, then suppressed in rounds; once an image has its boxes, later rounds return at once.
+// The candidates are sorted; the first of them are suppressed in parallel, and the rest, where boxes are lacking still,
+// by one kernel that ends when it has them.
 #include "batched_nms.h"
 
 #include "launch.h"
+#include "nms_launch.h"
 #include "nms_mask.cuh"
 #include "nms_resolve.cuh"
 #include "nms_sort.cuh"
@@ -19,14 +21,11 @@ int64_t divide_up(int64_t number, int64_t divisor)
     return (number + divisor - 1) / divisor;
 }
 
-// As many as there can be tiles of work in the round, up to kMaskBlocks.
+// As many as there can be tiles of work, up to kMaskBlocks.
 unsigned mask_blocks(const NmsRound& round)
 {
-    const int64_t left = round.call.boxes_per_image - round.first;
-    const int64_t candidates = left < round.size ? left : round.size;
-    const int64_t kept = round.first > 0 ? round.call.max_output : 0;
-    const int64_t tiles = divide_up(candidates, kWordCandidates)
-        * (divide_up(candidates, kMaskThreads) + divide_up(kept, kMaskThreads));
+    const int64_t candidates = round.call.boxes_per_image < round.size ? round.call.boxes_per_image : round.size;
+    const int64_t tiles = divide_up(candidates, kWordCandidates) * divide_up(candidates, kMaskThreads);
     return static_cast<unsigned>(tiles < kMaskBlocks ? tiles : kMaskBlocks);
 }
 
@@ -37,6 +36,13 @@ T* at(void* workspace, uint64_t offset)
 }
 
 }  // namespace
+
+int32_t launch_nms_round(const NmsRound& round, cudaStream_t stream)
+{
+    const unsigned images = static_cast<unsigned>(round.call.batch);
+    const int32_t status = launch(&mask_kernel, dim3(mask_blocks(round), images), dim3(kMaskThreads), stream, round);
+    return status != 0 ? status : launch(&resolve_kernel, dim3(images), dim3(kResolveThreads), stream, round);
+}
 
 int32_t launch_batched_nms(const MaskrtBatchedNms& call, void* workspace, cudaStream_t stream)
 {
@@ -75,17 +81,14 @@ int32_t launch_batched_nms(const MaskrtBatchedNms& call, void* workspace, cudaSt
     round.keys = at<uint64_t>(workspace, layout.keys[from]);
     round.candidate_counts = at<int32_t>(workspace, layout.run_lengths[from]);
     round.suppressed_by = at<uint64_t>(workspace, layout.suppressed_by);
-    round.suppressed_early = at<uint64_t>(workspace, layout.suppressed_early);
     round.keys_per_image = slots;
     round.runs = runs;
-    round.words = sizes.round_candidates(false) / kWordCandidates;
-    while (round.first < call.boxes_per_image && status == 0) {
-        round.size = sizes.round_candidates(round.first == 0);
-        status = launch(&mask_kernel, dim3(mask_blocks(round), batch), dim3(kMaskThreads), stream, round);
-        if (status == 0) {
-            status = launch(&resolve_kernel, dim3(batch), dim3(kResolveThreads), stream, round);
-        }
-        round.first += round.size;
+    round.size = sizes.round_candidates();
+    if (status == 0 && call.boxes_per_image > 0) {
+        status = launch_nms_round(round, stream);
+    }
+    if (status == 0 && call.boxes_per_image > round.size) {
+        status = launch(&resolve_rest_kernel, dim3(batch), dim3(kResolveThreads), stream, round);
     }
     return status;
 }

@@ -8,6 +8,8 @@
 #include "paste_rle.h"
 #include "paste_workspace.h"
 #include "pillow_workspace.h"
+#include "proposal_workspace.h"
+#include "proposals.h"
 #include "resize_pad.h"
 #include "roi_align.h"
 
@@ -43,6 +45,16 @@ extern "C" int32_t maskrt_batched_nms_launch(const MaskrtBatchedNms* call, void*
 extern "C" int32_t maskrt_decode_keypoints_launch(const MaskrtDecodeKeypoints* call, void* stream)
 {
     return maskrt::launch_decode_keypoints(*call, static_cast<cudaStream_t>(stream));
+}
+
+extern "C" uint64_t maskrt_proposals_workspace(const MaskrtProposals* call)
+{
+    return maskrt::proposal_workspace_layout(maskrt::ProposalSizes(*call)).total;
+}
+
+extern "C" int32_t maskrt_proposals_launch(const MaskrtProposals* call, void* workspace, void* stream)
+{
+    return maskrt::launch_proposals(*call, workspace, static_cast<cudaStream_t>(stream));
 }
 
 extern "C" uint64_t maskrt_resize_pad_workspace(const MaskrtResizePad* call)

@@ -1,4 +1,4 @@
-// What the kernels of one round of suppression share.
+// What the kernels of suppression share.
 #pragma once
 
 #include "maskrt_plugins.h"
@@ -6,24 +6,22 @@
 
 namespace maskrt {
 
-// A round looks at the next `size` candidates in score order, starting with number `first`.
+// The first `size` candidates in score order are looked at in parallel.
 struct NmsRound {
-    MaskrtBatchedNms call;
+    MaskrtBatchedNms call;           // groups: NULL where all boxes of an image are of one
     const uint64_t* keys;            // sorted, [batch, keys_per_image]
     const int32_t* candidate_counts; // of image b at [b * runs]
-    uint64_t* suppressed_by;         // [batch, words, words * kWordCandidates]
-    uint64_t* suppressed_early;      // [batch, words]
+    uint64_t* suppressed_by;         // [batch, words, size]
     int64_t keys_per_image;
     int runs;
-    int words;  // in the workspace: of the largest round
-    int first, size;
+    int size;  // a multiple of kWordCandidates: of so many words
 };
 
-// Candidates of the round for an image; 0 or less when it has none left.
+// Candidates of an image among the first `size`.
 __device__ inline int candidates_in_round(const NmsRound& round, int image)
 {
-    const int left = round.candidate_counts[static_cast<int64_t>(image) * round.runs] - round.first;
-    return left < round.size ? left : round.size;
+    const int candidates = round.candidate_counts[static_cast<int64_t>(image) * round.runs];
+    return candidates < round.size ? candidates : round.size;
 }
 
 }  // namespace maskrt

@@ -9,9 +9,9 @@ namespace maskrt {
 constexpr int kSortTile = 2048;            // keys that one block sorts
 constexpr int kMergeWays = 4;              // sorted runs that one merge pass joins
 constexpr int kWordCandidates = 64;        // candidates to a bit mask word
-constexpr int kSmallestFirstRound = 1024;  // candidates
+constexpr int kSmallestRound = 1024;       // candidates
 constexpr int kLargestRound = 8192;        // candidates; bounds the bit mask to 8 MiB an image
-constexpr int kFirstRoundPerOutput = 8;    // candidates looked at before the first chance to stop, per wanted box
+constexpr int kCandidatesPerOutput = 8;    // of a round, for each wanted box
 
 struct NmsSizes {
     int batch, boxes, outputs;
@@ -36,11 +36,11 @@ struct NmsSizes {
         return static_cast<int64_t>(runs()) * kSortTile;
     }
 
-    // Candidates in a round of suppression; the first is smaller where few boxes are wanted.
-    int round_candidates(bool first) const
+    // Candidates that are looked at in parallel, before the first chance to stop.
+    int round_candidates() const
     {
-        const int64_t wanted = first ? static_cast<int64_t>(outputs) * kFirstRoundPerOutput : kLargestRound;
-        const int64_t least = wanted > kSmallestFirstRound ? wanted : kSmallestFirstRound;
+        const int64_t wanted = static_cast<int64_t>(outputs) * kCandidatesPerOutput / kWordCandidates * kWordCandidates;
+        const int64_t least = wanted > kSmallestRound ? wanted : kSmallestRound;
         const int64_t most = least < kLargestRound ? least : kLargestRound;
         return static_cast<int>(most < keys_per_image() ? most : keys_per_image());
     }
@@ -50,9 +50,8 @@ struct NmsSizes {
 struct NmsWorkspaceLayout {
     uint64_t keys[2];          // uint64 [batch, keys_per_image]: what a pass reads and what it writes
     uint64_t run_lengths[2];   // int32 [batch, runs]
-    uint64_t suppressed_by;    // uint64 [batch, words, round]: bit c of [w][s] is set when candidate s of the round
-                               // would suppress candidate 64 w + c of the round
-    uint64_t suppressed_early; // uint64 [batch, words]: candidates suppressed by boxes kept in earlier rounds
+    uint64_t suppressed_by;    // uint64 [batch, words, round]: bit c of [w][s] is set when candidate s would suppress
+                               // candidate 64 w + c
     uint64_t total;
 };
 
@@ -65,14 +64,13 @@ inline NmsWorkspaceLayout nms_workspace_layout(const NmsSizes& sizes)
         return offset;
     };
     const uint64_t batch = static_cast<uint64_t>(sizes.batch);
-    const uint64_t round = static_cast<uint64_t>(sizes.round_candidates(false));
+    const uint64_t round = static_cast<uint64_t>(sizes.round_candidates());
     const uint64_t words = round / kWordCandidates;
     for (int i = 0; i < 2; ++i) {
         layout.keys[i] = place(batch * static_cast<uint64_t>(sizes.keys_per_image()) * sizeof(uint64_t));
         layout.run_lengths[i] = place(batch * static_cast<uint64_t>(sizes.runs()) * sizeof(int32_t));
     }
     layout.suppressed_by = place(batch * words * round * sizeof(uint64_t));
-    layout.suppressed_early = place(batch * words * sizeof(uint64_t));
     return layout;
 }
 

@@ -1,5 +1,6 @@
 #include "fields.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "logger.h"
@@ -60,25 +61,38 @@ const PluginField* Fields::find(const char* name) const noexcept
 bool Fields::read_int(const char* name, int32_t least, int32_t most, int32_t& value) const noexcept
 {
     const PluginField* field = find(name);
-    int64_t given;
     if (field == nullptr || field->length != 1) {
         log_error("%s: attribute %s must be one integer, but it is %s", plugin_, name, field == nullptr ? "missing" : "not");
         return false;
     }
-    if (field->type == PluginFieldType::kINT32) {
-        given = *static_cast<const int32_t*>(field->data);
-    } else if (field->type == PluginFieldType::kINT64) {
-        given = *static_cast<const int64_t*>(field->data);
-    } else {
-        log_error("%s: attribute %s must be an integer", plugin_, name);
+    int32_t count;
+    return read_ints(name, 1, 1, least, most, &value, count);
+}
+
+bool Fields::read_ints(const char* name, int32_t fewest, int32_t most_of_them, int32_t least, int32_t most,
+    int32_t* values, int32_t& count) const noexcept
+{
+    const PluginField* field = find(name);
+    const int32_t length = field != nullptr ? field->length : 0;
+    if (length > 0 && field->type != PluginFieldType::kINT32 && field->type != PluginFieldType::kINT64) {
+        log_error("%s: attribute %s must be %s", plugin_, name, most_of_them == 1 ? "an integer" : "a list of integers");
         return false;
     }
-    if (given < least || given > most) {
-        log_error("%s: attribute %s must be within %d … %d, but it is %lld", plugin_, name, least, most,
-            static_cast<long long>(given));
+    if (length < fewest || length > most_of_them) {
+        log_error("%s: attribute %s must have %d … %d integers, but it has %d", plugin_, name, fewest, most_of_them, length);
         return false;
     }
-    value = static_cast<int32_t>(given);
+    for (int32_t i = 0; i < length; ++i) {
+        const int64_t given = field->type == PluginFieldType::kINT32 ? static_cast<const int32_t*>(field->data)[i]
+                                                                     : static_cast<const int64_t*>(field->data)[i];
+        if (given < least || given > most) {
+            log_error("%s: attribute %s must be within %d … %d, but it is %lld", plugin_, name, least, most,
+                static_cast<long long>(given));
+            return false;
+        }
+        values[i] = static_cast<int32_t>(given);
+    }
+    count = length;
     return true;
 }
 
@@ -123,6 +137,21 @@ bool Fields::read_floats(const char* name, int32_t least, int32_t most, float* v
         values[i] = static_cast<const float*>(field->data)[i];
     }
     count = length;
+    return true;
+}
+
+bool Fields::read_finite(const char* name, int32_t count, float* values) const noexcept
+{
+    int32_t found = 0;
+    if (!read_floats(name, count, count, values, found)) {
+        return false;
+    }
+    for (int32_t i = 0; i < count; ++i) {
+        if (!std::isfinite(values[i])) {
+            log_error("%s: attribute %s must be finite, but number %d is %g", plugin_, name, i, values[i]);
+            return false;
+        }
+    }
     return true;
 }
 

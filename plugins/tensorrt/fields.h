@@ -23,11 +23,18 @@ public:
     // An integer within [least, most].
     bool read_int(const char* name, int32_t least, int32_t most, int32_t& value) const noexcept;
 
+    // Between `fewest` and `most_of_them` integers within [least, most], into `values`; `count` receives how many.
+    bool read_ints(const char* name, int32_t fewest, int32_t most_of_them, int32_t least, int32_t most, int32_t* values,
+        int32_t& count) const noexcept;
+
     // The place of a string in `choices`.
     bool read_choice(const char* name, const std::vector<std::string>& choices, int32_t& choice) const;
 
     // Between `least` and `most` floats, into `values`; `count` receives how many.
     bool read_floats(const char* name, int32_t least, int32_t most, float* values, int32_t& count) const noexcept;
+
+    // `count` floats, none of them infinite or NaN.
+    bool read_finite(const char* name, int32_t count, float* values) const noexcept;
 
 private:
     const nvinfer1::PluginField* find(const char* name) const noexcept;

@@ -3,6 +3,7 @@
 
 #include "batched_nms.h"
 #include "decode_keypoints.h"
+#include "generate_proposals.h"
 #include "logger.h"
 #include "multilevel_roi_align.h"
 
@@ -16,7 +17,8 @@ extern "C" MASKRT_EXPORT nvinfer1::IPluginCreatorInterface* const* getCreators(i
     static maskrt::MultilevelRoIAlignCreator roi_align;
     static maskrt::BatchedNMSCreator nms;
     static maskrt::DecodeKeypointsCreator keypoints;
-    static nvinfer1::IPluginCreatorInterface* const creators[] = {&roi_align, &nms, &keypoints};
-    count = 3;
+    static maskrt::GenerateProposalsCreator proposals;
+    static nvinfer1::IPluginCreatorInterface* const creators[] = {&roi_align, &nms, &keypoints, &proposals};
+    count = 4;
     return creators;
 }

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maskrt.plugins import abi, host
+from maskrt.plugins import abi, host, host_proposals
 from maskrt.plugins.attributes import RoiAlignAttributes
+
+from ..support.proposals import draw_attributes, draw_maps
 
 UNSUPPORTED = -77  # what the emulation returns beside what enqueue does
 
@@ -229,3 +231,70 @@ def test_batched_nms_refuses_inputs_that_do_not_fit_the_boxes(
     assert emulated_plugins.emulated_batched_nms(ctypes.byref(call), 0, misfit, sizes, len(shape)) == 1
     assert f"BatchedNMS: {message}\n" in capfd.readouterr().err
     assert (arrays[6] == 77).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_proposals_equal_host(
+    emulated_plugins: ctypes.CDLL,
+    reference: Callable[..., Any],
+    dtype: type,
+    channels_last: bool,
+    rng: np.random.Generator,
+) -> None:
+    """In the workspace of a profile with one more image; channels that TensorRT adds to fill its vectors are NaN."""
+    attributes = draw_attributes(rng, (3, 1, 2))
+    maps = draw_maps(rng, attributes, 2, dtype)
+    arguments = (maps.image_sizes, maps.canvas_size, maps.logits, maps.deltas, attributes)
+    expected_num, expected = reference(host_proposals.generate_proposals, *arguments)
+    num, proposals = np.full(2, 77, np.int32), np.full(expected.shape, 77, np.float32)
+    call = abi.ProposalsStruct(
+        attributes=attributes.to_struct(),
+        batch=2,
+        data_type=abi.FLOAT16 if dtype == np.float16 else abi.FLOAT32,
+        channels_last=channels_last,
+        image_sizes=maps.image_sizes.ctypes.data,
+        canvas_size=maps.canvas_size.ctypes.data,
+        num=num.ctypes.data,
+        proposals=proposals.ctypes.data,
+    )
+    kept = []  # arrays that the call points to
+    for level in range(3):
+        call.heights[level], call.widths[level] = maps.logits[level].shape[2:]
+        for pointers, array in ((call.logits, maps.logits[level]), (call.deltas, maps.deltas[level])):
+            if channels_last:
+                filling = -array.shape[1] % 8 if dtype == np.float16 else 0
+                padded = np.pad(array, ((0, 0), (0, filling), (0, 0), (0, 0)), constant_values=np.nan)
+                array = np.ascontiguousarray(padded.transpose(0, 2, 3, 1))
+            pointers[level] = array.ctypes.data
+            kept.append(array)
+    assert emulated_plugins.emulated_proposals(ctypes.byref(call)) == 0
+    np.testing.assert_array_equal(num, expected_num)
+    np.testing.assert_array_equal(proposals, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("pre_nms_top_k", 8193, "attribute pre_nms_top_k must be within 1 … 8192, but it is 8193"),
+        ("post_nms_top_k", 0, "attribute post_nms_top_k must be within 1 … 1048576, but it is 0"),
+        ("finite_logits", 2, "attribute finite_logits must be within 0 … 1, but it is 2"),
+        ("nms_threshold", float("nan"), "attribute nms_threshold must be finite, but number 0 is nan"),
+        ("max_log_scale", float("inf"), "attribute max_log_scale must be finite, but number 0 is inf"),
+        ("cell_anchors", (1, 0), "attribute cell_anchors must be within 1 … 128, but it is 0"),
+        ("cell_anchors", (128, 1), "all levels together must have at most 128 anchors to a position, but have 129"),
+        ("strides", (4, -1), "attribute strides must be within 0 … 32768, but it is -1"),
+        ("level_count", 6, "attribute cell_anchors must have 1 … 5 integers, but it has 6"),
+    ],
+)
+def test_attributes_that_proposals_cannot_have(
+    emulated_plugins: ctypes.CDLL, name: str, value: Any, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    struct = draw_attributes(np.random.default_rng(0), (1, 1)).to_struct()
+    assert emulated_plugins.emulated_proposals_creation(ctypes.byref(struct)) == 1
+    if isinstance(value, tuple):
+        getattr(struct, name)[: len(value)] = value
+    else:
+        setattr(struct, name, value)
+    assert emulated_plugins.emulated_proposals_creation(ctypes.byref(struct)) == 0
+    assert f"GenerateProposals: {message}" in capfd.readouterr().err

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskrt.plugins import device
+from maskrt.plugins import device, device_proposals
 from maskrt.plugins.attributes import RoiAlignAttributes
+from maskrt.plugins.proposal_attributes import ProposalAttributes
 
 _GRAPH = "maskrt.export.rcnn."
 """The modules that call the operators by name."""
@@ -80,10 +81,32 @@ def decode_keypoints(boxes: Tensor, heatmaps: Tensor, normalized: bool) -> Tenso
     return keypoints
 
 
+def generate_proposals(
+    image_sizes: Tensor,
+    canvas_size: Tensor,
+    logits: Sequence[Tensor],
+    deltas: Sequence[Tensor],
+    attributes: ProposalAttributes,
+) -> tuple[Tensor, Tensor]:
+    """Queue the kernels; see `maskrt.export.ops.proposals.generate_proposals`."""
+    batch, device_of_maps = image_sizes.shape[0], logits[0].device
+    logits, deltas = ([array.contiguous() for array in arrays] for arrays in (logits, deltas))
+    num = torch.empty(batch, dtype=torch.int32, device=device_of_maps)
+    proposals = torch.empty((batch, attributes.post_nms_top_k, 4), device=device_of_maps)
+    sizes = [(array.shape[2], array.shape[3]) for array in logits]
+    workspace_bytes = device_proposals.generate_proposals_workspace_bytes(batch, sizes, attributes)
+    workspace = torch.empty(workspace_bytes, dtype=torch.uint8, device=device_of_maps)
+    device_proposals.generate_proposals(
+        image_sizes.contiguous(), canvas_size, logits, deltas, num, proposals, workspace, attributes, _stream()
+    )
+    return num, proposals
+
+
 OPERATORS: Mapping[str, Callable[..., Any]] = {
     "multilevel_roi_align": multilevel_roi_align,
     "batched_nms": batched_nms,
     "decode_keypoints": decode_keypoints,
+    "generate_proposals": generate_proposals,
 }
 """By the names that `maskrt.export.rcnn` calls them by."""
 

@@ -125,6 +125,7 @@ def _rpn(model: Section, strides: Mapping[str, int]) -> RPN:
         pre_nms_top_k=settings.count("PRE_NMS_TOPK_TEST", most=1_000_000),
         min_side=MinSide(model.section("PROPOSAL_GENERATOR").number("MIN_SIZE", least=0), inclusive=False),
         min_probability=None,
+        finite_logits=True,
         nms_by="logit",
         nms_threshold=settings.number("NMS_THRESH", least=0, most=1),
         post_nms_top_k=settings.count("POST_NMS_TOPK_TEST"),

@@ -133,6 +133,7 @@ def _rpn(model: Section, features: int) -> RPN:
         pre_nms_top_k=best,
         min_side=None if least < 0 else MinSide(least, inclusive=False),
         min_probability=None,
+        finite_logits=False,
         nms_by="probability",
         nms_threshold=_nms_threshold(limits),
         post_nms_top_k=limits.count("max_per_img" if "max_per_img" in limits.values else "max_num"),

@@ -79,6 +79,7 @@ def model_spec(model: GeneralizedRCNN) -> ModelSpec:
             pre_nms_top_k=whole(rpn.pre_nms_top_n(), "rpn.pre_nms_top_n"),
             min_side=MinSide(number(rpn.min_size, "rpn.min_size"), inclusive=True),
             min_probability=number(rpn.score_thresh, "rpn.score_thresh"),
+            finite_logits=False,
             nms_by="probability",
             nms_threshold=number(rpn.nms_thresh, "rpn.nms_thresh"),
             post_nms_top_k=whole(rpn.post_nms_top_n(), "rpn.post_nms_top_n"),

@@ -33,7 +33,7 @@ def test_a_cascade_with_two_heads_on_its_detections():
         return onnx.helper.make_node(kind, inputs, [output], **attributes)
 
     nodes = [
-        node("BatchedNMS", ["anchors"], "proposals", max_output=100),
+        node("GenerateProposals", ["anchors"], "proposals", post_nms_top_k=100),
         node("MultilevelRoIAlign", ["proposals", "p2"], "pooled_0"),
         node("Gemm", ["pooled_0", "box.0.weight"], "boxes_0"),
         node("MultilevelRoIAlign", ["boxes_0", "p2"], "pooled_1"),
@@ -100,5 +100,5 @@ def test_the_copy_shows_tensors_and_takes_rois(shapes_onnx):
 def test_a_graph_of_someone_else(shapes_onnx):
     model = onnx.load(shapes_onnx)
     del model.graph.node[-400:]
-    with pytest.raises(ModelError, match="has no RoIAlign and NMS of maskrt"):
+    with pytest.raises(ModelError, match="has no RoIAlign, proposals and NMS"):
         find_points(model.graph)

@@ -16,12 +16,17 @@ from maskrt.export.ops import OPSET, PLUGIN_ATTRIBUTES
 
 @pytest.fixture(scope="session")
 def make_model() -> Callable[..., onnx.ModelProto]:
-    """`make_model(function, inputs, outputs, **attributes)` -> a file with one node that calls it."""
+    """`make_model(function, inputs, outputs, more=..., **attributes)` -> a file with one node that calls it.
+
+    `more`: functions that it calls.
+    """
 
     def model(
         function: onnx.FunctionProto,
         inputs: Sequence[onnx.ValueInfoProto],
         outputs: Sequence[onnx.ValueInfoProto],
+        *,
+        more: Sequence[onnx.FunctionProto] = (),
         **attributes: Any,
     ) -> onnx.ModelProto:
         node = helper.make_node(
@@ -35,7 +40,7 @@ def make_model() -> Callable[..., onnx.ModelProto]:
         proto = helper.make_model(
             helper.make_graph([node], "test", inputs, outputs),
             opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)],
-            functions=[function],
+            functions=[function, *more],
             ir_version=10,
         )
         onnx.checker.check_model(proto, full_check=True)

@@ -70,7 +70,6 @@ _VARIANTS: dict[str, Callable[[ModelSpec], ModelSpec]] = {
     "proposals of 20 px": lambda s: _rpn(s, min_side=MinSide(20.0, inclusive=True)),
     "probable proposals": lambda s: _rpn(s, min_probability=0.6),
     "more anchors than are chosen": lambda s: _rpn(s, pre_nms_top_k=7, post_nms_top_k=11),
-    # Not more than `top_k` chooses at once: in rounds, anchors of the very same score come in another order.
     "fewer anchors than could be chosen": lambda s: _rpn(s, pre_nms_top_k=3_000, post_nms_top_k=300),
     "background first": lambda s: _detection(s, background="first"),
     "background last": lambda s: _detection(s, background="last"),

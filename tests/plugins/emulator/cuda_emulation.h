@@ -181,6 +181,11 @@ inline unsigned __ballot_sync(unsigned, bool vote)
     });
 }
 
+inline bool __any_sync(unsigned mask, bool vote)
+{
+    return __ballot_sync(mask, vote) != 0;
+}
+
 inline unsigned long long __shfl_xor_sync(unsigned, unsigned long long value, int mask)
 {
     return emulation::exchange_in_warp(

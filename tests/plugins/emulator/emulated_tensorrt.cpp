@@ -4,6 +4,7 @@
 #include "tensorrt/batched_nms.cpp"
 #include "tensorrt/decode_keypoints.cpp"
 #include "tensorrt/fields.cpp"
+#include "tensorrt/generate_proposals.cpp"
 #include "tensorrt/logger.cpp"
 #include "tensorrt/multilevel_roi_align.cpp"
 #include "tensorrt/registration.cpp"
@@ -49,6 +50,9 @@ std::unique_ptr<IPluginV3> reread(IPluginV3& plugin)
         if (std::strcmp(creator->getPluginName(), core->getPluginName()) == 0) {
             std::unique_ptr<IPluginV3> read(
                 creator->createPlugin("", runtime->getFieldsToSerialize(), TensorRTPhase::kRUNTIME));
+            if (read == nullptr) {
+                return nullptr;
+            }
             auto* read_runtime
                 = static_cast<IPluginV3OneRuntime*>(read->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
             return std::unique_ptr<IPluginV3>(read_runtime->attachToContext(nullptr));
@@ -187,4 +191,63 @@ extern "C" int32_t emulated_decode_keypoints(const MaskrtDecodeKeypoints* call, 
     void* output = call->output;
     auto* runtime = static_cast<IPluginV3OneRuntime*>(plugin->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
     return runtime->enqueue(tensors.data(), &tensors[2], inputs, &output, nullptr, nullptr);
+}
+
+// In float16, channels-last is TensorRT's HWC8, so the strides of the call are multiples of 8.
+extern "C" int32_t emulated_proposals(const MaskrtProposals* call)
+{
+    maskrt::GenerateProposals original(call->attributes);
+    const std::unique_ptr<IPluginV3> plugin = reread(original);
+    if (plugin == nullptr) {
+        return kUnsupported;
+    }
+    const DataType type = call->data_type == MASKRT_FLOAT16 ? DataType::kHALF : DataType::kFLOAT;
+    const TensorFormat layout = call->channels_last == 0 ? TensorFormat::kLINEAR
+        : type == DataType::kHALF                        ? TensorFormat::kHWC8
+                                                         : TensorFormat::kHWC;
+    const int32_t levels = call->attributes.level_count;
+    const int32_t most = call->attributes.post_nms_top_k;
+    std::vector<PluginTensorDesc> tensors{describe(DataType::kINT32, TensorFormat::kLINEAR, dims({call->batch, 2})),
+        describe(DataType::kINT32, TensorFormat::kLINEAR, dims({2}))};
+    std::vector<const void*> inputs{call->image_sizes, call->canvas_size};
+    for (const int32_t channels : {1, 4}) {
+        for (int32_t level = 0; level < levels; ++level) {
+            const int64_t cells = call->attributes.cell_anchors[level];
+            tensors.push_back(
+                describe(type, layout, dims({call->batch, channels * cells, call->heights[level], call->widths[level]})));
+            inputs.push_back(channels == 1 ? call->logits[level] : call->deltas[level]);
+        }
+    }
+    const int32_t input_count = static_cast<int32_t>(inputs.size());
+    tensors.push_back(describe(DataType::kINT32, TensorFormat::kLINEAR, dims({call->batch})));
+    tensors.push_back(describe(DataType::kFLOAT, TensorFormat::kLINEAR, dims({call->batch, most, 4})));
+    if (!supports(*plugin, tensors, input_count)) {
+        return kUnsupported;
+    }
+    std::vector<DynamicPluginTensorDesc> dynamic;
+    for (const PluginTensorDesc& tensor : tensors) {  // of a profile with one more image at most
+        Dims largest = tensor.dims;
+        largest.d[0] += tensor.dims.nbDims > 1 ? 1 : 0;
+        dynamic.push_back({tensor, tensor.dims, largest, tensor.dims});
+    }
+    auto* build = static_cast<IPluginV3OneBuild*>(plugin->getCapabilityInterface(PluginCapabilityType::kBUILD));
+    const size_t bytes = build->getWorkspaceSize(dynamic.data(), input_count, nullptr, 2);
+    constexpr size_t kGuard = 4096;
+    std::vector<unsigned char> memory(bytes + 2 * kGuard, 0xa5);
+    void* workspace = memory.data() + (kGuard - reinterpret_cast<uintptr_t>(memory.data()) % 256);
+    void* outputs[] = {call->num, call->proposals};
+    auto* runtime = static_cast<IPluginV3OneRuntime*>(plugin->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
+    const int32_t status
+        = runtime->enqueue(tensors.data(), &tensors[inputs.size()], inputs.data(), outputs, workspace, nullptr);
+    const auto* end = static_cast<const unsigned char*>(workspace) + bytes;
+    const unsigned char* guard_end = memory.data() + memory.size();
+    const bool strayed = std::any_of(end, guard_end, [](unsigned char byte) { return byte != 0xa5; });
+    return strayed ? kStrayed : status;
+}
+
+// Whether a plugin is made from these attributes; what is wrong with them is logged.
+extern "C" int32_t emulated_proposals_creation(const MaskrtProposalAttributes* attributes)
+{
+    maskrt::GenerateProposals original(*attributes);
+    return reread(original) != nullptr ? 1 : 0;
 }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from maskrt.evaluation.metrics.match import Detections
-from maskrt.plugins import build, device, host, libraries
+from maskrt.plugins import build, device, device_proposals, host, host_proposals, libraries
 from maskrt.plugins.attributes import RoiAlignAttributes
 from maskrt.tools.gpu_check import operators, pipeline
 from maskrt.tools.gpu_check.part import Report
@@ -43,6 +43,17 @@ def host_as_gpu(once: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> l
     monkeypatch.setattr(device, "multilevel_roi_align", roi_align)
     monkeypatch.setattr(device, "batched_nms", nms)
     monkeypatch.setattr(device, "batched_nms_workspace_bytes", lambda *_: 16)
+
+    def propose(image_sizes: Tensor, canvas_size: Tensor, *others: Any) -> None:
+        logits, deltas, num, proposals, _, attributes, _ = others
+        called.append("proposals")
+        maps = ([array.numpy() for array in arrays] for arrays in (logits, deltas))
+        results = host_proposals.generate_proposals(image_sizes.numpy(), canvas_size.numpy(), *maps, attributes)
+        for output, result in zip((num, proposals), results, strict=True):
+            output.copy_(torch.from_numpy(result))
+
+    monkeypatch.setattr(device_proposals, "generate_proposals", propose)
+    monkeypatch.setattr(device_proposals, "generate_proposals_workspace_bytes", lambda *_: 16)
     monkeypatch.setattr(operators, "_stream", lambda: 0)
     return called
 
@@ -120,7 +131,7 @@ def test_every_model_is_measured(
         assert found[f"ours_{precision}_graph"] == "it cannot be captured: no graphs here"
         assert found[f"ours_{precision}_to_onnx_runtime"]["pairs"] == 0
     assert found["ours_fp32"]["missing"] == found["ours_fp32"]["extra"] == 0
-    assert {"nms", "roi_align torch.float32", "roi_align torch.float16"} <= set(host_as_gpu)
+    assert {"nms", "proposals", "roi_align torch.float32", "roi_align torch.float16"} <= set(host_as_gpu)
 
 
 def test_differences() -> None:

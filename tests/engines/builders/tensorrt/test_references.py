@@ -18,14 +18,14 @@ from ....support.reference_engines import TARGET, engine_options
 
 pytest.importorskip("tensorrt_rtx")
 
-MASKS = {"BatchedNMS": 2, "MultilevelRoIAlign": 2}
+MASKS = {"BatchedNMS": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2}
 
 KINDS = {
-    "d2_mask_rcnn_R_50_C4": MASKS,  # a last stage as head, more proposals than TopK gives, canvases of any size
+    "d2_mask_rcnn_R_50_C4": MASKS,  # a last stage as head, 6,000 anchors of a level, canvases of any size
     "d2_cls_agnostic_bbox": MASKS,
     "d2_roialign_v1_sampling2": MASKS,
-    "d2_cascade_mask_rcnn_R_50_FPN": {"BatchedNMS": 2, "MultilevelRoIAlign": 4},
-    "mm_faster-rcnn_r50_fpn": {"BatchedNMS": 2, "MultilevelRoIAlign": 1},
+    "d2_cascade_mask_rcnn_R_50_FPN": {"BatchedNMS": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 4},
+    "mm_faster-rcnn_r50_fpn": {"BatchedNMS": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 1},
     "mm_mask-rcnn_r50_fpn_gn": MASKS,
     "mm_mask-rcnn_x101-32x4d_fpn": MASKS,
 }

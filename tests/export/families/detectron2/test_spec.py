@@ -29,6 +29,7 @@ def test_defaults():
     assert spec.pipeline.paste == Paste("pixel_centers", 0.5)
     rpn, detection = spec.rpn, spec.detection
     assert (rpn.top_k_by, rpn.nms_by, rpn.pre_nms_top_k, rpn.post_nms_top_k) == ("logit", "logit", 1000, 1000)
+    assert rpn.finite_logits
     assert (rpn.min_side, rpn.min_probability) == (MinSide(0.0, inclusive=False), None)
     assert (detection.num_labels, detection.background, detection.min_side) == (6, "last", None)
     assert (detection.activation, detection.max_detections) == ("softmax", 100)

@@ -27,7 +27,7 @@ def test_defaults():
     assert (spec.pipeline.size_divisor, spec.pipeline.boxes) == (32, Boxes(clip=False, drop_empty=False))
     assert spec.pipeline.paste == Paste("pixel_centers", 0.5)
     rpn, detection = spec.rpn, spec.detection
-    assert (rpn.top_k_by, rpn.nms_by) == ("probability", "probability")
+    assert (rpn.top_k_by, rpn.nms_by, rpn.finite_logits) == ("probability", "probability", False)
     assert (rpn.pre_nms_top_k, rpn.post_nms_top_k, rpn.min_side) == (1000, 900, MinSide(0.0, inclusive=False))
     assert (detection.num_labels, detection.background, detection.min_side) == (6, "last", None)
     (head,) = spec.box_heads
