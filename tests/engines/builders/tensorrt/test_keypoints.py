@@ -50,5 +50,10 @@ def test_an_engine_of_masks_and_keypoints(
     result = maskrt_engine(onnx, "--target", "rtx4090", "--builder", "tensorrt-rtx", "--output", engine)
     assert result.returncode == 0, result.stderr
     manifest = read_manifest(engine)
-    assert manifest.plugin_layers == {"BatchedNMS": 2, "DecodeKeypoints": 1, "MultilevelRoIAlign": 2}
+    assert manifest.plugin_layers == {
+        "BatchedNMS": 1,
+        "DecodeKeypoints": 1,
+        "GenerateProposals": 1,
+        "MultilevelRoIAlign": 2,
+    }
     assert manifest.build.precision == precision
