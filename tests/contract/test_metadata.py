@@ -19,7 +19,7 @@ def test_values_arrive() -> None:
     assert metadata.outputs == (Output("masks", "mask_probabilities", (28, 28)),)
     assert (metadata.score_threshold, metadata.nms_threshold) == (0.05, 0.5)
     assert metadata.precision == "fp32"
-    assert metadata.to_properties() == given
+    assert metadata.to_properties() == {**given, "maskrt.verified": "true"}
 
 
 def test_whole_numbers_are_thresholds_too() -> None:
