@@ -1,0 +1,102 @@
+"""`maskrt evaluate` of a model with keypoints, from its file to the table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from maskrt.evaluation.evaluate.cli import main
+from maskrt.evaluation.results.evaluate import Evaluation
+from maskrt.evaluation.results.files import read_result
+
+from ...support.small_model import BOXES, CLASS_NAMES, KEYPOINT_NAMES, KEYPOINTS, LABELS
+
+HEIGHT, WIDTH = 240, 320
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Two images with the objects that the small model finds, whose keypoints lie just beside those that it finds."""
+    corners = BOXES * [WIDTH, HEIGHT, WIDTH, HEIGHT]
+    annotations: list[dict[str, Any]] = []
+    for image in (1, 2):
+        cv2.imwrite(str(tmp_path / f"{image}.png"), np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
+        for (x0, y0, x1, y1), points, label in zip(corners.tolist(), KEYPOINTS, LABELS.tolist(), strict=True):
+            places = points[:, :2] * [WIDTH, HEIGHT] + 1
+            visible = np.array([2, 1, 2 if image == 1 else 0])
+            keypoints = np.column_stack((places, visible)).flatten().tolist()
+            box = [x0, y0, x1 - x0, y1 - y0]
+            annotations.append({"image_id": image, "category_id": label, "bbox": box, "keypoints": keypoints})
+    categories = [
+        {"id": label, "name": name, "keypoints": list(KEYPOINT_NAMES), "sigmas": [0.05] * 3}
+        for label, name in enumerate(CLASS_NAMES)
+        if label
+    ]
+    images = [{"id": i, "file_name": f"{i}.png", "width": WIDTH, "height": HEIGHT} for i in (1, 2)]
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps({"images": images, "categories": categories, "annotations": annotations}))
+    return path
+
+
+def run(model: Path, dataset: Path, folder: Path) -> Evaluation:
+    options = ["--dataset", str(dataset), "--score-threshold", "0.05", "-o", str(folder)]
+    assert main([str(model), *options]) == 0
+    result = read_result(folder / "evaluate.json")
+    assert isinstance(result, Evaluation)
+    return result
+
+
+def test_keypoint_ap_is_in_the_result_and_in_the_table(
+    write_model: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run(write_model(masks=False, keypoints=True), dataset, tmp_path / "out")
+    (model,) = result.models
+    assert model.keypoints is not None
+    assert pytest.approx(1) == model.keypoints.AP50
+    assert model.keypoints.AP is not None and model.keypoints.AP > 0.9
+    assert all(entry.keypoints is not None for entry in model.per_class)
+    assert f"points {model.keypoints.AP:.4f}" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("of_model", "of_dataset", "words"),
+    [
+        (True, False, "finds keypoints, but no annotation has any: no keypoint AP is measured"),
+        (False, True, "finds no keypoints, which annotations have: no keypoint AP is measured"),
+    ],
+)
+def test_why_none_is_measured_is_told(
+    write_model: Callable[..., Path],
+    dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    of_model: bool,
+    of_dataset: bool,
+    words: str,
+) -> None:
+    if not of_dataset:
+        content = json.loads(dataset.read_text())
+        for annotation in content["annotations"]:
+            del annotation["keypoints"]
+        dataset.write_text(json.dumps(content))
+    result = run(write_model(masks=False, keypoints=of_model), dataset, tmp_path / "out")
+    assert result.models[0].keypoints is None
+    assert words in capsys.readouterr().err
+
+
+def test_keypoints_without_sigmas_are_refused_with_what_to_give(
+    write_model: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads(dataset.read_text())
+    for category in content["categories"]:
+        del category["sigmas"]
+    dataset.write_text(json.dumps(content))
+    model = write_model(masks=False, keypoints=True)
+    assert main([str(model), "--dataset", str(dataset), "-o", str(tmp_path / "out")]) == 2
+    assert 'give a category of the data set "sigmas"' in " ".join(capsys.readouterr().err.split())
