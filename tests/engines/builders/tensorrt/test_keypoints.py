@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -34,7 +33,7 @@ def keypoint_onnx(photographs: dict[str, np.ndarray], once: Callable[..., Path])
 def test_an_engine_of_masks_and_keypoints(
     maskrt_engine: Callable[..., subprocess.CompletedProcess[str]],
     keypoint_onnx: Path,
-    photographs: dict[str, np.ndarray],
+    scene_folder: Path,
     precision: str,
     tmp_path: Path,
 ) -> None:
@@ -42,11 +41,7 @@ def test_an_engine_of_masks_and_keypoints(
     if precision == "fp16":
         onnx = quantize(onnx, tmp_path / "model.onnx", precision).path
     elif precision == "int8":
-        images = tmp_path / "images"
-        images.mkdir()
-        for name, image in photographs.items():
-            cv2.imwrite(str(images / f"{name}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        onnx = quantize(onnx, tmp_path / "model.onnx", precision, CalibrationOptions([images])).path
+        onnx = quantize(onnx, tmp_path / "model.onnx", precision, CalibrationOptions([scene_folder])).path
     result = maskrt_engine(onnx, "--target", "rtx4090", "--builder", "tensorrt-rtx", "--output", engine)
     assert result.returncode == 0, result.stderr
     manifest = read_manifest(engine)
