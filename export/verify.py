@@ -112,7 +112,7 @@ def verify_onnx(model: nn.Module, path: Path) -> Differences:
 
     Raises:
         MismatchError: the differences exceed the tolerances above at every contrast, and the message states the
-            smallest; or the scores are saturated at every contrast.
+            smallest; or nothing is found, or scores are saturated, at every contrast.
         DependencyError: ONNX Runtime is not installed.
         ModelError: the runtime does not take the file.
     """
@@ -123,7 +123,7 @@ def verify_onnx(model: nn.Module, path: Path) -> Differences:
     tried = []
     for contrast in _CONTRASTS:
         tried.append(_differences(reference, segmenter, contrast))
-        if tried[-1].within_tolerance() and not tried[-1].is_saturated():
+        if tried[-1].detections and tried[-1].within_tolerance() and not tried[-1].is_saturated():
             return tried[-1]
     best = min(tried, key=lambda each: (each.unmatched + each.misplaced) / max(each.detections, 1))
     if best.is_saturated():

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from maskrt.calibration.model_file import remove_seal
 from maskrt.export import export_onnx, verify
 from maskrt.export.families.torchvision.reference import TorchvisionReference
-from maskrt.export.verify import MismatchError, verify_onnx
+from maskrt.export.verify import Differences, MismatchError, verify_onnx
 from maskrt.runtime import Segmenter
 
 from ..support.torchvision_models import drawn, small_mask_rcnn
@@ -136,6 +136,12 @@ def test_the_whole_model_is_called(small_model, small_onnx, monkeypatch):
 def test_saturated_scores_are_never_called_equal(small_model, small_onnx, monkeypatch):
     monkeypatch.setattr(verify, "_SATURATED", 0.3)
     with pytest.raises(MismatchError, match=r"\d+ of \d+ detections have the score 1, so that .* --skip-verification"):
+        verify_onnx(small_model, small_onnx)
+
+
+def test_where_nothing_is_found_nothing_is_called_equal(small_model, small_onnx, monkeypatch):
+    monkeypatch.setattr(verify, "_differences", lambda *arguments: Differences(0, 0, 0.0, 0.0, None))
+    with pytest.raises(MismatchError, match=r"finds nothing, even at the score threshold 0, .* --skip-verification"):
         verify_onnx(small_model, small_onnx)
 
 
