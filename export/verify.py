@@ -125,7 +125,9 @@ def verify_onnx(model: nn.Module, path: Path) -> Differences:
         tried.append(_differences(reference, segmenter, contrast))
         if tried[-1].detections and tried[-1].within_tolerance() and not tried[-1].is_saturated():
             return tried[-1]
-    best = min(tried, key=lambda each: (each.unmatched + each.misplaced) / max(each.detections, 1))
+    best = min(
+        tried, key=lambda each: (not each.detections, (each.unmatched + each.misplaced) / (each.detections or 1))
+    )
     if best.is_saturated():
         raise MismatchError(
             f"cannot tell whether the exported file is equal to the PyTorch model: {best.saturated} of "
