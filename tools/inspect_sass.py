@@ -23,7 +23,7 @@ _FUNCTION = re.compile(r"^\s*Function\s*:?\s*(\w+):?\s*$")
 _RESOURCES = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+)")
 _KERNEL_NAME = re.compile(
     r"(?:sort_tile|merge_runs|mask|resolve|resolve_rest|count_bins|collect|rank|merge_boxes|roi_align|roi_align_linear|"
-    r"resize_pad|pillow_weights|pillow_columns|pillow_rows|paste_tile|paste_scan)_kernel"
+    r"decode_keypoints|resize_pad|pillow_weights|pillow_columns|pillow_rows|paste_tile|paste_scan)_kernel"
 )
 _PTX_ENTRY = re.compile(r"\.entry\s+(\w+)")
 _PTX_ARITHMETIC = re.compile(r"\b(fma|mul|add|sub)\.((?:rn\.)?)(?:ftz\.)?f(?:32|64)\b")
