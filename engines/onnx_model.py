@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ class OnnxModel:
         properties: the same as a JSON object, without the prefix `maskrt.`.
         custom_layers: the operator of each node that must become a plugin layer, by the name of its layer in TensorRT.
         weights_bytes: size of the weights.
+        operators: the standard operators of the graph, each with the name of a node of it.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class OnnxModel:
     properties: Mapping[str, Any]
     custom_layers: Mapping[str, str]
     weights_bytes: int
+    operators: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def custom_nodes(self) -> dict[str, int]:
@@ -71,6 +73,7 @@ def read_onnx_model(path: Path) -> OnnxModel:
         properties=read_properties(strings, str(path)),
         custom_layers=custom_layers,
         weights_bytes=sum(tensor.ByteSize() for tensor in graph.initializer),
+        operators={node.op_type: _layer_name(node) for node in graph.node if not node.domain},
     )
 
 

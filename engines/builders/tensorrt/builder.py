@@ -19,6 +19,7 @@ from maskrt.engines.builders.tensorrt.network import layer_types, parse_network,
 from maskrt.engines.builders.tensorrt.packages import Package, import_tensorrt
 from maskrt.engines.builders.tensorrt.profile import format_canvas, make_profile
 from maskrt.engines.builders.tensorrt.progress import BuildProgress, builder_monitor
+from maskrt.engines.builders.tensorrt.refusals import find_refusals, sentence, without_kernel
 from maskrt.engines.builders.tensorrt.serialize import (
     interruptible,
     polygraphy_exception,
@@ -49,12 +50,14 @@ class TensorRtBuilder:
         package: which of the two.
         capabilities: the compute capabilities that it builds for; None: every one from `_OLDEST` on.
         lacks: precisions that it does not build for a GPU that has them, by compute capability.
+        runs_not: operators that its parser takes, but that nothing in it runs.
         refusals: see `base.Builder`.
     """
 
     package: Package
     capabilities: tuple[str, ...] | None = None
     lacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    runs_not: tuple[str, ...] = ()
     refusals: Mapping[str, str] = field(default_factory=dict)
     suffix: str = SUFFIX
 
@@ -117,6 +120,8 @@ class TensorRtBuilder:
         if not 1 <= workspace <= _MAX_WORKSPACE_MIB:
             raise ArgumentError(f"The workspace must be 1 to {_MAX_WORKSPACE_MIB:,} MiB, but is {workspace:,}.")
         trt = import_tensorrt(self.package)
+        if refusals := without_kernel(model.operators, self.runs_not):  # before anything is built
+            raise EngineError(f"{self.title} {trt.__version__} cannot build {model.path}: {sentence(refusals)}")
         settings = TensorRtSettings(
             compute_capability=target.compute_capability,
             plugin_version=_load_plugins(trt, target.compute_capability, stream),
@@ -147,6 +152,7 @@ class TensorRtBuilder:
         )
         title = f"Building for {inputs.target} (compute capability {capability}, {inputs.precision})"
         progress = BuildProgress(title, stream)
+        network = None
         with interruptible(progress), polygraphy_log() as errors:
             try:
                 parsed = parse_network(trt, self.package, model)
@@ -160,6 +166,8 @@ class TensorRtBuilder:
                     raise KeyboardInterrupt from None
                 # The first error is the cause; the parser repeats it in each layer of its own.
                 words = " ".join((errors[0] if errors else str(error)).split())
+                if network is None and (refusals := find_refusals(trt, model.path.read_bytes())):
+                    words = sentence(refusals)
                 raise EngineError(f"{self.title} {trt.__version__} cannot build {model.path}: {words}") from error
             except OSError as error:
                 raise EngineError(
@@ -192,6 +200,7 @@ TENSORRT_RTX = TensorRtBuilder(
     packages.TENSORRT_RTX,
     capabilities=("7.5", "8.0", "8.6", "8.9", "12.0", "12.1"),
     lacks={"7.5": ("fp32",)},  # it multiplies no FP32 matrices on Turing
+    runs_not=("NonMaxSuppression", "RoiAlign"),  # no runner for the first, and a GPU needed to create the second
     refusals={"timing_cache": "times no kernels while it builds", "version_compatible": "has no lean runtime"},
 )
 

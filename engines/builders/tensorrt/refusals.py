@@ -1,0 +1,82 @@
+"""Which operator of a file TensorRT does not take, in its own words and with the name of the node.
+
+Its log begins with whatever failed first, deep in the parser, and repeats it at each level. The parser can be asked
+instead: it goes through the whole graph and keeps an error for each node.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+
+_MOST_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A node that cannot be built, and why; the reason may be empty."""
+
+    operator: str
+    node: str
+    reason: str
+
+    def __str__(self) -> str:
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"the operator {self.operator} of the node {self.node}{reason}"
+
+
+def without_kernel(operators: Mapping[str, str], lacking: Collection[str]) -> list[Refusal]:
+    """Find the operators that the parser takes, but for which the package has nothing that runs them.
+
+    Args:
+        operators: of the file, each with the name of a node of it.
+        lacking: those that the package cannot run.
+    """
+    return [Refusal(name, node, "it has none that runs") for name, node in operators.items() if name in lacking]
+
+
+def find_refusals(trt: ModuleType, content: bytes) -> list[Refusal]:
+    """Ask the parser about each node of a file.
+
+    Args:
+        trt: TensorRT, with the plugins loaded.
+        content: of the ONNX file.
+
+    Returns:
+        Nothing where the parser takes the file, or where this version of it cannot be asked.
+    """
+    logger = trt.Logger(trt.Logger.Severity.INTERNAL_ERROR)
+    flags = trt.NetworkDefinitionCreationFlag
+    typed = 1 << int(flags.STRONGLY_TYPED) if hasattr(flags, "STRONGLY_TYPED") else 0
+    builder = trt.Builder(logger)
+    network = builder.create_network(typed)  # named: the parser does not keep it alive
+    parser = trt.OnnxParser(network, logger)
+    if not hasattr(parser, "supports_model_v2") or parser.supports_model_v2(content):
+        return []
+    errors = [parser.get_error(index) for index in range(parser.num_errors)]
+    return list(
+        dict.fromkeys(
+            Refusal(error.node_operator(), error.node_name() or f"number {error.node()}", _words(error.desc()))
+            for error in errors
+            if error.node_operator()
+        )
+    )
+
+
+def sentence(refusals: list[Refusal]) -> str:
+    """Say what is refused, and what to do."""
+    shown = "; ".join(map(str, refusals[:_MOST_SHOWN]))
+    more = f"; and {len(refusals) - _MOST_SHOWN} more" if len(refusals) > _MOST_SHOWN else ""
+    return (
+        f"it does not take {shown}{more}. Replace that part of the model by operators that it takes and export it "
+        "again, or run the ONNX file itself: `maskrt infer`."
+    )
+
+
+def _words(description: str) -> str:
+    """Shorten what the parser says: an assertion in its source, mostly."""
+    words = " ".join(description.split())
+    words = re.sub(r"^Assertion failed: ", "", words)
+    return "" if words in ("", "false") else words[:200]

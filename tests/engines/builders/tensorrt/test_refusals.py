@@ -1,0 +1,70 @@
+"""What TensorRT does not take, with the name of operator and node: asked of a real parser."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from maskrt.engines.builders.tensorrt.builder import TENSORRT_RTX
+from maskrt.engines.builders.tensorrt.refusals import Refusal, find_refusals, sentence, without_kernel
+
+trt: Any = pytest.importorskip("tensorrt_rtx")
+
+CONSTANTS = {
+    "boxes": np.zeros((1, 4, 4), np.float32),
+    "scores": np.zeros((1, 1, 4), np.float32),
+    "rois": np.zeros((1, 4), np.float32),
+    "batch": np.zeros(1, np.int64),
+    "scales": np.array([1, 1, 2, 2], np.float32),
+}
+
+
+def model(*nodes: onnx.NodeProto) -> onnx.ModelProto:
+    first = helper.make_node("Relu", ["x"], ["r"], name="backbone.relu")
+    graph = helper.make_graph(
+        [first, *nodes],
+        "test",
+        [helper.make_tensor_value_info("x", 1, [1, 4, 8, 8])],
+        [helper.make_tensor_value_info("y", 1, None)],
+        [numpy_helper.from_array(value, name) for name, value in CONSTANTS.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("mine", 1)])
+
+
+@pytest.mark.parametrize(
+    ("operator", "inputs", "attributes"),
+    [
+        ("Det", ["r"], {}),
+        ("Unique", ["r"], {}),
+        ("BitShift", ["r", "r"], {"direction": "LEFT"}),
+        ("SomethingNew", ["r"], {}),
+        ("MyOperator", ["r"], {"domain": "mine"}),
+        ("Resize", ["r", "", "scales"], {"mode": "cubic", "coordinate_transformation_mode": "tf_crop_and_resize"}),
+    ],
+)
+def test_operator_and_node_are_named(operator: str, inputs: list[str], attributes: dict[str, Any]) -> None:
+    node = helper.make_node(operator, inputs, ["y"], name="backbone.layer3.odd", **attributes)
+    (refusal, *_) = find_refusals(trt, model(node).SerializeToString())
+    assert (refusal.operator, refusal.node) == (operator, "backbone.layer3.odd")
+    assert "false" not in str(refusal).split()
+    assert f"the operator {operator} of the node backbone.layer3.odd" in sentence([refusal])
+
+
+def test_what_it_takes_is_not_refused() -> None:
+    node = helper.make_node("Sigmoid", ["r"], ["y"], name="backbone.last")
+    assert find_refusals(trt, model(node).SerializeToString()) == []
+
+
+def test_what_the_parser_takes_but_nothing_runs() -> None:
+    operators = {"Relu": "backbone.relu", "NonMaxSuppression": "heads.nms"}
+    (refusal,) = without_kernel(operators, TENSORRT_RTX.runs_not)
+    assert refusal == Refusal("NonMaxSuppression", "heads.nms", "it has none that runs")
+    assert without_kernel(operators, ()) == []
+
+
+def test_many_are_counted() -> None:
+    text = sentence([Refusal("Det", str(number), "") for number in range(9)])
+    assert text.count("the operator Det") == 3
+    assert "and 6 more" in text
