@@ -12,8 +12,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import detection, get_model_weights
+from torchvision.models.detection.keypoint_rcnn import KeypointRCNNPredictor
 from torchvision.ops import FrozenBatchNorm2d
 
+from maskrt.contract.keypoints import COCO_PERSON
+from maskrt.errors import MaskrtError
 from maskrt.export.errors import SourceError
 from maskrt.export.families.base import LoadedModel
 from maskrt.export.families.torchvision import sources
@@ -164,20 +167,33 @@ def test_checkpoints_that_do_not_fit(state: dict[str, Tensor], tmp_path: Path) -
         load(checkpoint=tmp_path / "good.pth", num_classes=7)
 
 
+def small_keypoint_rcnn() -> nn.Module:
+    """With the weights of a keypoint predictor, which is all that loading asks for."""
+    model = small_faster_rcnn()
+    model.roi_heads.keypoint_predictor = KeypointRCNNPredictor(8, 2)
+    return model
+
+
+def small_maker(name: str) -> Callable[[], nn.Module]:
+    """What makes a small model in the place of the builder of a name."""
+    kinds = {"mask": small_mask_rcnn, "keypoint": small_keypoint_rcnn, "faster": small_faster_rcnn}
+    return next(make for kind, make in kinds.items() if name.startswith(kind))
+
+
 @pytest.fixture
 def small_builders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All builders make a small model, with or without masks."""
+    """All builders make a small model of their kind."""
 
     def builder(make: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        def build(*, weights: None, weights_backbone: None, num_classes: int) -> nn.Module:
+        def build(*, weights: None, weights_backbone: None, num_classes: int, **others: int) -> nn.Module:
             assert num_classes == CLASSES
+            assert others in ({}, {"num_keypoints": 2})
             return make()
 
         return build
 
     for name in sources.BUILDERS:
-        make = small_mask_rcnn if name.startswith("mask") else small_faster_rcnn
-        monkeypatch.setitem(sources.BUILDERS, name, builder(make))
+        monkeypatch.setitem(sources.BUILDERS, name, builder(small_maker(name)))
 
 
 FROZEN = "was 0: give --weights COCO_V1"
@@ -193,10 +209,10 @@ def test_the_epsilon_of_frozen_norms_is_respected_and_said(
     """A checkpoint that was fine-tuned from COCO_V1 has no counters, and does not say that its epsilon is 0."""
     if weights is not None and weights not in get_model_weights(name).__members__:
         pytest.skip("there are no such weights")
-    state = (small_mask_rcnn if name.startswith("mask") else small_faster_rcnn)().state_dict()
+    state = small_maker(name)().state_dict()
     torch.save({key: t for key, t in state.items() if not (frozen and "batches" in key)}, tmp_path / "mine.pth")
     loaded = load(name, checkpoint=tmp_path / "mine.pth", weights=weights)
-    of_resnet = name in ("maskrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn")
+    of_resnet = name in ("maskrcnn_resnet50_fpn", "keypointrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn")
     assert set(epsilons(loaded.model)) == ({0.0} if of_resnet and weights else {1e-5})
     assert sum(FROZEN in note for note in loaded.notes) == (of_resnet and frozen and not weights)
 
@@ -242,3 +258,33 @@ def test_checkpoints_of_other_networks_are_named(name: str, what: str, tmp_path:
     torch.save({"backbone.conv1.weight": torch.zeros(1, 1), name: torch.zeros(2)}, tmp_path / "other.pth")
     with pytest.raises(SourceError, match=what):
         load(checkpoint=tmp_path / "other.pth")
+
+
+def test_torchvision_weights_bring_the_names_of_their_keypoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sources.BUILDERS, "keypointrcnn_resnet50_fpn", lambda *, weights, progress: nn.Identity())
+    loaded = load("keypointrcnn_resnet50_fpn", weights="COCO_V1")
+    assert tuple(loaded.model.keypoint_names) == COCO_PERSON  # type: ignore[arg-type]
+    assert loaded.class_names == ["no person", "person"]
+
+
+def test_a_checkpoint_tells_the_number_of_its_keypoints(
+    state: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is; here the rest of the model is that of a small detector."""
+    asked: dict[str, int] = {}
+
+    def builder(*, weights: None, weights_backbone: None, **sizes: int) -> nn.Module:
+        asked.update(sizes)
+        model = detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, num_classes=5)
+        model.roi_heads.keypoint_predictor = nn.Module()
+        model.roi_heads.keypoint_predictor.kps_score_lowres = nn.ConvTranspose2d(8, sizes["num_keypoints"], 4, 2, 1)
+        return model
+
+    monkeypatch.setitem(sources.BUILDERS, "keypointrcnn_resnet50_fpn", builder)
+    key = "roi_heads.keypoint_predictor.kps_score_lowres"
+    torch.save({**state, f"{key}.weight": torch.zeros(8, 6, 4, 4), f"{key}.bias": torch.zeros(6)}, tmp_path / "m.pth")
+    load("keypointrcnn_resnet50_fpn", checkpoint=tmp_path / "m.pth")
+    assert asked == {"num_classes": 5, "num_keypoints": 6}
+    torch.save(state, tmp_path / "boxes.pth")
+    with pytest.raises(MaskrtError, match=r"kps_score_lowres\.weight' of four axes; expected .* Keypoint R-CNN"):
+        load("keypointrcnn_resnet50_fpn", checkpoint=tmp_path / "boxes.pth")
