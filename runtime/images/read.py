@@ -93,6 +93,10 @@ def check_file(path: Path) -> None:
 
 def is_image(value: object) -> bool:
     """Tell whether a value is one image in memory: an array, a tensor, a PIL image; by its attributes, not its type."""
+    return _becomes_array(value) or hasattr(value, "__cuda_array_interface__")  # all that PyCUDA's and Numba's have
+
+
+def _becomes_array(value: object) -> bool:
     return any(hasattr(value, name) for name in ("__array__", "__array_interface__", "__dlpack_device__"))
 
 
@@ -109,7 +113,7 @@ def as_array(image: Any) -> Any:
         raise ArgumentError(
             "The image is a masked array, whose masked pixels have no colour. Fill them: `image.filled(0)`."
         )
-    if isinstance(image, np.ndarray) or not is_image(image):
+    if isinstance(image, np.ndarray) or not _becomes_array(image):
         return image
     if type(image).__module__.startswith("PIL."):
         return _from_pil(image)
