@@ -38,7 +38,7 @@ def test_its_models_are_exported_and_verified_with_its_reference(
     assert metadata.pipeline == tiny_family.SPECS[source].pipeline
     assert metadata.model_family == "tiny"
     names = {initializer.name for initializer in model.graph.initializer}
-    assert {"backbone.stem.weight", "rpn_head.logits.weight", "box_head.scores.weight"} <= names
+    assert {"backbone.stem.weight", "rpn_head.logits.weight", "box_heads.0.scores.weight"} <= names
 
 
 def test_its_names_are_among_those_that_messages_list() -> None:
