@@ -372,7 +372,7 @@ def test_shapes_to_warm_up_for_that_are_none(write_model: WriteModel, shape: Any
 @pytest.mark.parametrize(
     "value",
     ["0.5", b"0.5", True, [True], ["0.5"], {}, {"a": 1}, object(), 1j, [[0.5]], float("nan"), -1, 2, [None]],
-    ids=repr,
+    ids=lambda value: "object" if type(value) is object else repr(value),
 )
 def test_thresholds_that_are_none(write_model: WriteModel, name: str, value: Any) -> None:
     segmenter = Segmenter(write_model())
