@@ -17,6 +17,9 @@ WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 A linear layer on a feature map, as transformers and ConvNeXt have them, is a MatMul with a bias added behind it.
 """
 
+SHAPE_ONLY = frozenset({"Shape", "Size"})
+"""Operators that read how large a tensor is, and neither its values nor its type."""
+
 ROI_ALIGN = "MultilevelRoIAlign"
 
 GENERATE_PROPOSALS = "GenerateProposals"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from maskrt.calibration.features import consumers, find_network, producers
+from maskrt.calibration.features import SHAPE_ONLY, consumers, find_network, producers
 from maskrt.calibration.layers import Layer
 
 
@@ -40,7 +40,7 @@ def find_addends(graph: onnx.GraphProto, layers: Sequence[Layer]) -> list[Addend
             continue
         for index, name in enumerate(node.input):
             source = written_by[name].name
-            if source in by_node and len(readers[name]) == 1:
+            if source in by_node and sum(reader.op_type not in SHAPE_ONLY for reader in readers[name]) == 1:
                 addends.append(Addend(node.name, 1 - index, node.input[1 - index], by_node[source]))
                 break
     return addends

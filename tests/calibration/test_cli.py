@@ -88,8 +88,14 @@ def test_a_budget_where_there_is_no_ap_to_lose(quantize_with_budget, tmp_path, c
         (["MODEL", "--images", "empty"], "there is no image in this folder"),
         (["MODEL", "--images", "SCENES", "--limit", "3"], "is too few"),
         (["MODEL", "--images", "SCENES", "--max-ap-drop", "0.003"], "A budget (--max-ap-drop) needs a data set"),
-        (["MODEL", "--images", "SCENES", "--dataset", "nowhere.json"], "nowhere.json cannot be read"),
-        (["MODEL", "--images", "SCENES", "--layers", "nowhere.json"], "nowhere.json cannot be read"),
+        (
+            ["MODEL", "--images", "SCENES", "--dataset", "nowhere.json"],
+            "Cannot read the data set nowhere.json: there is no such file",
+        ),
+        (
+            ["MODEL", "--images", "SCENES", "--layers", "nowhere.json"],
+            "nowhere.json cannot be read",
+        ),
         (
             ["MODEL", "--precision", "fp16", "--dataset", "EVAL", "--max-ap-drop", "0"],
             "fp16 quantizes no layers, so it has no use for --max-ap-drop",
