@@ -31,6 +31,7 @@ class OnnxModel:
         custom_layers: the operator of each node that must become a plugin layer, by the name of its layer in TensorRT.
         weights_bytes: size of the weights.
         operators: the standard operators of the graph, each with the name of a node of it.
+        custom_attributes: of each node that must become a plugin layer, by the name of its layer.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class OnnxModel:
     custom_layers: Mapping[str, str]
     weights_bytes: int
     operators: Mapping[str, str] = field(default_factory=dict)
+    custom_attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def custom_nodes(self) -> dict[str, int]:
@@ -74,12 +76,21 @@ def read_onnx_model(path: Path) -> OnnxModel:
         custom_layers=custom_layers,
         weights_bytes=sum(tensor.ByteSize() for tensor in graph.initializer),
         operators={node.op_type: _layer_name(node) for node in graph.node if not node.domain},
+        custom_attributes={_layer_name(node): _attributes(node) for node in graph.node if node.domain == DOMAIN},
     )
 
 
 def _layer_name(node: onnx.NodeProto) -> str:
     """Name the layer that TensorRT's parser makes of a node: `getNodeName` of its `onnxProtoUtils`."""
     return node.name or f"node_of_{next(iter(node.output), '')}"
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Return the values by name; texts as `str`."""
+    from onnx import helper
+
+    values = ((attribute.name, helper.get_attribute_value(attribute)) for attribute in node.attribute)
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in values}
 
 
 def without_functions(path: Path) -> bytes:

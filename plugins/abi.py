@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 ABI_VERSION = 6
 MAX_LEVELS = 5
+MAX_RPN_LEVELS = 8
 MAX_CELL_ANCHORS = 128
 MOST_TOP_K = 8192
 FLOAT32 = 0
@@ -90,9 +91,9 @@ class ProposalAttributesStruct(ctypes.Structure):
 
     _fields_ = (
         ("level_count", ctypes.c_int32),
-        ("cell_anchors", ctypes.c_int32 * MAX_LEVELS),
-        ("strides", ctypes.c_int32 * MAX_LEVELS),
-        ("offsets", ctypes.c_float * MAX_LEVELS),
+        ("cell_anchors", ctypes.c_int32 * MAX_RPN_LEVELS),
+        ("strides", ctypes.c_int32 * MAX_RPN_LEVELS),
+        ("offsets", ctypes.c_float * MAX_RPN_LEVELS),
         ("anchors", ctypes.c_float * (4 * MAX_CELL_ANCHORS)),
         ("weights", ctypes.c_float * 4),
         ("multiply", ctypes.c_int32),
@@ -118,14 +119,14 @@ class ProposalsStruct(ctypes.Structure):
         ("batch", ctypes.c_int32),
         ("data_type", ctypes.c_int32),
         ("channels_last", ctypes.c_int32),
-        ("logit_strides", ctypes.c_int32 * MAX_LEVELS),
-        ("delta_strides", ctypes.c_int32 * MAX_LEVELS),
-        ("heights", ctypes.c_int32 * MAX_LEVELS),
-        ("widths", ctypes.c_int32 * MAX_LEVELS),
+        ("logit_strides", ctypes.c_int32 * MAX_RPN_LEVELS),
+        ("delta_strides", ctypes.c_int32 * MAX_RPN_LEVELS),
+        ("heights", ctypes.c_int32 * MAX_RPN_LEVELS),
+        ("widths", ctypes.c_int32 * MAX_RPN_LEVELS),
         ("image_sizes", ctypes.c_void_p),
         ("canvas_size", ctypes.c_void_p),
-        ("logits", ctypes.c_void_p * MAX_LEVELS),
-        ("deltas", ctypes.c_void_p * MAX_LEVELS),
+        ("logits", ctypes.c_void_p * MAX_RPN_LEVELS),
+        ("deltas", ctypes.c_void_p * MAX_RPN_LEVELS),
         ("num", ctypes.c_void_p),
         ("proposals", ctypes.c_void_p),
     )

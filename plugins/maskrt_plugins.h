@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 #define MASKRT_ABI_VERSION 6
-#define MASKRT_MAX_LEVELS 5
+#define MASKRT_MAX_LEVELS 5     /* of RoIAlign */
+#define MASKRT_MAX_RPN_LEVELS 8
 #define MASKRT_LARGEST_HEATMAP (1 << 20) /* cells */
 #define MASKRT_MAX_CELL_ANCHORS 128
 #define MASKRT_EXPORT __attribute__((visibility("default")))
@@ -78,9 +79,9 @@ typedef struct MaskrtDecodeKeypoints {
 /* The attributes of GenerateProposals. */
 typedef struct MaskrtProposalAttributes {
     int32_t level_count;
-    int32_t cell_anchors[MASKRT_MAX_LEVELS];     /* anchors at each position of a level */
-    int32_t strides[MASKRT_MAX_LEVELS];          /* 0: canvas size / feature size, rounded down */
-    float offsets[MASKRT_MAX_LEVELS];            /* pixels from the canvas's origin to the first position */
+    int32_t cell_anchors[MASKRT_MAX_RPN_LEVELS]; /* anchors at each position of a level */
+    int32_t strides[MASKRT_MAX_RPN_LEVELS];      /* 0: canvas size / feature size, rounded down */
+    float offsets[MASKRT_MAX_RPN_LEVELS];        /* pixels from the canvas's origin to the first position */
     float anchors[MASKRT_MAX_CELL_ANCHORS * 4];  /* xyxy around the origin, level by level */
     float weights[4];
     int32_t multiply; /* 1: deltas are multiplied with the weights, 0: divided by them */
@@ -100,14 +101,14 @@ typedef struct MaskrtProposals {
     int32_t batch;
     int32_t data_type; /* MASKRT_FLOAT32 or MASKRT_FLOAT16, of the maps */
     int32_t channels_last;
-    int32_t logit_strides[MASKRT_MAX_LEVELS], delta_strides[MASKRT_MAX_LEVELS]; /* of a pixel, if channels last */
-    int32_t heights[MASKRT_MAX_LEVELS], widths[MASKRT_MAX_LEVELS];
-    const int32_t* image_sizes;            /* [batch, 2]: height, width */
-    const int32_t* canvas_size;            /* [2]: height, width */
-    const void* logits[MASKRT_MAX_LEVELS]; /* [batch, A, height, width] */
-    const void* deltas[MASKRT_MAX_LEVELS]; /* [batch, 4 A, height, width]: dx, dy, dw, dh of each anchor */
-    int32_t* num;                          /* [batch] */
-    float* proposals;                      /* [batch, post_nms_top_k, 4] xyxy, the best first; zero from num on */
+    int32_t logit_strides[MASKRT_MAX_RPN_LEVELS], delta_strides[MASKRT_MAX_RPN_LEVELS]; /* of a pixel: channels last */
+    int32_t heights[MASKRT_MAX_RPN_LEVELS], widths[MASKRT_MAX_RPN_LEVELS];
+    const int32_t* image_sizes;                /* [batch, 2]: height, width */
+    const int32_t* canvas_size;                /* [2]: height, width */
+    const void* logits[MASKRT_MAX_RPN_LEVELS]; /* [batch, A, height, width] */
+    const void* deltas[MASKRT_MAX_RPN_LEVELS]; /* [batch, 4 A, height, width]: dx, dy, dw, dh of each anchor */
+    int32_t* num;                              /* [batch] */
+    float* proposals;                          /* [batch, post_nms_top_k, 4] xyxy, the best first; zero from num on */
 } MaskrtProposals;
 
 /* A raw picture, and its size on the canvas. */

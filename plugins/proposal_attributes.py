@@ -87,8 +87,8 @@ class ProposalAttributes:
 
     def what_the_kernels_cannot(self) -> str | None:
         """Say which limit of the kernels is exceeded, if one is; the ONNX function has none."""
-        if len(self.cell_anchors) > abi.MAX_LEVELS:
-            return f"{len(self.cell_anchors)} levels, of at most {abi.MAX_LEVELS}"
+        if len(self.cell_anchors) > abi.MAX_RPN_LEVELS:
+            return f"{len(self.cell_anchors)} levels, of at most {abi.MAX_RPN_LEVELS}"
         if sum(self.cell_anchors) > abi.MAX_CELL_ANCHORS:
             return f"{sum(self.cell_anchors)} anchors to a position in all levels, of at most {abi.MAX_CELL_ANCHORS}"
         if self.pre_nms_top_k > abi.MOST_TOP_K:

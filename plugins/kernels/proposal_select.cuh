@@ -27,9 +27,9 @@ struct ProposalLists {
     int32_t* num;               // [lists]
     int32_t* indices;           // [lists, kept]
     int64_t all_anchors, keys_per_list;
-    int32_t anchors[MASKRT_MAX_LEVELS];       // of each level
-    int32_t first_anchors[MASKRT_MAX_LEVELS]; // of the levels before
-    int32_t first_blocks[MASKRT_MAX_LEVELS];  // of kAnchorsPerBlock
+    int32_t anchors[MASKRT_MAX_RPN_LEVELS];       // of each level
+    int32_t first_anchors[MASKRT_MAX_RPN_LEVELS]; // of the levels before
+    int32_t first_blocks[MASKRT_MAX_RPN_LEVELS];  // of kAnchorsPerBlock
     int32_t slots, kept;
 };
 

@@ -15,7 +15,7 @@ constexpr int kMostTopK = 2 * kRankTile;  // of a level
 
 struct ProposalSizes {
     int64_t batch, levels, slots, kept;  // slots: of the chosen anchors of a level, whole mask words
-    int64_t anchors[MASKRT_MAX_LEVELS];  // of each level
+    int64_t anchors[MASKRT_MAX_RPN_LEVELS];  // of each level
     int64_t all_anchors;
 
     explicit ProposalSizes(const MaskrtProposals& call)

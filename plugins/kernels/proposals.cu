@@ -18,7 +18,7 @@ constexpr int64_t kMostAnchors = 1 << 30; // of an image, so that their numbers 
 bool is_in_range(const MaskrtProposals& call)
 {
     const MaskrtProposalAttributes& attributes = call.attributes;
-    if (call.batch < 0 || attributes.level_count < 1 || attributes.level_count > MASKRT_MAX_LEVELS
+    if (call.batch < 0 || attributes.level_count < 1 || attributes.level_count > MASKRT_MAX_RPN_LEVELS
         || attributes.pre_nms_top_k < 1 || attributes.pre_nms_top_k > kMostTopK || attributes.post_nms_top_k < 1) {
         return false;
     }

@@ -21,7 +21,7 @@ namespace {
 
 constexpr int32_t kSizeInputs = 2;  // inputs before the maps
 constexpr int32_t kProposalOutputs = 2;
-constexpr int32_t kMostProposalInputs = kSizeInputs + 2 * MASKRT_MAX_LEVELS;
+constexpr int32_t kMostProposalInputs = kSizeInputs + 2 * MASKRT_MAX_RPN_LEVELS;
 constexpr int32_t kMostProposals = 1 << 20;
 constexpr int32_t kLargestStride = 1 << 15;
 constexpr const char* kScores[] = {"logit", "probability"};     // index: …_by_probability
@@ -30,9 +30,9 @@ constexpr const char* kOperations[] = {"divide", "multiply"};   // index: multip
 bool read_attributes(const PluginFieldCollection* collection, MaskrtProposalAttributes& a)
 {
     const Fields fields(GenerateProposals::kName, collection);
-    int32_t cells[MASKRT_MAX_LEVELS];
+    int32_t cells[MASKRT_MAX_RPN_LEVELS];
     int32_t levels = 0;
-    if (!fields.read_ints("cell_anchors", 1, MASKRT_MAX_LEVELS, 1, MASKRT_MAX_CELL_ANCHORS, cells, levels)) {
+    if (!fields.read_ints("cell_anchors", 1, MASKRT_MAX_RPN_LEVELS, 1, MASKRT_MAX_CELL_ANCHORS, cells, levels)) {
         return false;
     }
     a.level_count = levels;

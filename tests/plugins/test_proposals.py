@@ -157,7 +157,7 @@ def test_levels_without_anchors(kernels: Any, host: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"cell_anchors": (1,) * 6, "strides": (4,) * 6, "offsets": (0.0,) * 6}, "6 levels, of at most 5"),
+        ({"cell_anchors": (1,) * 9, "strides": (4,) * 9, "offsets": (0.0,) * 9}, "9 levels, of at most 8"),
         ({"cell_anchors": (129,), "strides": (4,), "offsets": (0.0,)}, "129 anchors to a position in all levels"),
         ({"pre_nms_top_k": 8193}, "8193 anchors of a level before NMS, of at most 8192"),
     ],

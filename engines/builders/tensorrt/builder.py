@@ -19,7 +19,7 @@ from maskrt.engines.builders.tensorrt.network import layer_types, parse_network,
 from maskrt.engines.builders.tensorrt.packages import Package, import_tensorrt
 from maskrt.engines.builders.tensorrt.profile import format_canvas, make_profile
 from maskrt.engines.builders.tensorrt.progress import BuildProgress, builder_monitor
-from maskrt.engines.builders.tensorrt.refusals import find_refusals, sentence, without_kernel
+from maskrt.engines.builders.tensorrt.refusals import beyond_the_kernels, find_refusals, sentence, without_kernel
 from maskrt.engines.builders.tensorrt.serialize import (
     interruptible,
     polygraphy_exception,
@@ -120,7 +120,9 @@ class TensorRtBuilder:
         if not 1 <= workspace <= _MAX_WORKSPACE_MIB:
             raise ArgumentError(f"The workspace must be 1 to {_MAX_WORKSPACE_MIB:,} MiB, but is {workspace:,}.")
         trt = import_tensorrt(self.package)
-        if refusals := without_kernel(model.operators, self.runs_not):  # before anything is built
+        refusals = without_kernel(model.operators, self.runs_not)
+        refusals += beyond_the_kernels(model.custom_layers, model.custom_attributes)
+        if refusals:  # before anything is built
             raise EngineError(f"{self.title} {trt.__version__} cannot build {model.path}: {sentence(refusals)}")
         settings = TensorRtSettings(
             compute_capability=target.compute_capability,

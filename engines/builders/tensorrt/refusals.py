@@ -10,6 +10,9 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
+
+from maskrt.plugins.proposal_attributes import ProposalAttributes
 
 _MOST_SHOWN = 3
 
@@ -35,6 +38,35 @@ def without_kernel(operators: Mapping[str, str], lacking: Collection[str]) -> li
         lacking: those that the package cannot run.
     """
     return [Refusal(name, node, "it has none that runs") for name, node in operators.items() if name in lacking]
+
+
+def beyond_the_kernels(operators: Mapping[str, str], attributes: Mapping[str, Mapping[str, Any]]) -> list[Refusal]:
+    """Find the nodes that ask more of a plugin than its kernels can do.
+
+    Args:
+        operators: of the nodes that must become plugin layers, by the name of the layer.
+        attributes: of the same nodes.
+    """
+    found = []
+    for node, operator in operators.items():
+        reason = _LIMITS[operator](attributes.get(node, {})) if operator in _LIMITS else None
+        if reason is not None:
+            found.append(Refusal(operator, node, reason))
+    return found
+
+
+def _proposals(values: Mapping[str, Any]) -> str | None:
+    try:
+        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        attributes = ProposalAttributes(**given)
+    except (TypeError, ValueError) as error:
+        return str(error)
+    reason = attributes.what_the_kernels_cannot()
+    return None if reason is None else f"it has {reason}"
+
+
+_LIMITS = {"GenerateProposals": _proposals}
+"""By operator: says of a node's attributes what is too much in them, if something is."""
 
 
 def find_refusals(trt: ModuleType, content: bytes) -> list[Refusal]:

@@ -1,5 +1,6 @@
 """What TensorRT does not take, with the name of operator and node: asked of a real parser."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,14 @@ import pytest
 from onnx import helper, numpy_helper
 
 from maskrt.engines.builders.tensorrt.builder import TENSORRT_RTX
-from maskrt.engines.builders.tensorrt.refusals import Refusal, find_refusals, sentence, without_kernel
+from maskrt.engines.builders.tensorrt.refusals import (
+    Refusal,
+    beyond_the_kernels,
+    find_refusals,
+    sentence,
+    without_kernel,
+)
+from maskrt.plugins.proposal_attributes import ProposalAttributes
 
 trt: Any = pytest.importorskip("tensorrt_rtx")
 
@@ -62,6 +70,31 @@ def test_what_the_parser_takes_but_nothing_runs() -> None:
     (refusal,) = without_kernel(operators, TENSORRT_RTX.runs_not)
     assert refusal == Refusal("NonMaxSuppression", "heads.nms", "it has none that runs")
     assert without_kernel(operators, ()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"cell_anchors": [1] * 9, "strides": [4] * 9, "offsets": [0.0] * 9, "anchors": [0.0] * 36}, "9 levels"),
+        ({"pre_nms_top_k": 10_000}, "10000 anchors of a level before NMS, of at most 8192"),
+        ({"nms_by": "rank"}, "nms_by must be one of"),
+        ({"shape": "round"}, "unexpected keyword argument 'shape'"),
+    ],
+)
+def test_more_than_the_kernels_can(changes: dict[str, Any], reason: str | None) -> None:
+    values: dict[str, Any] = {field.name: 1.0 for field in dataclasses.fields(ProposalAttributes)}
+    values |= {"cell_anchors": [1], "strides": [4], "offsets": [0.0], "anchors": [0.0] * 4, "weights": [1.0] * 4}
+    values |= {"top_k_by": "logit", "nms_by": "logit", "weights_operation": "divide"}
+    values |= {"pre_nms_top_k": 1000, "post_nms_top_k": 1000} | changes
+    layers = {"rpn.proposals": "GenerateProposals", "heads.nms": "BatchedNMS"}
+    refusals = beyond_the_kernels(layers, {"rpn.proposals": values, "heads.nms": {}})
+    if reason is None:
+        assert refusals == []
+    else:
+        (refusal,) = refusals
+        assert refusal.node == "rpn.proposals"
+        assert reason in sentence(refusals)
 
 
 def test_many_are_counted() -> None:
