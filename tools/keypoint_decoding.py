@@ -8,13 +8,17 @@ rounds, in which the sides take turns.
 
 from __future__ import annotations
 
+import argparse
 import statistics
+import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
 
+from maskrt.command import run_command
 from maskrt.plugins import host
 
 BOXES, KEYPOINTS, MAP = 100, 17, 56
@@ -51,7 +55,15 @@ def measure(boxes: int = BOXES, rounds: int = ROUNDS) -> tuple[float, float, flo
     return statistics.median(theirs), statistics.median(ours), float(same)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    name = "python -m maskrt.tools.keypoint_decoding"
+    lines = (__doc__ or "").partition("\n")
+    argparse.ArgumentParser(prog=name, description=lines[0], epilog=lines[2]).parse_args(arguments)
+    return run_command(name, _print, interrupted="nothing was printed")
+
+
+def _print() -> int:
     """Print the times and their ratio."""
     theirs, ours, same = measure()
     print(
@@ -59,7 +71,8 @@ def main() -> None:
         f"{1000 * theirs:.0f} ms, host build {1000 * ours:.0f} ms, {theirs / ours:.1f} times faster; "
         f"{same:.2%} of the positions are the same"
     )
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

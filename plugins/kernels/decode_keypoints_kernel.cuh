@@ -8,6 +8,7 @@
 namespace maskrt {
 
 constexpr int kKeypointThreads = 128;
+constexpr int kKeypointBlocks = 6;  // that a multiprocessor can hold at least; left to choose, the compiler spills on 7.5
 
 // The values of the stretched columns of a heatmap around a row, for one column.
 struct ColumnWindow {
@@ -72,7 +73,8 @@ __device__ inline Peak highest_in_block(const Peak& mine, Peak* shared)
     return shared[0];
 }
 
-__global__ void __launch_bounds__(kKeypointThreads) decode_keypoints_kernel(const __grid_constant__ MaskrtDecodeKeypoints call)
+__global__ void __launch_bounds__(kKeypointThreads, kKeypointBlocks)
+    decode_keypoints_kernel(const __grid_constant__ MaskrtDecodeKeypoints call)
 {
     __shared__ CubicTaps rows[kKeypointThreads];
     __shared__ Peak peaks[kKeypointThreads];

@@ -21,7 +21,8 @@ def test_int8_with_accuracy_then_again_from_the_cache(shapes_onnx, scene_folder,
     assert "int8: box AP 0." in captured.out
     choice = json.loads((tmp_path / "model.int8.layers.json").read_text())
     assert choice["fp16_layers"] == []
-    assert set(choice["ap"]) == {"box", "mask"}
+    assert set(choice["ap"]) == {"box", "mask", "keypoints"}
+    assert choice["ap"]["keypoints"] is None
     first = output.read_bytes()
     assert main(arguments[:-2]) == 0
     captured = capsys.readouterr()

@@ -103,7 +103,7 @@ def test_onnx_file_gives_the_results_of_the_repository(
     imported = run(folder, binaries / "python", "-c", IMPORT_ALL)
     assert imported.returncode == 0, imported.stderr
     names, where, foreign = imported.stdout.splitlines()
-    ground_floor = {"cli", "command", "contract", "errors", "files", "options"}
+    ground_floor = {"cli", "command", "contract", "errors", "files", "json_log", "options", "signals", "terminal"}
     assert {name.split(".")[1] for name in names.split()} == {"runtime", "plugins", *ground_floor}
     assert where.startswith(str(tmp_path))
     assert foreign == ""

@@ -147,6 +147,8 @@ def _run(layers: Callable[[], Any], what: str) -> Any:
     """Run a model's layers, which may be anybody's."""
     try:
         return layers()
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
         raise UnsupportedModelError(f"cannot run this model {what}: {first_line(error)}") from error
 

@@ -156,9 +156,9 @@ def test_fault_anchors(source: SourceModel, plant: Any, images: list[Path]) -> N
     """What the RPN predicts is right, and no proposal comes of it."""
 
     def enlarge(model: onnx.ModelProto) -> None:
-        for tensor in model.graph.initializer:
-            if list(tensor.dims) == [3, 4]:  # the anchors of one cell of a level
-                tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(9), tensor.name))
+        (node,) = (node for node in model.graph.node if node.op_type == "GenerateProposals")
+        (anchors,) = (attribute for attribute in node.attribute if attribute.name == "anchors")
+        anchors.floats[:] = [9 * side for side in anchors.floats]
 
     candidate = _failing(source, plant(enlarge), images[:1])
     assert candidate.first_difference == "proposals"
@@ -286,7 +286,7 @@ def test_images_are_evenly_spread(demo_scenes: Path) -> None:
         (["MODEL", *SOURCE, "--images", "IMAGES", "--budget", "mask_iou=2"], "makes no sense"),
         (["MODEL", *SOURCE, "--images", "nowhere.png"], "nowhere.png"),
         (["MODEL", *SOURCE, "--images", "EMPTY"], "there is no image in this folder"),
-        (["MODEL", *SOURCE, "--images", "IMAGES", "--checkpoint", "none.pth"], "there is no checkpoint none.pth"),
+        (["MODEL", *SOURCE, "--images", "IMAGES", "--checkpoint", "none.pth"], "There is no checkpoint none.pth"),
         (["model.engine", *SOURCE, "--images", "IMAGES"], "Nothing can be compared here: There is no NVIDIA GPU here"),
     ],
 )

@@ -59,6 +59,7 @@ class Perfect:
     """A predictor that knows the truth, and stops after some images as an interrupt would."""
 
     precision, backend, sha256, thresholds = "fp32", "knowledge", "1", (0.05, 0.5)
+    remark = None
 
     def __init__(self, dataset: CocoDataset, stop_after: int | None = None) -> None:
         self.class_names = ("__background__", *(entry["name"] for entry in dataset.truth["categories"]))
@@ -259,7 +260,7 @@ def test_no_data_set(shapes_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFi
         (["MODEL", "--dataset", "FOREIGN"], "which the model does not know; the model has disk, ring"),
         (["MODEL", "--dataset", "GONE"], "1 of the 2 images"),
         (["MODEL", "--dataset", "LATER", "--limit", "1"], "The first 1 image of"),
-        (["MODEL", "--checkpoint", "x.pth", "--source", DEMO], "there is no checkpoint x.pth"),
+        (["MODEL", "--checkpoint", "x.pth", "--source", DEMO], "There is no checkpoint x.pth"),
         (["MODEL", "MODEL"], "Two files have the name"),
     ],
 )

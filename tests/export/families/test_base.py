@@ -65,7 +65,9 @@ def test_sources_that_do_not_exist(source: str, message: str) -> None:
 
 
 def test_models_of_no_family() -> None:
-    with pytest.raises(UnsupportedModelError, match="cannot export a ReLU: expected torchvision's MaskRCNN or Faster"):
+    with pytest.raises(
+        UnsupportedModelError, match="cannot export a ReLU: expected torchvision's FasterRCNN, MaskRCNN or Key"
+    ):
         load_source(SourceOptions("torch.nn:ReLU"))
     with pytest.raises(UnsupportedModelError, match="cannot export a Identity"):
         family_of(nn.Identity())

@@ -72,7 +72,8 @@ def test_weights_of_another_model_are_refused(tmp_path, edit, words):
 
 def test_half_precision_weights_become_float32(tmp_path):
     def halve(state) -> None:
-        state.update({key: value.half() for key, value in state.items()})
+        # The drawn statistics are beyond half precision: as infinities they would be refused.
+        state.update({key: value.half() for key, value in state.items() if not key.endswith("running_var")})
 
     model = load_source(_edited(tmp_path, halve)).model
     assert {value.dtype for key, value in model.state_dict().items() if not key.endswith("tracked")} == {torch.float32}

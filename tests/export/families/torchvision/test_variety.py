@@ -381,21 +381,8 @@ BODIES: dict[str, dict[str, str]] = {
     "mobilenet_v3_small": {"features.3": "0", "features.8": "1", "features.12": "2"},
     "convnext_tiny": {"features.3": "0", "features.5": "1", "features.7": "2"},
     "densenet121": {"features.denseblock2": "0", "features.denseblock3": "1", "features.norm5": "2"},
-    "shufflenet_v2_x0_5": {"stage2": "0", "stage3": "1", "conv5": "2"},
-    "swin_t": {"features.3": "0", "features.5": "1", "features.7": "2"},
 }
 """torchvision's classifiers, and their feature maps of stride 8, 16 and 32."""
-
-
-class ChannelsFirst(nn.Module):
-    """Swin's feature maps have their channels last."""
-
-    def __init__(self, body: nn.Module) -> None:
-        super().__init__()
-        self.body = body
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {name: feature.permute(0, 3, 1, 2) for name, feature in self.body(x).items()}
 
 
 @pytest.mark.slow
@@ -405,8 +392,6 @@ def test_the_file_equals_a_model_with_a_backbone_of(name: str, tmp_path: Any) ->
     # A ResNet keeps its blocks, by which weights are drawn that do not double rounding errors from one to the next.
     getter = IntermediateLayerGetter if "layer2" in BODIES[name] else create_feature_extractor
     body: nn.Module = getter(get_model(name, weights=None).eval(), BODIES[name])
-    if name.startswith("swin"):
-        body = ChannelsFirst(body)
     with torch.no_grad():
         channels = [feature.shape[1] for feature in body.eval()(torch.zeros(1, 3, 64, 64)).values()]
     model = drawn(small_mask_rcnn(Pyramid(body, channels)))
