@@ -57,7 +57,11 @@ def beyond_the_kernels(operators: Mapping[str, str], attributes: Mapping[str, Ma
 
 def _proposals(values: Mapping[str, Any]) -> str | None:
     try:
-        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+            if not name.startswith("plugin_")  # tells TensorRT's parser which plugin it is
+        }
         attributes = ProposalAttributes(**given)
     except (TypeError, ValueError) as error:
         return str(error)

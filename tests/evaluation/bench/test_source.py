@@ -53,8 +53,8 @@ def test_too_large_a_batch_is_a_matter_of_memory(files: list[Path], monkeypatch:
     def run_out(module: torch.nn.Module, *inputs: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nStack:")
 
-    monkeypatch.setattr("torchvision.models.detection.rpn.RPNHead.forward", run_out)
     side = open_source(DEMO, compiled=False, threads=None)
+    monkeypatch.setattr("torchvision.models.detection.rpn.RPNHead.forward", run_out)
     with pytest.raises(MemoryError, match=r"^CUDA out of memory. Tried to allocate 20 GiB.$"):
         side.run(files)
 

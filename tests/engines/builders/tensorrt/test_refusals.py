@@ -85,7 +85,13 @@ def test_what_the_parser_takes_but_nothing_runs() -> None:
 def test_more_than_the_kernels_can(changes: dict[str, Any], reason: str | None) -> None:
     values: dict[str, Any] = {field.name: 1.0 for field in dataclasses.fields(ProposalAttributes)}
     values |= {"cell_anchors": [1], "strides": [4], "offsets": [0.0], "anchors": [0.0] * 4, "weights": [1.0] * 4}
-    values |= {"top_k_by": "logit", "nms_by": "logit", "weights_operation": "divide"}
+    values |= {
+        "plugin_version": "1",
+        "plugin_namespace": "",
+        "top_k_by": "logit",
+        "nms_by": "logit",
+        "weights_operation": "divide",
+    }
     values |= {"pre_nms_top_k": 1000, "post_nms_top_k": 1000} | changes
     layers = {"rpn.proposals": "GenerateProposals", "heads.nms": "BatchedNMS"}
     refusals = beyond_the_kernels(layers, {"rpn.proposals": values, "heads.nms": {}})
