@@ -284,7 +284,7 @@ def test_proposals_equal_host(
         ("cell_anchors", (1, 0), "attribute cell_anchors must be within 1 … 128, but it is 0"),
         ("cell_anchors", (128, 1), "all levels together must have at most 128 anchors to a position, but have 129"),
         ("strides", (4, -1), "attribute strides must be within 0 … 32768, but it is -1"),
-        ("level_count", 6, "attribute cell_anchors must have 1 … 5 integers, but it has 6"),
+        ("level_count", 9, "attribute cell_anchors must have 1 … 8 integers, but it has 9"),
     ],
 )
 def test_attributes_that_proposals_cannot_have(
