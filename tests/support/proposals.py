@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from maskrt.plugins.proposal_attributes import LOWEST, ProposalAttributes
 
@@ -18,6 +19,15 @@ class Maps:
     canvas_size: np.ndarray
     logits: list[np.ndarray]
     deltas: list[np.ndarray]
+
+
+def sigmoid(logits: torch.Tensor) -> torch.Tensor:
+    """Compute the sigmoid, the same wherever a value stands.
+
+    PyTorch's differs in the last bit between the lanes of a vector and what is left over behind the last whole one, so
+    that anchors which are tied have an order by chance. Rounding a double gives all of them one number.
+    """
+    return (1 / (1 + (-logits.double()).exp())).to(logits.dtype)
 
 
 def draw_attributes(rng: np.random.Generator, cells: tuple[int, ...], **changes: Any) -> ProposalAttributes:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import re
+import json
+import os
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from maskrt.tools.gpu_check import outcomes
 from maskrt.tools.gpu_check.machine import REPOSITORY
 from maskrt.tools.gpu_check.part import Report, Skip, require_gpu
 
@@ -18,12 +20,7 @@ TESTS = REPOSITORY / "tests"
 MARK = "pytest.mark.gpu"
 _SANITIZER = "compute_sanitizer"  # in the names of the tests that run it
 _LARGE = "plugins/test_gpu.py"
-# A line of `pytest -v`: "tests/a/test_b.py::test_c[d] PASSED   [ 12%]"; without a number where output is captured.
-_OUTCOME = re.compile(r"^(\S+::.+?) (PASSED|FAILED|SKIPPED|ERROR|XFAIL|XPASS)\b")
 _MISSING = "ModuleNotFoundError"
-_COLLECTING = re.compile(r"^_+ ERROR collecting (\S+) _+$")
-_REASON = re.compile(r"^E +(.+)$")
-_UNREADABLE = re.compile(r"^ERROR (\S+\.py)\b")
 
 
 def kernels(report: Report) -> None:
@@ -64,44 +61,33 @@ def run_tests(report: Report, files: Iterable[Path], options: Iterable[str] = ()
     Raises:
         RuntimeError: there are failures.
     """
-    general = ("-m", "gpu", "-v", "-rfE", "-p", "no:cacheprovider", "--continue-on-collection-errors")
+    read, write = os.pipe()
+    plugin = ("-p", outcomes.__name__, "-p", "no:cacheprovider")
+    general = ("-m", "gpu", "-v", "-rfE", *plugin, "--continue-on-collection-errors")
     command = [sys.executable, "-m", "pytest", *general, *options, *map(str, files)]
-    outcomes: Counter[str] = Counter()
+    environment = os.environ | {outcomes.OUTCOMES: str(write)}
+    counts: Counter[str] = Counter()
     wrong: dict[str, str] = {}
     left_out: dict[str, str] = {}
-    reasons: dict[str, str] = {}  # of files that cannot be imported
-    file = ""
-    with subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            if match := _OUTCOME.match(line):
-                outcomes[match[2].lower()] += 1
-                if match[2] in ("FAILED", "ERROR"):
-                    wrong[match[1]] = match[2].lower()
-            elif match := _COLLECTING.search(line):
-                file = match[1]
-            elif file and (match := _REASON.match(line)):
-                reasons.setdefault(file, match[1])
-                continue
-            elif match := _UNREADABLE.match(line):
-                reason = reasons.get(match[1].replace("../", ""), "cannot be imported")
-                if _MISSING in reason:
-                    left_out[match[1]] = reason
-                else:
-                    outcomes["error"] += match[1] not in wrong
-                    wrong[match[1]] = reason
+    with os.fdopen(read, encoding="utf-8") as told:
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, pass_fds=(write,))
+        os.close(write)  # so that the pipe ends where pytest does
+        for line in told:
+            test = json.loads(line)
+            name, outcome, reason = test["name"], test["outcome"], test["reason"]
+            if _MISSING in reason:
+                left_out[name] = reason
             else:
-                continue
-            report.add("outcomes", dict(outcomes))
+                counts["error" if reason else outcome] += 1
+                if outcome not in ("passed", "skipped"):
+                    wrong[name] = reason or outcome
+            report.add("outcomes", dict(counts))
             report.add("not_passed", wrong)
             report.add("left_out", left_out)
-    report.add("exit_status", process.returncode)
+    report.add("exit_status", process.wait())
     if wrong:
-        raise RuntimeError(f"{len(wrong)} of {outcomes.total()} tests did not pass")
-    if not outcomes:
+        raise RuntimeError(f"{len(wrong)} of {counts.total()} tests did not pass")
+    if not counts:
         raise Skip("; ".join(left_out.values()) or "there is no such test")
 
 

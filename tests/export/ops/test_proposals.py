@@ -17,7 +17,7 @@ from maskrt.export.ops.nms import batched_nms_function
 from maskrt.export.ops.proposals import generate_proposals, generate_proposals_function
 from maskrt.plugins.proposal_attributes import ProposalAttributes
 
-from ...support.proposals import Maps, draw_attributes, draw_maps
+from ...support.proposals import Maps, draw_attributes, draw_maps, sigmoid
 
 MakeModel = Callable[..., onnx.ModelProto]
 
@@ -52,12 +52,6 @@ def eager(maps: Maps, attributes: ProposalAttributes) -> tuple[torch.Tensor, tor
     return generate_proposals(*sizes, *of_levels, attributes)
 
 
-def probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """Compute the sigmoid once of each value: PyTorch's differs in the last bit with the place in the vector."""
-    values, places = torch.unique(logits, return_inverse=True)
-    return values.sigmoid()[places]
-
-
 def frameworks(maps: Maps, attributes: ProposalAttributes, image: int) -> torch.Tensor:
     """Compute the proposals of an image as torchvision's RegionProposalNetwork.filter_proposals and its like do."""
     boxes, logits, levels, first = [], [], [], 0
@@ -73,7 +67,7 @@ def frameworks(maps: Maps, attributes: ProposalAttributes, image: int) -> torch.
         shifts = torch.stack((x, y, x, y), dim=-1).reshape(-1, 1, 4).float() + offset
         anchors = (own[None] + shifts).reshape(-1, 4)
         flat = scored.permute(1, 2, 0).reshape(-1)
-        ranked = probabilities(flat) if attributes.top_k_by == "probability" else flat
+        ranked = sigmoid(flat) if attributes.top_k_by == "probability" else flat
         best = torch.sort(ranked, descending=True, stable=True).indices[: attributes.pre_nms_top_k]
         moves = torch.from_numpy(maps.deltas[level][image]).float().unflatten(0, (-1, 4)).permute(2, 3, 0, 1)
         moves = moves.reshape(-1, 4)[best]
@@ -90,11 +84,11 @@ def frameworks(maps: Maps, attributes: ProposalAttributes, image: int) -> torch.
     box = clip_boxes_to_image(box, tuple(maps.image_sizes[image].tolist()))
     sides = box[:, 2:] - box[:, :2]
     kept = (sides >= attributes.min_side if attributes.min_side_inclusive else sides > attributes.min_side).all(dim=1)
-    kept &= probabilities(logit) >= attributes.min_probability
+    kept &= sigmoid(logit) >= attributes.min_probability
     if attributes.finite_logits:
         kept &= logit.isfinite()
     box, logit, level_of = box[kept], logit[kept], level_of[kept]
-    score = probabilities(logit) if attributes.nms_by == "probability" else logit
+    score = sigmoid(logit) if attributes.nms_by == "probability" else logit
     ranks = torch.sort(score, descending=True, stable=True).indices  # batched_nms leaves the order of ties open
     falling = torch.linspace(1, 0.5, len(ranks))
     kept_ranks = batched_nms(box[ranks], falling, level_of[ranks], attributes.nms_threshold)
@@ -125,8 +119,13 @@ CHOICES = [
 @pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_function_and_eager_operator_equal_the_frameworks(
-    make_model: MakeModel, choice: dict[str, Any], dtype: type, rng: np.random.Generator
+    make_model: MakeModel,
+    choice: dict[str, Any],
+    dtype: type,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(torch, "sigmoid", sigmoid)
     for cells in ((3,), (1, 2), (3, 3, 1, 2, 3)):
         attributes = draw_attributes(rng, cells, **choice)
         runner = session(make_model, attributes, dtype)

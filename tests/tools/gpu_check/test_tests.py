@@ -52,7 +52,12 @@ def test_finds_tests_by_their_mark_and_by_marked_fixtures_of_their_folders(made_
     ]
 
 
-def test_a_file_that_cannot_be_imported_does_not_stop_the_others(made_tests: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [False, True])  # of pytest, above the tests: names of files begin there
+def test_a_file_that_cannot_be_imported_does_not_stop_the_others(
+    made_tests: Path, tmp_path: Path, settings: bool
+) -> None:
+    if settings:
+        (tmp_path / "pytest.ini").write_text("[pytest]\n")
     report = Report(tmp_path / "result.json", tmp_path)
     with pytest.raises(RuntimeError, match="2 of 5 tests did not pass"):
         gpu_check.run_tests(report, gpu_check.gpu_tests())
@@ -60,7 +65,7 @@ def test_a_file_that_cannot_be_imported_does_not_stop_the_others(made_tests: Pat
     assert results["outcomes"] == {"passed": 3, "failed": 1, "error": 1}
     assert results["exit_status"] == 1
     wrong = {Path(name).name: what for name, what in results["not_passed"].items()}
-    assert list(wrong) == ["test_by_fixture.py::test_wrong[1]", "test_broken.py"]
+    assert wrong == {"test_broken.py": "ValueError: broken", "test_by_fixture.py::test_wrong[1]": "failed"}
     ((name, reason),) = results["left_out"].items()
     assert Path(name).name == "test_lacking.py"
     assert "No module named 'missing_package'" in reason
