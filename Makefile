@@ -32,7 +32,7 @@ REPORT    := $(OUT)/report
 PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
 TARGETS := help install demo export quantize targets engine engines package infer compare evaluate bench report plugins \
-	gpu-check train-shapes test test-all test-long lint clean
+	gpu-check train-shapes figures test test-all test-long lint clean
 VARIABLES := PYTHON VENV OUT BUDGET ONNX $(SOURCE) PRECISION CALIBRATION TARGET FILES IMAGES DATASET LIMIT PROCESSES \
 	$(addsuffix _OPTIONS,EXPORT QUANTIZE ENGINE PACKAGE INFER COMPARE EVALUATE BENCH REPORT TRAIN PYTEST)
 
@@ -57,6 +57,7 @@ uses.bench        = $(to_measure) BENCH_OPTIONS
 uses.report       = OUT $(FROM_SOURCE) $(FROM_FP32) IMAGES DATASET LIMIT REPORT_OPTIONS
 uses.gpu-check    = PYTHON BUDGET
 uses.train-shapes = TRAIN_OPTIONS
+uses.figures      = OUT
 uses.test         = PROCESSES PYTEST_OPTIONS
 uses.test-all     = $(uses.test)
 uses.test-long    = $(uses.test)
@@ -237,6 +238,9 @@ gpu-check:  ## on a GPU machine, with its own packages: compile, GPU tests, benc
 HUGE_PAGES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4000000000:glibc.malloc.trim_threshold=10000000000
 train-shapes: $(READY)  ## train the demo model again (about an hour and a half on two cores)
 	GLIBC_TUNABLES=$(HUGE_PAGES) $(RUN) -m maskrt.shapes.train $(TRAIN_OPTIONS)
+
+figures: $(READY)  ## the demo model's picture and figures in README and docs/, from its file and `make evaluate`
+	$(RUN) -m maskrt.tools.document_figures --evaluation $(OUT)/evaluate/evaluate.json
 
 PYTEST = OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses $(PROCESSES) --dist worksteal
 test: $(READY)  ## the tests, without those that are slow and seldom find something

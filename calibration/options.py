@@ -14,7 +14,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 DEFAULT_METHOD: Method = "percentile"
 DEFAULT_PERCENTILE = 99.99
-"""What measured best on the demo model: `python -m maskrt.tools.calibration_methods`, and the README."""
+"""What measured best on the demo model: `python -m maskrt.tools.calibration_methods`, and docs/quantization.md."""
 
 SENSIBLE_COUNT = 64
 """Images: what the demo model's figures were measured with."""

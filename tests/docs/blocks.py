@@ -25,13 +25,17 @@ HELP = (
 
 
 class Block(NamedTuple):
-    """A fenced block: document, line of its fence, language, text, and why it is not run (None: it is)."""
+    """A fenced block: document, line of its fence, language, text, and why it is not run (None: it is).
+
+    `is_output`: it has `<!-- output -->` right before it, and is what the block above it prints.
+    """
 
     document: Path
     line: int
     language: str
     text: str
     reason: str | None
+    is_output: bool = False
 
     @property
     def place(self) -> str:
@@ -40,19 +44,19 @@ class Block(NamedTuple):
 
 def blocks_of(document: Path) -> Iterator[Block]:
     """The fenced blocks of a document, in order."""
-    reason, fence, lines = None, None, list[str]()
+    reason, is_output, fence, lines = None, False, None, list[str]()
     for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), start=1):
         if fence is None and (opening := re.fullmatch(r"```(\S*)\s*", line)):
             fence, lines = (number, opening[1]), []
         elif fence is not None and line.strip() == "```":
-            yield Block(document, *fence, "\n".join(lines) + "\n", reason)
-            fence = reason = None
+            yield Block(document, *fence, "\n".join(lines) + "\n", reason, is_output)
+            fence, reason, is_output = None, None, False
         elif fence is not None:
             lines.append(line)
         elif mark := re.fullmatch(r"<!-- not run: (.*?) -->", line.strip()):
             reason = mark[1]
         elif line.strip():
-            reason = None
+            reason, is_output = None, line.strip() == "<!-- output -->"
     assert fence is None, f"{document.name}:{fence[0]}: this block has no end."
 
 
@@ -67,23 +71,24 @@ def check_form(block: Block) -> None:
         assert fits, f"{block.place}: {block.reason!r} is not a reason for not running a block.\n{HELP}"
 
 
-def run_block(block: Block, folder: Path, environment: Mapping[str, str]) -> None:
-    """Executes a block; it has to end with 0."""
+def run_block(block: Block, folder: Path, environment: Mapping[str, str]) -> str:
+    """Executes a block, which has to end with 0, and returns what it prints."""
     command = ["bash", "-euo", "pipefail", "-c"] if block.language == "sh" else [sys.executable, "-c"]
     result = subprocess.run(
         [*command, block.text],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
         timeout=600,
         check=False,
     )
     assert result.returncode == 0, (
-        f"{block.place}: this block ended with {result.returncode}.\n{block.text}\nIt said:\n{result.stdout}\n{HELP}"
+        f"{block.place}: this block ended with {result.returncode}.\n{block.text}\n"
+        f"It said:\n{result.stdout}{result.stderr}\n{HELP}"
     )
+    return result.stdout
 
 
 def write_command(path: Path, words: Sequence[str]) -> None:

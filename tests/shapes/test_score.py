@@ -33,7 +33,7 @@ def test_perfect_results_score_one_and_wrong_labels_nearly_nothing():
 
 @pytest.mark.slow
 def test_the_demo_model_is_good_enough_to_show_small_losses(shapes_model):
-    """On 30 scenes; the figure for all 200 is in the README."""
+    """On 30 scenes; the figure for all 200 is in docs/quantization.md."""
     reference = describe_model(shapes_model).reference()
     values = score(lambda image, image_id: reference.records(image, image_id=image_id), 30)
     assert values["segm"].AP >= 0.60
