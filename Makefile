@@ -115,7 +115,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable ".[cpu,export,quantize,evaluate,report,engines,rtx,openvino,video,pillow,shapes,dev]"
+		--editable ".[cpu,export,quantize,evaluate,cityscapes,report,engines,rtx,openvino,video,pillow,shapes,dev]"
 	@touch $@
 
 demo: $(READY)  ## export the demo model, find shapes in pictures, draw them: out/demo/

@@ -11,7 +11,8 @@ up.
 A data set fits a model whose classes include all that it has annotations of, told by name. Missing images are an error
 unless `--skip-missing` leaves them out. Crowd regions count as in COCO: what lies in them is neither right nor wrong.
 Where an annotation has no mask, no mask AP is measured. As in COCO, the 100 best detections of a class in an image
-count; `--max-detections` says otherwise.
+count; `--max-detections` says otherwise. With `--metric cityscapes`, Cityscapes' own AP of masks is measured, too, on a
+data set that `python -m maskrt.evaluation.metrics.cityscapes` made.
 
 The results are evaluate.json (`maskrt.evaluation.results.evaluate`), and the detections of each model beside it.
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from maskrt.evaluation.metrics.predict import Predictor
 
 EXTRA = "maskrt[evaluate,cpu]"
+METRICS = ("coco", "cityscapes")
 INTERRUPTED_NOTE = "the same command goes on from here"
 
 
@@ -65,6 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=100,
         metavar="N",
         help="of a class in an image that count (default: 100)",
+    )
+    data.add_argument(
+        "--metric",
+        choices=METRICS,
+        default="coco",
+        help="cityscapes: Cityscapes' own AP of masks, beside COCO's (default: %(default)s)",
     )
     add_threshold_options(parser)
     add_output_option(parser, Path("out/evaluate"), "folder for the results")
@@ -101,6 +109,7 @@ def run(options: argparse.Namespace) -> int:
             output,
             common_classes=options.common_classes,
             max_detections=options.max_detections,
+            cityscapes=options.metric == "cityscapes",
             stream=sys.stderr,
         )
         path = output / "evaluate.json"

@@ -14,6 +14,7 @@ from maskrt.contract.manifest import sha256_of
 from maskrt.errors import ArgumentError
 from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.evaluate.log import ResultsLog
+from maskrt.evaluation.metrics.cityscapes_ap import check_cityscapes, cityscapes_ap
 from maskrt.evaluation.metrics.coco import (
     MAX_DETECTIONS,
     AveragePrecision,
@@ -71,6 +72,7 @@ def evaluate(
     *,
     common_classes: bool = False,
     max_detections: int = MAX_DETECTIONS,
+    cityscapes: bool = False,
     stream: TextIO = sys.stderr,
 ) -> Evaluation:
     """Evaluate models on a data set.
@@ -82,6 +84,7 @@ def evaluate(
         output: folder for the results of each model; see `evaluate_model`.
         common_classes: measure on the classes that the data set and all models have.
         max_detections: of a class in an image that AP counts, the best ones.
+        cityscapes: measure Cityscapes' own AP of masks, too.
         stream: where the progress is shown.
 
     Raises:
@@ -93,6 +96,8 @@ def evaluate(
             dataset = common_categories(dataset, predictor.class_names)
     for predictor in predictors.values():
         category_ids(dataset, predictor.class_names)  # before hours of work end in an error
+    if cityscapes:
+        check_cityscapes(dataset)
     for note in dataset.notes:
         print(note, file=stream)
     annotations = len(dataset.truth["annotations"])
@@ -102,7 +107,14 @@ def evaluate(
     for name, predictor in predictors.items():
         print(f"{name}: {count(len(dataset.files), 'image')}, {predictor.backend}", file=stream)
         record = evaluate_model(
-            predictor, name, dataset, output, file=files.get(name), max_detections=max_detections, stream=stream
+            predictor,
+            name,
+            dataset,
+            output,
+            file=files.get(name),
+            max_detections=max_detections,
+            cityscapes=cityscapes,
+            stream=stream,
         )
         models.append(record)
     return Evaluation(
@@ -129,6 +141,7 @@ def evaluate_model(
     *,
     file: Path | None = None,
     max_detections: int = MAX_DETECTIONS,
+    cityscapes: bool = False,
     stream: TextIO = sys.stderr,
 ) -> ModelRecord:
     """Run a model over a data set, or over the rest of it, and score the results.
@@ -141,6 +154,7 @@ def evaluate_model(
         output: folder for the files.
         file: of the model, for the record; None for the source model.
         max_detections: of a class in an image that AP counts; where there are more, `stream` is told.
+        cityscapes: as for `evaluate`.
         stream: where the progress is shown.
 
     Raises:
@@ -192,6 +206,7 @@ def evaluate_model(
         seconds_per_image=statistics.median(seconds),
         results=results_path.name,
         keypoints=None if keypoints is None else keypoints.overall,
+        cityscapes=cityscapes_ap(dataset, results) if cityscapes else None,
     )
 
 

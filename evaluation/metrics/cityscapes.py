@@ -6,6 +6,7 @@ Reads `gtFine/<split>/<city>/*_gtFine_instanceIds.png` and names `leftImg8bit/<s
 images. An instanceIds image [H, W] uint16 holds, for each pixel, the class id times 1000 plus the number of the
 instance; below 1000 it is the class id alone, for a class without instances or a group nobody could separate
 (cityscapesScripts, helpers/labels.py and preparation/json2instanceImg.py). Such a group becomes a crowd region.
+Each image's entry names its instanceIds image as `instance_ids`, which Cityscapes' own AP is measured with.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ def convert(root: Path, split: str) -> dict[str, Any]:
                 raise ImageError(f"{file} is not an image with one channel of 16 bits.")
             height, width = instance_ids.shape
             name = f"leftImg8bit/{split}/{file.parent.name}/{file.name.removesuffix(_GROUND_TRUTH)}{_IMAGE}"
-            images.append({"id": number, "file_name": name, "height": height, "width": width})
+            truth = file.relative_to(root).as_posix()
+            image = {"id": number, "file_name": name, "height": height, "width": width, "instance_ids": truth}
+            images.append(image)
             for annotation in annotations_of(instance_ids):
                 annotations.append({"id": len(annotations) + 1, "image_id": number, **annotation})
             progress.step(name)
@@ -114,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
         write_in_one_step(output, content)
     except OSError as error:
         raise ArgumentError(f"cannot write {output}: {error.strerror or error}") from None
-    print(f"{output}\nmaskrt evaluate model.onnx --dataset {output} --images {options.folder}")
+    print(f"{output}\nmaskrt evaluate model.onnx --dataset {output} --images {options.folder} --metric cityscapes")
     return 0
 
 

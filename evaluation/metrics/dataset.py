@@ -95,7 +95,7 @@ def read_coco(path: Path, images: Path | None = None) -> CocoDataset:
     except (ValueError, RecursionError) as error:
         raise ArgumentError(f"{path} is not a COCO JSON file: {error}.") from None
     try:
-        names = {int(image["id"]): str(image["file_name"]) for image in truth["images"]}
+        names = {int(image["id"]): _file_name(image) for image in truth["images"]}
     except (KeyError, TypeError, ValueError):
         raise ArgumentError(f"{path} is not a COCO JSON file: it has no list of images.") from None
     if not names:
@@ -114,6 +114,13 @@ def read_coco(path: Path, images: Path | None = None) -> CocoDataset:
                 return CocoDataset(path, truth, files, folder, notes=(f"{path}: {note}.",) if note else ())
     first, tried = next(iter(names.values())), ", ".join(map(str, [images] if images is not None else folders))
     raise ArgumentError(f"{path} names the image {first}, but it and all others are in none of: {tried}.")
+
+
+def _file_name(image: dict[str, Any]) -> str:
+    """Name an image's file; LVIS names COCO's address of it alone, which ends in the split's folder and the file."""
+    if "file_name" not in image and "coco_url" in image:
+        return "/".join(str(image["coco_url"]).split("/")[-2:])
+    return str(image["file_name"])
 
 
 def read_ground_truth(path: Path, images: Path | None = None, *, skip_missing: bool = False) -> CocoDataset:
@@ -135,10 +142,16 @@ def read_ground_truth(path: Path, images: Path | None = None, *, skip_missing: b
         skip_missing: leave out images whose file does not exist, with their annotations.
 
     Raises:
-        ArgumentError: as for `read_coco`; an image is missing; there are no annotations, or images, categories or
+        ArgumentError: as for `read_coco`; an image is missing; the classes are not looked for in all images, as in
+            LVIS; there are no annotations, or images, categories or
             annotations are not as AP needs them.
     """
     dataset = read_coco(path, images)
+    if any("neg_category_ids" in image for image in dataset.truth["images"]):
+        raise ArgumentError(
+            f"{path} is annotated as LVIS is: in each image, only some classes were looked for (neg_category_ids). "
+            "COCO's AP would take what it finds of the others for wrong, and maskrt measures no AP of LVIS."
+        )
     missing = {number: file for number, file in dataset.files.items() if not file.is_file()}
     if missing and not skip_missing:
         raise ArgumentError(

@@ -1,10 +1,11 @@
-"""evaluate.json: COCO average precision of models on a data set, 0 to 1; None where no ground truth counts."""
+"""evaluate.json: average precision of models on a data set, 0 to 1; None where no ground truth counts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from maskrt.evaluation.environment import Environment
+from maskrt.evaluation.metrics.cityscapes_ap import CityscapesAp
 from maskrt.evaluation.metrics.coco import ApStatistics
 
 
@@ -60,6 +61,7 @@ class ModelRecord:
         seconds_per_image: median, from the decoded image to COCO records.
         results: name of the file beside evaluate.json with the detections; pycocotools' `loadRes` reads it.
         keypoints: AP of the keypoints, by OKS; None where the model has no keypoints, or no annotation has.
+        cityscapes: AP of the masks by Cityscapes' own rules; None where it was not asked for.
     """
 
     name: str
@@ -75,6 +77,7 @@ class ModelRecord:
     seconds_per_image: float
     results: str
     keypoints: ApStatistics | None = None
+    cityscapes: CityscapesAp | None = None
 
 
 @dataclass(frozen=True)

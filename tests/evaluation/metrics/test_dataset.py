@@ -273,3 +273,15 @@ def test_a_byte_order_mark(tmp_path):
     path.write_bytes(path.read_bytes()[3:].decode().encode("utf-16"))
     with pytest.raises(ArgumentError, match=r"expected text in UTF-8"):
         read_coco(path)
+
+
+def test_lvis_names_addresses_and_is_not_measured_by_cocos_rules(tmp_path):
+    (tmp_path / "val2017").mkdir()
+    (tmp_path / "val2017/a.jpg").write_bytes(b"")
+    image = {"id": 7, "coco_url": "http://images.cocodataset.org/val2017/a.jpg", "height": 4, "width": 4}
+    path = write(tmp_path, images=[image])
+    assert read_coco(path).files == {7: tmp_path / "val2017/a.jpg"}
+    path = write(tmp_path, images=[{**image, "neg_category_ids": [3]}])
+    assert read_coco(path).files == {7: tmp_path / "val2017/a.jpg"}
+    with pytest.raises(ArgumentError, match="is annotated as LVIS is"):
+        read_ground_truth(path)
