@@ -31,7 +31,7 @@ DATASET ?= $(SCENES)
 REPORT    := $(OUT)/report
 PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
-TARGETS := help install demo export quantize targets engine engines package infer compare evaluate bench report plugins \
+TARGETS := help install doctor demo export quantize targets engine engines package infer compare evaluate bench report plugins \
 	gpu-check train-shapes figures test test-all test-long lint clean
 VARIABLES := PYTHON VENV OUT BUDGET ONNX $(SOURCE) PRECISION CALIBRATION TARGET FILES IMAGES DATASET LIMIT PROCESSES \
 	$(addsuffix _OPTIONS,EXPORT QUANTIZE ENGINE PACKAGE INFER COMPARE EVALUATE BENCH REPORT TRAIN PYTEST)
@@ -44,6 +44,7 @@ to_quantize  = $(to_export) PRECISION $(if $(call calibrated,$(1)),$(FROM_FP32))
 to_build     = $(to_quantize) TARGET ENGINE_OPTIONS
 to_run       = $(to_quantize) TARGET $(if $(TARGET),ENGINE_OPTIONS)
 to_measure   = FILES $(if $(FILES),,$(to_run)) OUT $(SOURCE) IMAGES LIMIT
+uses.doctor       =
 uses.demo         = OUT
 uses.export       = ONNX OUT $(FROM_SOURCE)
 uses.quantize     = $(to_quantize) DATASET
@@ -117,6 +118,9 @@ $(READY): pyproject.toml constraints.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		--editable ".[cpu,export,quantize,evaluate,cityscapes,report,engines,rtx,openvino,video,pillow,shapes,dev]"
 	@touch $@
+
+doctor: $(READY)  ## what works on this machine, what is missing, and what brings it
+	$(MASKRT) doctor
 
 demo: $(READY)  ## export the demo model, find shapes in pictures, draw them: out/demo/
 	$(RUN) -m maskrt.shapes.demo --output $(OUT)/demo

@@ -62,13 +62,14 @@ def runtime_wheel(plugins: Mapping[str, bytes]) -> tuple[str, bytes]:
 
 
 def runtime_sources() -> dict[str, bytes]:
-    """All of `maskrt.runtime`, the command, and the modules of maskrt that these import, by their path in the wheel."""
+    """All of `maskrt.runtime`, the command and the doctor, and what of maskrt they import, by the path in the wheel."""
     root = Path(maskrt.__path__[0])
     finder = ModuleFinder(path=[str(root.parent)])  # not sys.path: only modules of maskrt are followed
     for path in sorted((root / "runtime").rglob("*.py")):
         folder = path.relative_to(root).parent.parts
         finder.import_hook(".".join((_PACKAGE, *folder, *([] if path.stem == "__init__" else [path.stem]))))
-    finder.import_hook(f"{_PACKAGE}.cli")
+    for command in ("cli", "doctor.cli"):
+        finder.import_hook(f"{_PACKAGE}.{command}")
     files = {f"{_PACKAGE}/py.typed": b""}
     for module in finder.modules:
         if module.partition(".")[0] == _PACKAGE:

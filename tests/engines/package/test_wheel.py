@@ -27,7 +27,7 @@ def test_the_runtime_and_what_it_imports() -> None:
     assert {name.split("/")[1] for name in sources} <= {
         *("__init__.py", "py.typed", "cli.py", "command.py", "errors.py", "files.py", "options.py"),
         *("json_log.py", "signals.py", "terminal.py"),
-        *("contract", "runtime", "plugins"),
+        *("contract", "doctor", "runtime", "plugins"),
     }
     assert {f"maskrt/plugins/{name}.py" for name in ("__init__", "abi", "libraries", "loader")} <= set(sources)
     assert "maskrt/plugins/build.py" not in sources
