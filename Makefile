@@ -116,7 +116,8 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable ".[cpu,export,quantize,evaluate,cityscapes,report,engines,rtx,openvino,video,pillow,shapes,dev]"
+		--editable ".[cpu,export,quantize,evaluate,cityscapes,report,engines,rtx,openvino,video,pillow,supervision,track,shapes,dev]"
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps trackers
 	@touch $@
 
 doctor: $(READY)  ## what works on this machine, what is missing, and what brings it

@@ -67,6 +67,10 @@ class Drawable(Protocol):
         """Of each of the P."""
 
     @property
+    def track_ids(self) -> np.ndarray | None:
+        """[N] int32, 0: none; None where nothing is followed."""
+
+    @property
     def image_size(self) -> tuple[int, int]:
         """(height, width)."""
 
@@ -123,15 +127,15 @@ class _Plate(NamedTuple):
 def draw_instances(
     image: np.ndarray,
     instances: Drawable,
-    colors: Literal["class", "instance"] | Sequence[int] | None = None,
+    colors: Literal["class", "instance"] | Sequence[int] | np.ndarray | None = None,
     options: DrawOptions | None = None,
 ) -> np.ndarray:
     """Draw instances over a copy of their image.
 
     A translucent mask with a crisp outline (a rectangle for models without masks), keypoints, joined as the limbs of a
-    person where they have these names, and a plate with class and score. Larger instances are drawn first, so that
-    smaller ones stay visible; plates come last, and avoid each other and small instances. Line widths and text grow
-    with the image.
+    person where they have these names, and a plate with class and score, and the number of an object that is followed.
+    Larger instances are drawn first, so that smaller ones stay visible; plates come last, and avoid each other and
+    small instances. Line widths and text grow with the image.
 
     Args:
         image: [H, W, 3] uint8 RGB, the image that was segmented.
@@ -153,7 +157,10 @@ def draw_instances(
             f"to draw over has {image.shape[1]}x{image.shape[0]}."
         )
     canvas = image.copy(order="C")
-    palette = [_PALETTE[number % len(_PALETTE)] for number in _color_numbers(instances, colors or options.colors)]
+    palette = [
+        _PALETTE[number % len(_PALETTE)]
+        for number in _color_numbers(instances, options.colors if colors is None else colors)
+    ]
     style = _style_for(instances.image_size)
     if options.thickness is not None:
         style = style._replace(line=options.thickness)
@@ -177,20 +184,21 @@ def draw_instances(
         return canvas
 
     plates: list[_Plate] = []
-    names, scores = instances.names, instances.scores
+    names, scores, track_ids = instances.names, instances.scores, instances.track_ids
+    if track_ids is not None:
+        names = [f"#{track} {name}" if track else name for track, name in zip(track_ids, names, strict=True)]
     for i in shown:
         others = [boxes[j] for j in shown if areas[j] < _SMALL * style.font_scale**2]
         plates.append(_draw_label(canvas, f"{names[i]} {scores[i]:.0%}", boxes[i], palette[i], style, plates, others))
     return canvas
 
 
-def _color_numbers(instances: Drawable, colors: str | Sequence[int]) -> Sequence[int]:
+def _color_numbers(instances: Drawable, colors: str | Sequence[int] | np.ndarray) -> Sequence[int]:
+    if not isinstance(colors, str):
+        return [int(number) for number in colors]
     if colors == "class":
         return [int(label) - 1 for label in instances.labels]
-    if colors == "instance":
-        return range(len(instances))
-    assert not isinstance(colors, str)
-    return colors
+    return range(len(instances))
 
 
 def draw_caption(image: np.ndarray, text: str) -> None:

@@ -10,8 +10,9 @@ image: a run that was interrupted, killed, or out of disk space goes on with --r
     maskrt infer model.onnx --images clip.mp4 camera:0 rtsp://host/stream -o out/infer
 
 writes out/infer/clip.mp4, annotated and in the time of the original, and out/infer/clip.jsonl, a line of COCO records
-per frame; and so on. A camera goes on until it is interrupted. While it is written, the video is
-out/infer/clip.partial.mp4, which can be played, also where the run was killed.
+per frame; and so on. With --track, an object keeps its number (`track_id`) from frame to frame. A camera goes on until
+it is interrupted. While it is written, the video is out/infer/clip.partial.mp4, which can be played, also where the run
+was killed.
 
 Exit code: 0 all images and frames done, 1 some failed, 2 nothing could be done (usage, model, output folder),
 130 interrupted (Ctrl-C, SIGTERM, SIGHUP); what was finished until then is written.
@@ -45,15 +46,16 @@ from maskrt.options import (
     thresholds,
 )
 from maskrt.runtime.draw import DrawOptions
-from maskrt.runtime.inference.find import find_inputs
-from maskrt.runtime.inference.journal import Journal, dependencies
+from maskrt.runtime.inference.find import Inputs, find_inputs
+from maskrt.runtime.inference.journal import OVERLAYS, Journal, dependencies
 from maskrt.runtime.inference.output import check_apart, make_writable
 from maskrt.runtime.inference.run import Run
-from maskrt.runtime.inference.settings import DRAWN_FROM, Settings
+from maskrt.runtime.inference.settings import DRAWN_FROM, FORMATS, MASK_FORMATS, TABLE, Settings
 from maskrt.runtime.inference.sources import ImageFiles, Video, unique_stems
-from maskrt.runtime.inference.writers.overlay import FOLDER
+from maskrt.runtime.inference.writers.table import FILE as TABLE_FILE
 from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.video.reader import VideoReader, file_stem, import_av
+from maskrt.runtime.video.tracking import Tracker
 from maskrt.runtime.video.writer import PARTIAL_SUFFIX
 from maskrt.terminal import say
 
@@ -87,6 +89,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_thread_option(parser)
     parser.add_argument(
+        "--format",
+        dest="formats",
+        nargs="+",
+        choices=FORMATS,
+        default=[],
+        metavar="NAME",
+        help=f"write these, too: {', '.join(FORMATS)} (pictures of what overlays show)",
+    )
+    parser.add_argument(
+        "--polygons", action="store_true", help="masks of instances.json as polygons (default: run lengths)"
+    )
+    parser.add_argument("--track", action="store_true", help="follow objects through a video, and number them")
+    parser.add_argument(
         "--no-overlays", dest="overlays", action="store_false", help="write the JSON only, no pictures and no video"
     )
     drawing = parser.add_argument_group("overlays and videos")
@@ -113,6 +128,9 @@ def run(options: argparse.Namespace) -> int:
         output=options.output,
         thresholds=thresholds(options),
         batch_size=options.batch_size,
+        formats=tuple(name for name in FORMATS if name in options.formats),
+        polygons=options.polygons,
+        track=options.track,
         tile=options.tile,
         overlays=options.overlays,
         drawing=DrawOptions(
@@ -138,30 +156,59 @@ def _infer(model: Path, arguments: Sequence[str], settings: Settings) -> int:
     say(*inputs.problems, *inputs.skipped, file=sys.stderr)
     if not inputs.images and not inputs.videos:
         raise ArgumentError("There is nothing to do: no image was found.")
-    if settings.resume and not inputs.images:
-        raise ArgumentError("--resume goes on with image files; videos are done anew. Leave it out.")
+    _check_kinds(inputs, settings)
+    if settings.track:
+        Tracker()  # whether it is there, before anything is done
     if inputs.videos:
         import_av()  # whether it is there, before anything is done
     warm_up = [(settings.batch_size, *size) for size in settings.warm_up]
     segmenter = Segmenter(model, threads=settings.threads, warm_up=warm_up)
-    output, overlays = settings.output, settings.output / FOLDER
+    _check_masks(segmenter, settings)
+    output = settings.output
     make_writable(output)
     stems = unique_stems([file_stem(source) for source in inputs.videos], PARTIAL_SUFFIX)
     results = [output / name for name in ("instances.json", "results.json", "instances.jsonl") if inputs.images]
     results += [output / f"{stem}{end}" for stem in stems for end in (".jsonl", ".mp4", PARTIAL_SUFFIX)]
+    if TABLE in settings.formats:
+        results += [output / name for name in ([TABLE_FILE] if inputs.images else [])]
+        results += [output / f"{stem}.csv" for stem in stems]
+    folders = [output / name for name in (*([OVERLAYS] if settings.overlays else []), *settings.picture_formats)]
     given = [*inputs.images, *map(Path, inputs.videos), model]
-    check_apart(given, results, overlays if settings.overlays else None)
+    check_apart(given, results, folders)
     codes = [1] if inputs.problems else []
     if inputs.images:
-        if settings.overlays:
-            make_writable(overlays)
-        journal = Journal(output, dependencies(model, settings), overlays, resume=settings.resume, spared=inputs.images)
+        for folder in folders:
+            make_writable(folder)
+        journal = Journal(output, dependencies(model, settings), resume=settings.resume, spared=inputs.images)
         source = ImageFiles(inputs.images, journal, failed=len(inputs.problems))
         codes.append(Run(segmenter, source, settings).execute())
     for video, stem in zip(inputs.videos, stems, strict=True):
         if INTERRUPTED not in codes:
             codes.append(_infer_video(segmenter, video, stem, settings))
     return max(codes)
+
+
+def _check_kinds(inputs: Inputs, settings: Settings) -> None:
+    """Check that what is asked for goes with what is given."""
+    if settings.resume and not inputs.images:
+        raise ArgumentError("--resume goes on with image files; videos are done anew. Leave it out.")
+    if settings.track and (inputs.images or not inputs.videos):
+        raise ArgumentError("--track follows objects through videos, but images are given, too. Leave them out.")
+    if inputs.videos and settings.picture_formats:
+        raise ArgumentError(
+            f"--format {' '.join(settings.picture_formats)} is for image files, but {inputs.videos[0]} is a video. "
+            "Leave one of the two out."
+        )
+    if settings.polygons and not inputs.images:
+        raise ArgumentError("--polygons is for instances.json, which is written of image files alone. Leave it out.")
+
+
+def _check_masks(segmenter: Segmenter, settings: Settings) -> None:
+    """Check that there are masks where pictures or polygons of them are asked for."""
+    asked = ["--polygons"] if settings.polygons else []
+    asked += [f"--format {name}" for name in settings.formats if name in MASK_FORMATS]
+    if asked and not any(output.meaning == "mask_probabilities" for output in segmenter.metadata.outputs):
+        raise ArgumentError(f"{asked[0]} needs masks, but the model is a detector without a mask branch. Leave it out.")
 
 
 def _infer_video(segmenter: Segmenter, source: str, stem: str, settings: Settings) -> int:

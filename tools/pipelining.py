@@ -93,7 +93,7 @@ def measure_overlap(segmenter: Segmenter, files: Sequence[Path], turns: int) -> 
 def _run(segmenter: Segmenter, files: Sequence[Path], overlap: bool) -> Turn:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "overlays").mkdir()
-        run = Run(segmenter, ImageFiles(files, Journal(Path(folder), {}, Path(folder))), Settings(Path(folder)))
+        run = Run(segmenter, ImageFiles(files, Journal(Path(folder), {})), Settings(Path(folder)))
         stopwatch = Stopwatch()
         stages = [_timed(stage, stopwatch) for stage in run.stages]
         start = time.perf_counter()

@@ -1,10 +1,10 @@
 """The instances of image files as they come, a line each: what a killed run leaves, and `--resume` goes on from.
 
 The first line of `instances.jsonl` says what the others depend on; each of these is an image: `file_name` (and
-`file_name_base64`, its bytes, where they are no UTF-8), `width`, `height`, `overlay` (the picture's name in the folder
-of overlays), `keypoint_names` (where the model finds keypoints), `instances` (records in the COCO results format, with
-the name of the class as `category`), and by `bytes` and `modified` a file that was replaced is told from the one that
-was segmented.
+`file_name_base64`, its bytes, where they are no UTF-8), `width`, `height`, `files` (pictures that were made of it
+alone, as paths in the folder of the results), `stem` (of their names), `keypoint_names` (where the model finds
+keypoints), `instances` (records in the COCO results format, with the name of the class as `category`), and by `bytes`
+and `modified` a file that was replaced is told from the one that was segmented.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from maskrt.contract.manifest import model_sha256
 from maskrt.errors import ArgumentError, MaskrtError
 from maskrt.files import is_same_file
 from maskrt.json_log import JsonLog
-from maskrt.runtime.inference.settings import Settings
+from maskrt.runtime.inference.settings import PICTURE_FORMATS, Settings
 from maskrt.runtime.structures.instances import Instances
 
 FILE = "instances.jsonl"
-_FORMAT = "maskrt instances 1"
-_KEYS = ("file_name", "bytes", "modified", "width", "height", "overlay", "instances")
+_FORMAT = "maskrt instances 2"
+_KEYS = ("file_name", "bytes", "modified", "width", "height", "stem", "files", "instances")
+
+OVERLAYS = "overlays"
+"""In the folder of the results."""
 
 
 class Journal:
@@ -34,8 +37,7 @@ class Journal:
     Args:
         folder: of the results.
         depends: on what the results depend, JSON values, from `dependencies`.
-        resume: go on where an earlier run stopped; otherwise it begins anew, and the overlays that it names go.
-        overlays: folder of the overlays.
+        resume: go on where an earlier run stopped; otherwise it begins anew, and the pictures that it names go.
         spared: files that are never removed: the inputs.
 
     Raises:
@@ -47,7 +49,6 @@ class Journal:
         self,
         folder: Path,
         depends: Mapping[str, Any],
-        overlays: Path,
         *,
         resume: bool = False,
         spared: Sequence[Path] = (),
@@ -59,7 +60,7 @@ class Journal:
         try:
             self._log = JsonLog(self.path, _KEYS)
             if not resume:
-                self._begin(header, overlays, spared)
+                self._begin(header, folder, spared)
         except OSError as error:
             raise self._cannot_write(error) from None
         found = self._log.header or {}
@@ -75,13 +76,13 @@ class Journal:
             if not _is_sound(entry):
                 self._log.close()
                 raise ArgumentError(f"{self.path} is damaged, or was edited. Begin anew without --resume.")
-            kept = {name: entry[name] for name in ("bytes", "modified", "overlay")}
+            kept = {name: entry[name] for name in ("bytes", "modified", "stem")}
             self._done[_bytes_of(entry)] = kept
 
     @property
-    def kept(self) -> list[str]:
-        """The names of the overlays that there are from the run that this one goes on with."""
-        return [entry["overlay"] for entry in self._done.values() if entry["overlay"]]
+    def kept_stems(self) -> list[str]:
+        """The stems of the pictures that there are from the run that this one goes on with."""
+        return [entry["stem"] for entry in self._done.values()]
 
     def has(self, file: Path) -> bool:
         """Tell whether a file is done, and still the same."""
@@ -89,7 +90,7 @@ class Journal:
         return entry is not None and {**entry, **_state(file)} == entry
 
     @staticmethod
-    def line(file: Path, overlay: str | None, instances: Instances) -> dict[str, Any]:
+    def line(file: Path, stem: str, pictures: Sequence[str], instances: Instances) -> dict[str, Any]:
         """Make the line of a file: the slow part of `append`."""
         height, width = instances.image_size
         records = instances.to_coco(0)
@@ -101,7 +102,8 @@ class Journal:
             **_state(file),
             "width": width,
             "height": height,
-            "overlay": overlay,
+            "stem": stem,
+            "files": list(pictures),
             **({"keypoint_names": list(instances.keypoint_names)} if instances.keypoint_names else {}),
             "instances": records,
         }
@@ -130,17 +132,17 @@ class Journal:
         """Close the file."""
         self._log.close()
 
-    def _begin(self, header: Mapping[str, Any], overlays: Path, spared: Sequence[Path]) -> None:
-        parents = {file.parent for file in spared}  # few, where the files are many
-        inside = {parent for parent in parents if is_same_file(parent, overlays)}
-        names = {file.name for file in spared if file.parent in inside}
+    def _begin(self, header: Mapping[str, Any], folder: Path, spared: Sequence[Path]) -> None:
+        by_name: dict[str, list[Path]] = {}
+        for file in spared:
+            by_name.setdefault(file.name, []).append(file)
         if (self._log.header or {}).get("format") == _FORMAT:
             for _, entry in self._log.entries():
-                name = entry["overlay"]
-                # Never outside of the folder, and nothing but a file.
-                if isinstance(name, str) and Path(name).name == name and name not in names:
-                    with contextlib.suppress(OSError):
-                        (overlays / name).unlink()
+                for picture in filter(_is_ours, entry["files"] if isinstance(entry["files"], list) else ()):
+                    path = folder / picture
+                    if not any(is_same_file(path, file) for file in by_name.get(path.name, ())):
+                        with contextlib.suppress(OSError):
+                            path.unlink()
         self._log.begin(header)
 
     def _cannot_write(self, error: OSError) -> MaskrtError:
@@ -160,6 +162,7 @@ def dependencies(model: Path, settings: Settings) -> dict[str, Any]:
         "nms_threshold": settings.thresholds.nms,
         "tile": None if settings.tile is None else list(settings.tile),
         "overlays": settings.overlays,
+        "pictures": list(settings.picture_formats),
     }
 
 
@@ -180,13 +183,20 @@ def file_name(file: Path) -> dict[str, str]:
         return {"file_name": text, "file_name_base64": base64.b64encode(name).decode()}
 
 
+def _is_ours(picture: object) -> bool:
+    """Tell whether this is a file in a folder of pictures: never outside of these, whoever wrote the journal."""
+    if not isinstance(picture, str):
+        return False
+    first, *parts = picture.split("/")
+    return first in (OVERLAYS, *PICTURE_FORMATS) and bool(parts) and not {"", ".", ".."} & set(parts)
+
+
 def _is_sound(entry: Mapping[str, Any]) -> bool:
     try:
         _bytes_of(entry)
     except (TypeError, ValueError):
         return False
-    overlay = entry["overlay"]
-    return (overlay is None or isinstance(overlay, str)) and isinstance(entry["instances"], list)
+    return isinstance(entry["stem"], str) and isinstance(entry["instances"], list)
 
 
 def _bytes_of(entry: Mapping[str, Any]) -> bytes:

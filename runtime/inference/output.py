@@ -24,13 +24,13 @@ def make_writable(folder: Path) -> None:
         ) from None
 
 
-def check_apart(inputs: Iterable[Path], outputs: Iterable[Path], overlays: Path | None) -> None:
+def check_apart(inputs: Iterable[Path], outputs: Iterable[Path], folders: Iterable[Path]) -> None:
     """Check that the results can be written, and that none of them would take the place of an input.
 
     Args:
         inputs: files that are read: images, videos, the model.
         outputs: files that are written.
-        overlays: folder of the pictures; None: none are drawn.
+        folders: that pictures are written to.
 
     Raises:
         ArgumentError: one would, or a result is a folder, a pipe or a device.
@@ -42,10 +42,11 @@ def check_apart(inputs: Iterable[Path], outputs: Iterable[Path], overlays: Path 
     if there:
         taken = {identity for identity in map(_identity, there) if identity is not None}
         replaced = [given for given in inputs if _identity(given) in taken]
-    if overlays is not None:
-        folder = overlays.resolve()
-        parents = {given.parent: given for given in inputs}  # few, where the inputs are many
-        replaced += [given for parent, given in parents.items() if parent.resolve() == folder]
+    parents = {given.parent: given for given in inputs}  # few, where the inputs are many
+    taken_folders = {folder.resolve() for folder in folders}
+    replaced += [
+        given for parent, given in parents.items() if taken_folders & {parent.resolve(), *parent.resolve().parents}
+    ]
     if replaced:
         raise ArgumentError(f"{replaced[0]} lies where the results go, and would be replaced. Choose another --output.")
 

@@ -18,6 +18,7 @@ from maskrt.runtime.streaming.pipeline import PipelineError, Stage, run_pipeline
 from maskrt.runtime.streaming.stages import BatchStages, for_each, in_batches
 from maskrt.runtime.streaming.stopwatch import Stopwatch
 from maskrt.runtime.tiling.predict import predict_tiled
+from maskrt.runtime.video.tracking import Tracker
 from maskrt.terminal import say
 
 
@@ -66,6 +67,8 @@ class Run:
                 nms_threshold=settings.thresholds.nms,
             )
             first = stages.image_stages(predict)
+        if settings.track:
+            first = [*first, Stage("track", partial(self._follow, Tracker()))]
         self.stages = [
             *first,
             *(Stage(writer.stage, partial(self._prepare, writer)) for writer in self._writers),
@@ -122,6 +125,13 @@ class Run:
             self._progress.fail(f"failed: {self._source.describe_failure(job, error)}")
         else:
             self._progress.step(f"{self._source.name(job)}: {job.instances}" if has_line else None)
+
+    def _follow(self, tracker: Tracker, jobs: list[PictureJob]) -> list[PictureJob]:
+        with self._stopwatch.stage("track"):
+            for job in jobs:  # one after the other, as they come
+                if job.instances is not None:
+                    job.instances = tracker.follow(job.instances, job.source.seconds)
+        return jobs
 
     def _prepare(self, writer: Writer, jobs: list[PictureJob]) -> list[PictureJob]:
         def prepare(job: PictureJob) -> None:

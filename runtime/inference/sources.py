@@ -69,10 +69,13 @@ class PictureJob(Job):
     Attributes:
         number: in its source, from 0.
         prepared: what each writer made of it.
+        files: that are written of this picture alone, by `Writer.prepare`: paths in the folder of the results, with
+            slashes.
     """
 
     number: int = 0
     prepared: dict[Any, Any] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -161,7 +164,7 @@ class ImageFiles:
         self._failed = failed
         self._left = [number for number, file in enumerate(files) if not journal.has(file)]
         self.total: int | None = len(self._left)
-        taken = [Path(name).stem for name in journal.kept]
+        taken = journal.kept_stems
         stems = unique_stems([files[number].stem for number in self._left], OVERLAY_SUFFIX, taken)
         self.stems = dict(zip(self._left, stems, strict=True))
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from maskrt.errors import ArgumentError
+from maskrt.errors import ArgumentError, DependencyError
 from maskrt.files import check_writable, write_in_one_step
 from maskrt.runtime.draw import DrawOptions, draw_instances
+from maskrt.runtime.masks.polygons import polygons_of
 from maskrt.runtime.masks.rle import RLE
 from maskrt.runtime.structures.masks import GridMasks, Masks
 
@@ -34,6 +35,8 @@ class Instances:
         keypoints: [N, K, 3] float32, x and y in pixels of the original image, and a score: of torchvision's models a
             logit, of detectron2's a share of a softmax; None for a model without keypoints.
         keypoint_names: of the K keypoints.
+        track_ids: [N] int32, of objects that are followed through a video, from 1; 0: not followed yet. None where
+            nothing is followed.
     """
 
     boxes: np.ndarray
@@ -44,6 +47,7 @@ class Instances:
     image_size: tuple[int, int]
     keypoints: np.ndarray | None = None
     keypoint_names: tuple[str, ...] = ()
+    track_ids: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -62,6 +66,7 @@ class Instances:
             self.image_size,
             None if self.keypoints is None else self.keypoints[index],
             self.keypoint_names,
+            None if self.track_ids is None else self.track_ids[index],
         )
 
     def __iter__(self) -> Iterator["Instances"]:
@@ -130,6 +135,51 @@ class Instances:
         """
         return self._masks().crops()
 
+    def polygons(self) -> list[list[np.ndarray]]:
+        """Go around each mask along the edges of its pixels.
+
+        Filled, the polygons are the mask of `masks`, pixel by pixel; a hole is joined to what is around it by a cut of
+        no width. See `runtime.masks.polygons.outline`.
+
+        Returns:
+            For each instance a float32 array [P, 2] of x and y for each part of its mask, in pixels of the image; none
+            where no pixel is set.
+
+        Raises:
+            ArgumentError: the model has no masks.
+        """
+        return polygons_of(self.crops())
+
+    def to_supervision(self) -> Any:
+        """Make a `supervision.Detections`, which that library draws, counts, tracks and joins.
+
+        Its `data` has the names of the classes as `class_name`, as supervision's own makers of detections write them,
+        and keypoints [N, K, 3] as `keypoints`.
+
+        Returns:
+            `supervision.Detections`; mind the memory of the masks, as for `masks`.
+
+        Raises:
+            DependencyError: supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise DependencyError(
+                f"to_supervision needs supervision ({error}): `pip install maskrt[supervision]`"
+            ) from error
+        return supervision.Detections(
+            xyxy=self.boxes.copy(),
+            mask=self.masks() if self.has_masks else None,
+            confidence=self.scores.copy(),
+            class_id=self.labels.astype(int),
+            tracker_id=None if self.track_ids is None else self.track_ids.astype(int),
+            data={
+                "class_name": np.array(self.names, dtype=str),
+                **({} if self.keypoints is None else {"keypoints": self.keypoints.copy()}),
+            },
+        )
+
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
         """Make records in the COCO results format, ready for `json.dump` and pycocotools' `loadRes`.
 
@@ -138,8 +188,8 @@ class Instances:
 
         Returns:
             N dicts: `image_id`, `category_id` (the label), `bbox` `[x, y, width, height]` in pixels, `score`,
-            `segmentation` (compressed RLE) if the model has masks, and `keypoints` (x, y and score of each, one behind
-            the other) if it has keypoints.
+            `segmentation` (compressed RLE) if the model has masks, `keypoints` (x, y and score of each, one behind the
+            other) if it has keypoints, and `track_id` if objects are followed.
         """
         boxes = self.boxes.astype(np.float64)
         boxes[:, 2:] -= boxes[:, :2]
@@ -153,6 +203,9 @@ class Instances:
         if self.keypoints is not None:
             for record, keypoints in zip(records, self.keypoints, strict=True):
                 record["keypoints"] = keypoints.flatten().tolist()
+        if self.track_ids is not None:
+            for record, track_id in zip(records, self.track_ids.tolist(), strict=True):
+                record["track_id"] = track_id
         return records
 
     def draw(self, image: Any, options: DrawOptions | None = None) -> np.ndarray:

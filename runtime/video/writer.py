@@ -12,7 +12,9 @@ from maskrt.files import check_replaceable
 from maskrt.runtime.video.reader import explain, import_av
 
 # veryfast takes a fifth of the time of the default preset, and keeps up with the model; larger files are the price.
-_ENCODER_OPTIONS = {"preset": "veryfast", "crf": "21"}
+# No B-frames: FFmpeg takes the end of the packet that comes last for the end of a file in pieces, and that of a B-frame
+# lies before the last frame, which players then do not show.
+_ENCODER_OPTIONS = {"preset": "veryfast", "crf": "21", "bf": "0"}
 PARTIAL_SUFFIX = ".partial.mp4"
 """Of a video that is being written."""
 

@@ -214,3 +214,21 @@ def make_clip(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture
+def write_video(tmp_path: Path) -> Callable[..., Path]:
+    """`write_video(frames, name="pan.mp4")` -> a video of these frames, 25 a second."""
+    import av
+
+    def write(frames: list[np.ndarray], name: str = "pan.mp4") -> Path:
+        with av.open(tmp_path / name, "w") as container:
+            stream = container.add_stream("h264", rate=25, options={"crf": "12"})
+            stream.height, stream.width = frames[0].shape[:2]
+            stream.pix_fmt = "yuv420p"
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+        return tmp_path / name
+
+    return write

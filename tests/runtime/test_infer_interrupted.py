@@ -86,7 +86,9 @@ def test_a_folder(write_model: WriteModel, infer: Infer, photos: list[Path], num
         data, results = load(output)
         assert [image["file_name"] for image in data["images"]] == [line["file_name"] for line in found]
         assert len(results) == sum(len(line["instances"]) for line in found)
-        assert {path.name for path in (output / "overlays").iterdir()} == {line["overlay"] for line in found}
+        assert {path.name for path in (output / "overlays").iterdir()} == {
+            Path(name).name for line in found for name in line["files"]
+        }
 
     ended = infer(many, "--resume", model=model)
     assert ended.code == 0, ended.err
@@ -155,7 +157,7 @@ def test_resume_with_a_damaged_journal(infer: Infer, photos: list[Path], damage:
     content = journal.read_bytes()
     if damage in ("type", "base64"):
         header, *found = lines(journal)
-        found[1] |= {"overlay": 3} if damage == "type" else {"file_name_base64": "\u00e4"}
+        found[1] |= {"stem": 3} if damage == "type" else {"file_name_base64": "\u00e4"}
         content = "".join(json.dumps(line) + "\n" for line in (header, *found)).encode()
     else:
         content = {"cut": content[:-30], "text": b"text\n" + content, "header": content[40:], "empty": b""}[damage]
@@ -208,7 +210,7 @@ def test_overlays_that_no_run_names_any_more_are_removed(infer: Infer, photos: l
     for path in (mine, outside):
         path.touch()
     journal = ended.folder / "instances.jsonl"
-    journal.write_text(journal.read_text().replace('"1.jpg"', '"../../outside.jpg"'))
+    journal.write_text(journal.read_text().replace('"overlays/1.jpg"', '"overlays/../../outside.jpg"'))
     assert infer(photos[0]).code == 0
     assert sorted(path.name for path in (ended.folder / "overlays").iterdir()) == ["0.jpg", "1.jpg", "mine.jpg"]
     assert outside.exists()

@@ -9,9 +9,11 @@ from maskrt.contract.keypoints import skeleton
 from maskrt.files import replacing
 from maskrt.runtime.inference.journal import Journal
 from maskrt.runtime.inference.settings import Settings
-from maskrt.runtime.inference.sources import OVERLAY_SUFFIX, ImageFiles, PictureJob, Source
+from maskrt.runtime.inference.sources import ImageFiles, PictureJob, Source
 from maskrt.runtime.inference.writers.base import no_more_room
+from maskrt.runtime.masks.polygons import polygons_of
 from maskrt.runtime.masks.rle import area
+from maskrt.runtime.structures.masks import RleMasks
 
 
 class CocoJson:
@@ -26,7 +28,9 @@ class CocoJson:
         class_names: index = label; label 0 is the background and no category.
         journal: of this run.
         files: of the source, in its order.
-        overlays: the name of the overlay of each, by its place; None where there are none.
+        stems: of the pictures of each, by its place.
+        polygons: write the masks of the data set as polygons; a results list has run lengths always, which
+            pycocotools' `loadRes` needs.
     """
 
     stage = "rle"
@@ -37,19 +41,20 @@ class CocoJson:
         class_names: Sequence[str],
         journal: Journal,
         files: Sequence[Path] = (),
-        overlays: Mapping[int, str] | None = None,
+        stems: Mapping[int, str] | None = None,
+        polygons: bool = False,
     ) -> None:
         self._data_set, self._results_list = folder / "instances.json", folder / "results.json"
         self._categories = [{"id": i, "name": name} for i, name in enumerate(class_names) if i > 0]
         self._journal = journal
         self._files = files
-        self._overlays = overlays
+        self._stems = stems or {}
+        self._polygons = polygons
 
     def prepare(self, job: PictureJob) -> dict[str, Any]:
         """Make the line of an image."""
         assert job.instances is not None
-        overlay = None if self._overlays is None else self._overlays[job.number]
-        return self._journal.line(job.source, overlay, job.instances)
+        return self._journal.line(job.source, self._stems.get(job.number, ""), job.files, job.instances)
 
     def write(self, job: PictureJob, prepared: dict[str, Any]) -> None:
         """Append the line.
@@ -88,7 +93,7 @@ class CocoJson:
         _write_list(file, ({"id": number, **_image(line)} for number, line in self._journal.images(self._files)))
         file.write(b', "categories": ' + _json(self._with_keypoints()) + b', "annotations": ')
         annotations = (
-            {"id": annotation_id, **record, "area": _area(record), "iscrowd": 0, **_visible_keypoints(record)}
+            {"id": annotation_id, **self._annotation(record), "iscrowd": 0, **_visible_keypoints(record)}
             for annotation_id, record in enumerate(self._records(), start=1)
         )
         _write_list(file, annotations)
@@ -105,6 +110,14 @@ class CocoJson:
         limbs = [[a + 1, b + 1] for a, b in skeleton(tuple(names))]
         return [{**category, "keypoints": names, "skeleton": limbs} for category in self._categories]
 
+    def _annotation(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Make an annotation of a record: with its area, and its mask in the form that was asked for."""
+        annotation = {**record, "area": _area(record)}
+        if self._polygons and "segmentation" in record:
+            (parts,) = polygons_of(RleMasks((record["segmentation"],)).crops())
+            annotation["segmentation"] = [part.reshape(-1).tolist() for part in parts]
+        return annotation
+
     def _records(self) -> Iterator[dict[str, Any]]:
         for number, line in self._journal.images(self._files):
             for record in line["instances"]:
@@ -115,10 +128,9 @@ def open_writer(source: Source, settings: Settings, class_names: tuple[str, ...]
     """Open it for image files."""
     if not isinstance(source, ImageFiles):
         return None
-    overlays = (
-        {number: f"{stem}{OVERLAY_SUFFIX}" for number, stem in source.stems.items()} if settings.overlays else None
+    return CocoJson(
+        settings.output, class_names, source.journal, source.files, source.stems, polygons=settings.polygons
     )
-    return CocoJson(settings.output, class_names, source.journal, source.files, overlays)
 
 
 def _write_list(file: BinaryIO, items: Iterable[dict[str, Any]]) -> None:

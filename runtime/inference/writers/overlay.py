@@ -9,12 +9,10 @@ import numpy as np
 from maskrt.errors import MaskrtError
 from maskrt.files import write_in_one_step
 from maskrt.runtime.draw import DrawOptions, draw_instances
+from maskrt.runtime.inference.journal import OVERLAYS
 from maskrt.runtime.inference.settings import Settings
 from maskrt.runtime.inference.sources import OVERLAY_SUFFIX, ImageFiles, PictureJob, Source
 from maskrt.runtime.inference.writers.base import NoMoreRoom, no_more_room
-
-FOLDER = "overlays"
-"""In the folder of the results."""
 
 # Full colour resolution: at the usual half of it, coloured outlines and text smear.
 _JPEG_QUALITY = (
@@ -29,7 +27,7 @@ class OverlayWriter:
     """Writes an overlay for each image file; see `base.Writer`.
 
     Args:
-        folder: of the overlays, which exists.
+        folder: of the overlays; made.
         stems: of the file of each image, by its number.
         drawing: how the instances are drawn.
     """
@@ -49,6 +47,7 @@ class OverlayWriter:
         """
         assert job.image is not None
         assert job.instances is not None
+        job.files.append(f"{OVERLAYS}/{self._stems[job.number]}{OVERLAY_SUFFIX}")
         return encode_jpeg(draw_instances(job.image, job.instances, options=self._drawing))
 
     def write(self, job: PictureJob, prepared: bytes) -> None:
@@ -73,7 +72,7 @@ def open_writer(source: Source, settings: Settings, class_names: tuple[str, ...]
     """Open it for image files, unless nothing is to be drawn."""
     if not isinstance(source, ImageFiles) or not settings.overlays:
         return None
-    return OverlayWriter(settings.output / FOLDER, source.stems, settings.drawing)
+    return OverlayWriter(settings.output / OVERLAYS, source.stems, settings.drawing)
 
 
 def encode_jpeg(image: np.ndarray) -> bytes:

@@ -8,6 +8,10 @@ from maskrt.runtime.inference.writers.base import Opener
 _WRITERS = (
     "maskrt.runtime.inference.writers.overlay",
     "maskrt.runtime.inference.writers.video",
+    "maskrt.runtime.inference.writers.class_masks",
+    "maskrt.runtime.inference.writers.instance_masks",
+    "maskrt.runtime.inference.writers.crops",
+    "maskrt.runtime.inference.writers.table",
     "maskrt.runtime.inference.writers.coco",
     "maskrt.runtime.inference.writers.jsonl",
 )

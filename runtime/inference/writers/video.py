@@ -36,7 +36,7 @@ class AnnotatedVideo:
         """Draw the frame with its instances and the rate until now."""
         assert job.image is not None
         assert job.instances is not None
-        drawn = draw_instances(job.image, job.instances, options=self._drawing)
+        drawn = draw_instances(job.image, job.instances, job.instances.track_ids, self._drawing)
         draw_caption(drawn, f"{self._frame_rate.tick():.1f} frames/s")
         return drawn
 

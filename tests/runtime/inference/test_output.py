@@ -35,7 +35,7 @@ def test_inputs_beside_the_results(tmp_path: Path) -> None:
     output = tmp_path / "out"
     given = files(tmp_path, "out/a.jpg", "out/clip.mov", "clip.mp4", "instances.json")
     outputs = [output / name for name in OUTPUTS]
-    check_apart([*given, Path("camera:0"), tmp_path / "missing.jpg"], outputs, output / "overlays")
+    check_apart([*given, Path("camera:0"), tmp_path / "missing.jpg"], outputs, [output / "overlays"])
 
 
 @pytest.mark.parametrize("name", [*OUTPUTS, "overlays/a.jpg"])
@@ -51,7 +51,7 @@ def test_inputs_where_the_results_go(tmp_path: Path, name: str, link: str) -> No
             other.symlink_to(given)
         given = other
     with pytest.raises(ArgumentError, match="lies where the results go, and would be replaced"):
-        check_apart([tmp_path / "b.jpg", given], [output / name for name in OUTPUTS], output / "overlays")
+        check_apart([tmp_path / "b.jpg", given], [output / name for name in OUTPUTS], [output / "overlays"])
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
@@ -64,7 +64,7 @@ def test_results_that_are_no_files(tmp_path: Path, name: str, kind: str) -> None
     else:
         (tmp_path / name).mkdir()
     with pytest.raises(ArgumentError, match=r"Cannot write .*: it is"):
-        check_apart([], [tmp_path / name for name in OUTPUTS], None)
+        check_apart([], [tmp_path / name for name in OUTPUTS], [])
 
 
 def test_what_killed_runs_left_is_removed(tmp_path: Path) -> None:

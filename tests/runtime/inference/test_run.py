@@ -60,7 +60,7 @@ def images(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = Journal(tmp_path, {}, tmp_path / "overlays")
+    journal = Journal(tmp_path, {})
     yield journal
     journal.close()
 

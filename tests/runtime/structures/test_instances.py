@@ -1,4 +1,5 @@
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pycocotools import mask as coco_mask
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from maskrt.contract.pipeline import Paste
-from maskrt.runtime import ArgumentError, Instances
+from maskrt.runtime import ArgumentError, DependencyError, Instances
 from maskrt.runtime.structures.masks import GridMasks, RleMasks
 
 NAMES = ("__background__", "disk", "star")
@@ -124,3 +125,41 @@ def test_save(tmp_path: Path, instances: Instances) -> None:
     for name, message in (("found.jpg", r"`draw\(image\)` makes a picture"), ("no/found.json", r"there is no folder")):
         with pytest.raises(ArgumentError, match=message):
             found.save(tmp_path / name)
+
+
+@pytest.mark.parametrize("with_masks", [True, False])
+def test_supervision_gets_the_same(instances: Instances, with_masks: bool) -> None:
+    supervision = pytest.importorskip("supervision", reason="supervision is not installed")
+    instances = instances if with_masks else replace(instances, segmentations=None)
+    detections = instances.to_supervision()
+    assert isinstance(detections, supervision.Detections)
+    np.testing.assert_array_equal(detections.xyxy, instances.boxes)
+    np.testing.assert_array_equal(detections.confidence, instances.scores)
+    np.testing.assert_array_equal(detections.class_id, instances.labels)
+    assert detections.data["class_name"].tolist() == instances.names
+    assert detections.tracker_id is None
+    if with_masks:
+        np.testing.assert_array_equal(detections.mask, instances.masks())
+    else:
+        assert detections.mask is None
+    image = np.zeros((*instances.image_size, 3), np.uint8)
+    annotator = supervision.MaskAnnotator() if with_masks else supervision.BoxAnnotator()
+    assert annotator.annotate(image.copy(), detections).any()
+    assert len(instances[:0].to_supervision()) == 0
+    followed = replace(instances, track_ids=np.arange(len(instances), dtype=np.int32))
+    assert followed.to_supervision().tracker_id.tolist() == list(range(len(instances)))
+
+
+def test_without_supervision(instances: Instances, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(DependencyError, match=r"pip install maskrt\[supervision\]"):
+        instances.to_supervision()
+
+
+def test_polygons_filled_are_the_masks(instances: Instances) -> None:
+    for parts, mask in zip(instances.polygons(), instances.masks(), strict=True):
+        canvas = np.zeros(mask.shape, bool)
+        if parts:
+            rles = coco_mask.frPyObjects([part.reshape(-1).tolist() for part in parts], *mask.shape)
+            canvas = coco_mask.decode(coco_mask.merge(rles)).astype(bool)
+        np.testing.assert_array_equal(canvas, mask)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -129,3 +130,18 @@ def test_without_an_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(VideoError, match=r"this FFmpeg has no H.264 encoder. Use `--no-overlays`"):
         VideoWriter(tmp_path / "clip.mp4", (32, 32), Fraction(25), Fraction(1, 25))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("noise", [0, 2, 40])
+@pytest.mark.parametrize("times", [range(77), [0, 18, 25, 29], [0, 2, 9, 13, 15, 26, 28, 41], [0, 60, 61, 200]])
+def test_each_frame_can_be_read_again(tmp_path: Path, times: Sequence[int], noise: int) -> None:
+    """Of still pictures, too, where an encoder stores frames out of their order."""
+    rng = np.random.default_rng(noise)
+    still = rng.integers(40, 200, (64, 96, 3))
+    writer = VideoWriter(tmp_path / "still.mp4", (64, 96), Fraction(25), Fraction(1, 12800), threads=1)
+    for time in times:
+        writer.write((still + rng.integers(-noise, noise + 1, still.shape)).astype(np.uint8), 512 * time)
+    assert writer.close()
+    with VideoReader(str(tmp_path / "still.mp4"), threads=1) as reader:
+        found = [picture.seconds for picture in reader.pictures()]
+    np.testing.assert_allclose(found, np.array(times) / 25, atol=1e-6)

@@ -35,7 +35,7 @@ def some_instances(rng: np.random.Generator, with_masks: bool = True) -> Instanc
 
 def write(folder: Path, images: dict[int, Instances]) -> tuple[Path, Path]:
     """The paths of both files, with the instances of images by their number in the source."""
-    writer = CocoJson(folder, NAMES, Journal(folder, {}, folder / "overlays"), files=FILES)
+    writer = CocoJson(folder, NAMES, Journal(folder, {}), files=FILES)
     for number, instances in images.items():
         job = PictureJob(FILES[number], instances=instances, number=number)
         writer.write(job, writer.prepare(job))
@@ -76,9 +76,9 @@ def test_nothing_found_is_valid_too(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(MaskrtError, match=r"instances\.jsonl cannot be written: "):
-        Journal(tmp_path / "nowhere", {}, tmp_path)
+        Journal(tmp_path / "nowhere", {})
     (tmp_path / "out").mkdir()
-    writer = CocoJson(tmp_path / "out", NAMES, Journal(tmp_path / "out", {}, tmp_path))
+    writer = CocoJson(tmp_path / "out", NAMES, Journal(tmp_path / "out", {}))
     (tmp_path / "out").rename(tmp_path / "gone")
     with pytest.raises(MaskrtError, match=r"instances\.json cannot be written: .* The instances are in .*\.jsonl\."):
         writer.close()
