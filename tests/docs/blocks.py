@@ -1,4 +1,4 @@
-"""The fenced blocks of README.md and docs/, how they are run, and what they may say of why they are not."""
+"""The fenced blocks of the documents, how they are run, and what they may say of why they are not."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted((ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+DOCUMENTS = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")))
 
 RECIPE = "part of a recipe"
 """The reason of blocks that test_extending.py follows: they add something that is not there."""

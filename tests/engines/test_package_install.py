@@ -103,8 +103,8 @@ def test_onnx_file_gives_the_results_of_the_repository(
     imported = run(folder, binaries / "python", "-c", IMPORT_ALL)
     assert imported.returncode == 0, imported.stderr
     names, where, foreign = imported.stdout.splitlines()
-    ground_floor = {"cli", "command", "contract", "errors", "files", "json_log", "options", "signals", "terminal"}
-    assert {name.split(".")[1] for name in names.split()} == {"runtime", "plugins", *ground_floor}
+    ground_floor = {"cli", "command", "contract", "doctor", "errors", "files", "json_log", "options", "signals"}
+    assert {name.split(".")[1] for name in names.split()} == {"runtime", "plugins", "terminal", *ground_floor}
     assert where.startswith(str(tmp_path))
     assert foreign == ""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import maskrt
 from maskrt.plugins import abi, libraries, loader
 
 CREATORS = """
@@ -71,7 +72,7 @@ def compiled_library(folder: Path, source: str) -> Path:
 def fake_library(folder: Path, *, abi_version: int = abi.ABI_VERSION, **described: Any) -> Path:
     """Make a folder with a libmaskrt_plugins.so that says these things of itself."""
     facts = {
-        "version": "0.1.0",
+        "version": maskrt.__version__,
         "tensorrt_headers": "10.14.1",
         "cuda": 13000,
         "architectures": "89-real",
@@ -89,7 +90,7 @@ def fake_library(folder: Path, *, abi_version: int = abi.ABI_VERSION, **describe
     ("facts", "message"),
     [
         ({"abi_version": 99}, f"interface version 99, but this maskrt needs {abi.ABI_VERSION}"),
-        ({"version": "0.0.1"}, "is of maskrt 0.0.1, but this is maskrt 0.1.0"),
+        ({"version": "0.0.1"}, f"is of maskrt 0.0.1, but this is maskrt {maskrt.__version__}"),
         ({"tensorrt_headers": None}, "built without TensorRT headers"),
         ({"tensorrt_headers": "11.2.0"}, "built for TensorRT 11.2.0, but TensorRT 10.3.0 is running"),
     ],
