@@ -32,7 +32,7 @@ REPORT    := $(OUT)/report
 PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
 TARGETS := help install doctor demo export quantize targets engine engines package infer compare evaluate bench report plugins \
-	gpu-check train-shapes figures dist test test-all test-long lint clean
+	gpu-check train-shapes figures docs dist test test-all test-long lint clean
 VARIABLES := PYTHON VENV OUT BUDGET ONNX $(SOURCE) PRECISION CALIBRATION TARGET FILES IMAGES DATASET LIMIT PROCESSES \
 	$(addsuffix _OPTIONS,EXPORT QUANTIZE ENGINE PACKAGE INFER COMPARE EVALUATE BENCH REPORT TRAIN PYTEST)
 
@@ -59,6 +59,7 @@ uses.report       = OUT $(FROM_SOURCE) $(FROM_FP32) IMAGES DATASET LIMIT REPORT_
 uses.gpu-check    = PYTHON BUDGET
 uses.train-shapes = TRAIN_OPTIONS
 uses.figures      = OUT
+uses.docs         = OUT
 uses.dist         =
 uses.test         = PROCESSES PYTEST_OPTIONS
 uses.test-all     = $(uses.test)
@@ -117,7 +118,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable ".[cpu,export,quantize,evaluate,cityscapes,report,engines,rtx,openvino,video,pillow,supervision,track,shapes,dev]"
+		--editable ".[cpu,export,quantize,evaluate,cityscapes,report,engines,rtx,openvino,video,pillow,supervision,track,shapes,docs,dev]"
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps trackers
 	@touch $@
 
@@ -247,6 +248,9 @@ train-shapes: $(READY)  ## train the demo model again (about an hour and a half 
 
 figures: $(READY)  ## the demo model's picture and figures in README and docs/, from its file and `make evaluate`
 	$(RUN) -m maskrt.tools.document_figures --evaluation $(OUT)/evaluate/evaluate.json
+
+docs: $(READY)  ## README and docs/ as a site with search: out/site/; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet --strict --site-dir $(abspath $(OUT))/site
 
 dist: $(READY)  ## a source distribution and a wheel of this version: dist/
 	$(RUN) -m maskrt.tools.make_dist
