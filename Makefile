@@ -31,9 +31,9 @@ DATASET ?= $(SCENES)
 REPORT    := $(OUT)/report
 PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
-TARGETS := help install doctor demo export quantize targets engine engines package infer compare evaluate bench report plugins \
-	gpu-check train-shapes figures docs dist test test-all test-long lint clean
-VARIABLES := PYTHON VENV OUT BUDGET ONNX $(SOURCE) PRECISION CALIBRATION TARGET FILES IMAGES DATASET LIMIT PROCESSES \
+TARGETS := help install doctor demo export quantize targets engine engines package infer compare evaluate bench report coco \
+	plugins gpu-check train-shapes figures docs dist test test-all test-long lint clean
+VARIABLES := PYTHON VENV OUT BUDGET COCO ONNX $(SOURCE) PRECISION CALIBRATION TARGET FILES IMAGES DATASET LIMIT PROCESSES \
 	$(addsuffix _OPTIONS,EXPORT QUANTIZE ENGINE PACKAGE INFER COMPARE EVALUATE BENCH REPORT TRAIN PYTEST)
 
 # The variables that each target uses. Where a file is given, what it would have been made with is not used.
@@ -56,6 +56,7 @@ uses.compare      = $(to_measure) COMPARE_OPTIONS
 uses.evaluate     = $(to_measure) DATASET EVALUATE_OPTIONS
 uses.bench        = $(to_measure) BENCH_OPTIONS
 uses.report       = OUT $(FROM_SOURCE) $(FROM_FP32) IMAGES DATASET LIMIT REPORT_OPTIONS
+uses.coco         = COCO OUT $(FROM_SOURCE) $(FROM_FP32) LIMIT REPORT_OPTIONS
 uses.gpu-check    = PYTHON BUDGET
 uses.train-shapes = TRAIN_OPTIONS
 uses.figures      = OUT
@@ -234,6 +235,22 @@ report: $(REPORTED) $(IMAGES_HERE) $(DATASET_HERE)  ## all of it on LIMIT scenes
 	$(MASKRT) bench $(REPORTED) --against pytorch --source $(MODEL) $(SOURCE_OPTIONS) --images $(IMAGES) \
 		--limit 4 --warm-up 4 --repeats 10 --output $(REPORT)/bench.json
 	$(MASKRT) report $(REPORT) --output $(REPORT)/index.html $(REPORT_OPTIONS)
+
+COCO ?= coco
+# As it is downloaded: train2017/, val2017/ and annotations/. Variables that are given, the report gets, too.
+COCO_MODEL   := $(if $(call any_given,$(SOURCE)),$(MODEL),maskrcnn_resnet50_fpn)
+COCO_WEIGHTS := $(if $(call any_given,$(SOURCE)),$(WEIGHTS),COCO_V1)
+handed_on     = $(foreach name,$(filter-out MODEL WEIGHTS,$(FROM_SOURCE)) PYTHON VENV REPORT_OPTIONS,$(if \
+	$(call given,$(name)),'$(name)=$($(name))'))
+coco: $(READY)  ## the report of MODEL (torchvision's without one) on COCO, with the published AP beside it
+	@test -d '$(COCO)/val2017' || { echo 'There is no $(COCO)/val2017. Give COCO=FOLDER, with train2017/, val2017/ and' \
+		'annotations/ in it.' >&2; exit 2; }
+	MAKEFLAGS=$(filter-out -,$(firstword -$(MAKEFLAGS))) $(MAKE) report OUT=$(OUT)/coco 'MODEL=$(COCO_MODEL)' 'WEIGHTS=$(COCO_WEIGHTS)' $(handed_on) \
+		DATASET=$(COCO)/annotations/instances_val2017.json IMAGES=$(COCO)/val2017 LIMIT=$(or $(LIMIT),5000) \
+		CALIBRATION=$(if $(call given,CALIBRATION),$(CALIBRATION),$(COCO)/train2017) \
+		QUANTIZE_OPTIONS='$(or $(QUANTIZE_OPTIONS),--limit 500)'
+	$(RUN) -m maskrt.tools.published_ap $(OUT)/coco/report/evaluate/evaluate.json '$(COCO_MODEL)' \
+		$(if $(COCO_WEIGHTS),--weights $(COCO_WEIGHTS))
 
 plugins: $(READY)  ## compile the TensorRT plugins and their host build
 	$(RUN) -m maskrt.plugins.build

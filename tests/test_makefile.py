@@ -12,7 +12,7 @@ from maskrt.cli import VERBS
 from maskrt.contract.precision import PRECISIONS, SOURCE_PRECISION
 
 ROOT = Path(__file__).resolve().parents[1]
-VALUES = {"PRECISION": "fp16", "ONNX": "other.onnx", "OUT": "elsewhere"}
+VALUES = {"COCO": "data", "PRECISION": "fp16", "ONNX": "other.onnx", "OUT": "elsewhere"}
 """Values for which a variable makes sense; any other gets its name in small letters."""
 
 
@@ -299,6 +299,20 @@ def test_a_file_that_loses_too_much_is_an_error_and_kept(make):
         make.make(name)
     assert make.run("quantize", "QUANTIZE_OPTIONS=--max-ap-drop 0 --dataset x", options=()).returncode == 2
     assert (make.folder / "out/model.int8.onnx").exists()
+
+
+def test_coco_is_the_report_on_val2017_and_what_was_published(make):
+    *_, evaluate, _, report = make.commands("coco", "COCO=data")[:-2]
+    assert evaluate.startswith(".venv/bin/maskrt evaluate out/coco/report/model.fp32.onnx")
+    assert (
+        "--source maskrcnn_resnet50_fpn --weights COCO_V1 --dataset data/annotations/instances_val2017.json" in evaluate
+    )
+    assert report.startswith(".venv/bin/maskrt report out/coco/report")
+    text = " ".join(make.commands("coco", "COCO=data", "MODEL=detectron2:COCO/x", "LIMIT=7"))
+    assert "--weights" not in text
+    assert "--images data/train2017 --limit 500" in text
+    assert "--images data/val2017 --limit 7" in text
+    assert "published_ap out/coco/report/evaluate/evaluate.json 'detectron2:COCO/x'" in text
 
 
 def test_the_report_has_models_of_its_own(make):
