@@ -119,7 +119,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable ".[cpu,export,quantize,evaluate,cityscapes,report,engines,rtx,openvino,video,pillow,supervision,track,shapes,docs,dev]"
+		--editable ".[cpu,export,quantize,evaluate,cityscapes,report,engines,rtx,openvino,serve,video,pillow,supervision,track,shapes,docs,dev]"
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps trackers
 	@touch $@
 

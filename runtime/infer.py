@@ -19,7 +19,6 @@ Exit code: 0 all images and frames done, 1 some failed, 2 nothing could be done 
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +41,7 @@ from maskrt.options import (
     add_thread_option,
     add_threshold_options,
     fraction,
+    picture_size,
     positive,
     thresholds,
 )
@@ -77,11 +77,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_threshold_options(parser)
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="images per run (default: 1)")
     parser.add_argument(
-        "--tile", type=_size, metavar="HEIGHTxWIDTH", help="go through large images in overlapping tiles of this size"
+        "--tile",
+        type=picture_size,
+        metavar="HEIGHTxWIDTH",
+        help="go through large images in overlapping tiles of this size",
     )
     parser.add_argument(
         "--warm-up",
-        type=_size,
+        type=picture_size,
         nargs="+",
         default=[],
         metavar="HEIGHTxWIDTH",
@@ -218,10 +221,3 @@ def _infer_video(segmenter: Segmenter, source: str, stem: str, settings: Setting
     except MaskrtError as error:
         say(f"maskrt infer: {error}", file=sys.stderr)
         return 1
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match or int(match[1]) < 1 or int(match[2]) < 1:
-        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH in pixels, as in 800x1333, got {text}")
-    return int(match[1]), int(match[2])

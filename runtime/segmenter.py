@@ -64,9 +64,10 @@ class Segmenter:
         self._backend = open_backend(self.path, providers=providers, threads=threads)
         if not self._backend.resizes:
             FILTERS[self.metadata.pipeline.resize.filter].require()
-        self._warm_up(warm_up)
+        self.warm_up(warm_up)
 
-    def _warm_up(self, shapes: Sequence[tuple[int, int, int]]) -> None:
+    def warm_up(self, shapes: Sequence[tuple[int, int, int]]) -> None:
+        """Get ready for more shapes, (batch, height, width) of images; see the argument of this name."""
         for shape in shapes:
             if len(shape) != 3 or min(shape) < 1:
                 raise ArgumentError(

@@ -15,7 +15,6 @@ Exit code: 0, 1 where a side could not run a batch, 2 where nothing could be don
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from maskrt.options import (
     add_output_option,
     add_source_options,
     add_thread_option,
+    picture_size,
     positive,
     source_options,
 )
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size",
         nargs="+",
-        type=_size,
+        type=picture_size,
         default=[],
         metavar="HEIGHTxWIDTH",
         help="stretch the pictures to these sizes (default: as they are)",
@@ -118,13 +118,6 @@ def _check(options: argparse.Namespace) -> None:
         raise ArgumentError("There is nothing to measure on: give --images with files, folders or quoted globs.")
     if not pipeline and (options.images is not None or options.size):
         raise ArgumentError("--images and --size are for model files and --against, of which none is given.")
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH in pixels, for example 800x1333, got {text}")
-    return int(match[1]), int(match[2])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,6 +17,10 @@ from maskrt.runtime.images.opencv_log import silent
 MAX_PIXELS = 200_000_000
 
 
+class ImageTooLargeError(ImageError):
+    """An image has more pixels than are decoded."""
+
+
 _REWRITE = {"TIFF": " Write it anew, for example with `magick IN -depth 8 -compress zip OUT`."}
 """What mends files of formats that have more variants than OpenCV reads."""
 
@@ -48,14 +52,33 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if not data:
         raise ImageError(f"{path} is empty (0 bytes).")
     try:
+        return decode_image(data, str(path), max_pixels)
+    except ImageTooLargeError as error:
+        raise ImageTooLargeError(
+            f"{error} Make it smaller, or, if you trust the file, read it with "
+            "maskrt.runtime.read_image(path, max_pixels=...) and pass the array."
+        ) from None
+
+
+def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Decode an image file that is in memory; see `read_image`.
+
+    Args:
+        data: the whole file.
+        name: of the image, for the messages.
+        max_pixels: larger images are refused before anything is decoded.
+
+    Raises:
+        ImageTooLargeError: it has more pixels.
+        ImageError: it is cut off, damaged or not an image.
+    """
+    try:
         header = read_header(data)
     except HeaderError as error:
-        raise ImageError(f"{path} {error}.") from None
+        raise ImageError(f"{name} {error}.") from None
     if header.width * header.height > max_pixels:
-        raise ImageError(
-            f"{path} says it has {header.width}x{header.height} pixels; at most {max_pixels:,} are decoded. "
-            "Make it smaller, or, if you trust the file, read it with "
-            "maskrt.runtime.read_image(path, max_pixels=...) and pass the array."
+        raise ImageTooLargeError(
+            f"{name} says it has {header.width}x{header.height} pixels; at most {max_pixels:,} are decoded."
         )
     if header.format == "TIFF":
         data = tiff.only(data, tiff.find_picture(data))
@@ -64,10 +87,10 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
     except (cv2.error, MemoryError) as error:
         reason = str(error).strip().splitlines()[-1] if str(error) else "out of memory"
-        raise ImageError(f"{path} cannot be decoded as {header.format}: {reason}.") from None
+        raise ImageError(f"{name} cannot be decoded as {header.format}: {reason}.") from None
     if image is None:
         raise ImageError(
-            f"{path} cannot be decoded: the {header.format} data is damaged, cut off, or of a kind that "
+            f"{name} cannot be decoded: the {header.format} data is damaged, cut off, or of a kind that "
             f"OpenCV does not read.{_REWRITE.get(header.format, '')}"
         )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)

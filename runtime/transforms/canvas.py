@@ -85,6 +85,28 @@ def make_batch(images: Sequence[np.ndarray], pipeline: Pipeline, dtype: np.dtype
     return Batch(frames, np.array(sizes, dtype=np.int32), original_sizes)
 
 
+def join_batches(batches: Sequence[Batch]) -> Batch:
+    """Lay the images of several batches on one canvas.
+
+    Args:
+        batches: whose canvases have one height and width, so that no image gets another padding than it had.
+
+    Raises:
+        ValueError: their heights, widths or types differ.
+    """
+    first = batches[0].frames
+    layouts = {(batch.frames.shape[1:], batch.frames.dtype, batch.frames.filter) for batch in batches}
+    if len(layouts) > 1:
+        raise ValueError(f"canvases of {len(layouts)} kinds cannot be joined")
+    images = [image for batch in batches for image in batch.frames.images]
+    sizes = [size for batch in batches for size in batch.frames.sizes]
+    frames = Frames(images, sizes, (len(images), *first.shape[1:]), first.dtype, first.filter)
+    if all("canvas" in vars(batch.frames) for batch in batches):  # they are made: nothing is resized again
+        vars(frames)["canvas"] = np.concatenate([batch.canvas for batch in batches])
+    original_sizes = [size for batch in batches for size in batch.original_sizes]
+    return Batch(frames, np.concatenate([batch.image_sizes for batch in batches]), original_sizes)
+
+
 def boxes_back(
     boxes: np.ndarray, size: Sequence[int], original_size: tuple[int, int], pipeline: Pipeline
 ) -> tuple[np.ndarray, np.ndarray]:

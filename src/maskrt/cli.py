@@ -22,6 +22,7 @@ VERBS = {
     "quantize": _Verb("maskrt.calibration.cli", "FP32 to FP16, INT8 or FP8, with its cost measured"),
     "engine": _Verb("maskrt.engines.cli", "ONNX file to an engine for a named target"),
     "infer": _Verb("maskrt.runtime.infer", "instances in images and videos"),
+    "serve": _Verb("maskrt.runtime.serving.cli", "a server for one machine, with a page to try a model"),
     "compare": _Verb("maskrt.evaluation.compare.cli", "model files against the PyTorch model, with a verdict"),
     "evaluate": _Verb("maskrt.evaluation.evaluate.cli", "COCO AP of model files and of the PyTorch model"),
     "bench": _Verb("maskrt.evaluation.bench.cli", "latency, throughput, memory beside PyTorch's"),

@@ -25,5 +25,9 @@ class VideoError(MaskrtError):
     """A video, stream or camera cannot be opened, read or written, or has stopped."""
 
 
+class ServerError(MaskrtError):
+    """A server cannot be reached, refuses a request, or answers as no server of maskrt's protocol does."""
+
+
 class DependencyError(MaskrtError, ImportError):
     """An optional package that this operation needs is not installed."""

@@ -7,6 +7,7 @@ A verb adds the groups that it needs to its parser, and turns what was parsed in
 import argparse
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,14 @@ def number(text: str, low: float, high: float) -> float:
 def fraction(text: str) -> float:
     """Parse a number from 0 to 1."""
     return number(text, 0, 1)
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Parse the (height, width) of a picture in pixels."""
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH in pixels, as in 800x1333, got {text}")
+    return int(match[1]), int(match[2])
 
 
 def _threads(text: str) -> int:

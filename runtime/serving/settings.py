@@ -1,0 +1,35 @@
+"""What a server allows, and how it batches."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is taken; what is beyond is refused with a sentence.
+
+    Attributes:
+        max_bytes: of the body of a request.
+        max_pixels: of a picture, told by its header before anything is decoded.
+        queue: pictures that are waiting or being worked on; requests beyond are asked to come back.
+        connections: open at a time.
+        body_seconds: that a client may take to send a request.
+    """
+
+    max_bytes: int = 20_000_000
+    max_pixels: int = 50_000_000
+    queue: int = 32
+    connections: int = 256
+    body_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How pictures of several requests become one run of the model.
+
+    Attributes:
+        size: pictures in a run at the most.
+        delay: seconds that a picture waits for others while the model is idle.
+    """
+
+    size: int = 4
+    delay: float = 0.002
