@@ -31,7 +31,7 @@ DATASET ?= $(SCENES)
 REPORT    := $(OUT)/report
 PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
-TARGETS := help install doctor demo export quantize targets engine engines package infer compare evaluate bench report coco \
+TARGETS := help install doctor demo export quantize targets engine engines package infer serve compare evaluate bench report coco \
 	plugins gpu-check train-shapes figures docs dist test test-all test-long lint clean
 VARIABLES := PYTHON VENV OUT BUDGET COCO ONNX $(SOURCE) PRECISION CALIBRATION TARGET FILES IMAGES DATASET LIMIT PROCESSES \
 	$(addsuffix _OPTIONS,EXPORT QUANTIZE ENGINE PACKAGE INFER COMPARE EVALUATE BENCH REPORT TRAIN PYTEST)
@@ -52,6 +52,7 @@ uses.engine       = $(to_build)
 uses.engines      = $(to_quantize) ENGINE_OPTIONS
 uses.package      = $(to_build) PACKAGE_OPTIONS
 uses.infer        = $(to_run) OUT IMAGES INFER_OPTIONS
+uses.serve        = $(to_run) SERVE_OPTIONS
 uses.compare      = $(to_measure) COMPARE_OPTIONS
 uses.evaluate     = $(to_measure) DATASET EVALUATE_OPTIONS
 uses.bench        = $(to_measure) BENCH_OPTIONS
@@ -92,7 +93,7 @@ $(foreach name,$(filter-out $(VARIABLES),$(ON_THE_COMMAND_LINE)),$(call unknown,
 $(foreach name,$(filter-out $(used),$(ON_THE_COMMAND_LINE)),$(call unused,$(name)))
 $(if $(filter-out %.onnx,$(ONNX)),$(error ONNX=$(ONNX): expected the name of a file that ends in .onnx))
 $(if $(word 2,$(TARGET)),$(error TARGET=$(TARGET): expected one target))
-$(if $(filter infer engines package,$(GOALS)),$(if $(word 2,$(PRECISION)),$(error PRECISION=$(PRECISION): expected one)))
+$(if $(filter infer serve engines package,$(GOALS)),$(if $(word 2,$(PRECISION)),$(error PRECISION=$(PRECISION): expected one)))
 $(if $(filter quantize,$(GOALS)),$(if $(filter fp32,$(PRECISION)),$(error fp32 is what `make export` writes; `make \
 	quantize` makes a lower precision of it)))
 
@@ -205,6 +206,9 @@ DATASET_HERE := $(if $(call given,DATASET),,$(SCENES))
 
 infer: $(READY) $(call run_files,infer) $(IMAGES_HERE)  ## ONNX, or TARGET's engine, on IMAGES: overlays, JSON
 	$(MASKRT) infer $(call run_files,infer) --images $(IMAGES) --output $(OUT)/infer $(INFER_OPTIONS)
+
+serve: $(READY) $(call run_files,serve)  ## ONNX, or TARGET's engine, behind a port, with a page to try it
+	$(MASKRT) serve $(call run_files,serve) $(SERVE_OPTIONS)
 
 compare: $(READY) $(call model_files,compare) $(IMAGES_HERE)  ## FILES against PyTorch, with a verdict for each
 	$(MASKRT) compare $(call model_files,compare) --source $(MODEL) $(SOURCE_OPTIONS) --images $(IMAGES) \

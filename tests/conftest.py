@@ -20,6 +20,7 @@ from onnx import TensorProto
 from maskrt.plugins import build, libraries
 
 from .support.reference_models import REFERENCE_FILE, export_reference, load_reference
+from .support.served import held, serve, tiny  # noqa: F401  # fixtures of several folders
 from .support.small_model import build_model
 
 Once = Callable[[str, Callable[[Path], object]], Path]

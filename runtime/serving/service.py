@@ -116,9 +116,8 @@ class Service:
         with load.lock:
             if load.taken + pictures > load.limit:
                 wait = min(max(math.ceil(load.taken * load.seconds_each), 1), 60)
-                raise Refusal(
-                    503, f"The server is busy: {load.taken} pictures are waiting. Try again in {wait} s.", wait
-                )
+                waiting = f"{load.taken} picture{' is' if load.taken == 1 else 's are'} waiting"
+                raise Refusal(503, f"The server is busy: {waiting}. Try again in {wait} s.", wait)
             load.taken += pictures
             self._metrics.in_flight.set(load.taken)
         try:

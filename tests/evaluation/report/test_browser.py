@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -13,60 +12,16 @@ import pytest
 from maskrt.evaluation.report import cli as report
 from maskrt.evaluation.report.plots import Point, accuracy_against_speed
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-EXAMPLE = Path(__file__).resolve().parents[3] / "docs" / "example-report" / "index.html"
-OPTIONS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-)
+from ...support.browser import CONTRAST, launched, overflow
 
-# Smallest contrast ratio (WCAG 2.2, 1.4.3) between text and what is behind it, and that text.
-CONTRAST = """
-() => {
-  const parse = color => {
-    const [r, g, b, a = 1] = color.match(/[\\d.]+/g).map(Number);
-    return [r, g, b, a];
-  };
-  const luminance = color => {
-    const linear = v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-    return 0.2126 * linear(color[0] / 255) + 0.7152 * linear(color[1] / 255) + 0.0722 * linear(color[2] / 255);
-  };
-  const behind = element => {
-    for (let e = element; e; e = e.parentElement) {
-      const color = parse(getComputedStyle(e).backgroundColor);
-      if (color[3] > 0) return color;
-    }
-    return [255, 255, 255, 1];
-  };
-  let worst = [99, ""], texts = 0;
-  document.querySelectorAll("details").forEach(e => e.open = true);
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const text = walker.currentNode.textContent.trim(), element = walker.currentNode.parentElement;
-    if (!text || !element.getClientRects().length) continue;
-    const style = getComputedStyle(element);
-    const ink = parse(element instanceof SVGElement ? style.fill : style.color);
-    const [light, dark] = [luminance(ink), luminance(behind(element))].sort((a, b) => b - a);
-    const ratio = (light + 0.05) / (dark + 0.05);
-    texts += 1;
-    if (ratio < worst[0]) worst = [ratio, text];
-  }
-  return [...worst, texts];
-}
-"""
+EXAMPLE = Path(__file__).resolve().parents[3] / "docs" / "example-report" / "index.html"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Headless Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    executable = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if executable is None:
-        pytest.skip("there is no Chromium on this machine")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=executable, args=list(OPTIONS))
+    with launched() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
@@ -93,11 +48,6 @@ def open_page(browser: Any, write_results: Callable[..., Path], tmp_path: Path) 
     yield open_page
     for context in contexts:
         context.close()
-
-
-def overflow(page: Any) -> float:
-    """By how many pixels the page is wider than the window."""
-    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
 
 @pytest.mark.parametrize(("width", "color_scheme"), [(360, "light"), (1280, "dark"), (360, "dark"), (1280, "light")])

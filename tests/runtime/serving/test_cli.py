@@ -15,7 +15,7 @@ import pytest
 
 from maskrt.runtime.serving import cli
 
-from .conftest import Running, png
+from ...support.served import Running, png
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

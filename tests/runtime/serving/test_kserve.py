@@ -14,7 +14,7 @@ from maskrt.contract.serving import from_binary, pack_bytes, unpack_bytes
 from maskrt.runtime import Segmenter
 from maskrt.runtime.structures.instances import Instances
 
-from .conftest import Answer, Serve, png
+from ...support.served import Answer, Serve, png
 
 
 def pixels_of(picture: bytes) -> np.ndarray:

@@ -12,7 +12,7 @@ import pytest
 
 from maskrt.runtime import DrawOptions, Segmenter
 
-from .conftest import Serve, png, records
+from ...support.served import Serve, png, records
 
 BOUNDARY = "x1y2"
 

@@ -16,10 +16,11 @@ import pytest
 
 from maskrt.errors import ArgumentError, ModelError
 from maskrt.runtime import Segmenter
-from maskrt.runtime.serving.server import listen, model_name
 from maskrt.runtime.serving.settings import Batching
 
-from .conftest import Held, Running, Serve, png, records
+from ...support.served import Held, Running, Serve, png, records
+
+server_module = pytest.importorskip("maskrt.runtime.serving.server", reason="maskrt[serve] is not installed")
 
 
 def encoded(image: np.ndarray) -> bytes:
@@ -230,9 +231,9 @@ def refuses(server: Running) -> bool:
 def test_a_port_that_is_taken(serve: Serve, tiny: Segmenter) -> None:
     server = serve(lambda: tiny)
     with pytest.raises(ArgumentError, match=r"Cannot listen on port \d+ of 127\.0\.0\.1: .*give another --port"):
-        listen(*server.address)
+        server_module.listen(*server.address)
     with pytest.raises(ArgumentError, match=r"Cannot listen on port 1 of no\.such\.host\.invalid"):
-        listen("no.such.host.invalid", 1)
+        server_module.listen("no.such.host.invalid", 1)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +246,7 @@ def test_a_port_that_is_taken(serve: Serve, tiny: Segmenter) -> None:
     ],
 )
 def test_names(file: str, name: str) -> None:
-    assert model_name(Path(file)) == name
+    assert server_module.model_name(Path(file)) == name
 
 
 def test_description_names_what_there_is(serve: Serve, tiny: Segmenter) -> None:

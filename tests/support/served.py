@@ -18,8 +18,6 @@ from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.serving.settings import Batching, Limits
 from maskrt.runtime.structures.instances import Instances
 
-server_module = pytest.importorskip("maskrt.runtime.serving.server", reason="maskrt[serve] is not installed")
-
 
 class Answer(NamedTuple):
     status: int
@@ -86,6 +84,7 @@ Serve = Callable[..., Running]
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """`serve(open_model, key=..., batching=..., **limits)` -> a server, ready unless `wait=False`."""
+    server_module = pytest.importorskip("maskrt.runtime.serving.server", reason="maskrt[serve] is not installed")
     running: list[Running] = []
 
     def start(
