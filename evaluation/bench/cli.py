@@ -7,6 +7,10 @@ Each side goes from image files to COCO run-length encodings: decode, preprocess
 take the same batches in turns; peak memory is measured in a process of its own. With --operations, single operations of
 the runtime are timed beside the functions of the frameworks and of pycocotools that they replace (on the CPU).
 
+    maskrt bench --serve http://127.0.0.1:8000 --images photos/ --rate 5 10 20 --seconds 30
+
+tests a server under load: requests come at so many a second, whether it keeps up or not.
+
 The results are bench.json (`maskrt.evaluation.results.bench`).
 
 Exit code: 0, 1 where a side could not run a batch, 2 where nothing could be done, 130 interrupted.
@@ -23,19 +27,26 @@ from maskrt.command import run_verb
 from maskrt.errors import ArgumentError
 from maskrt.options import (
     add_image_options,
+    add_key_option,
     add_model_files,
     add_output_option,
     add_source_options,
     add_thread_option,
+    add_threshold_options,
+    api_key,
+    number,
     picture_size,
     positive,
     source_options,
+    thresholds,
 )
 
 EXTRA = "maskrt[evaluate,cpu]"
 INTERRUPTED_NOTE = "no result was written"
 
 FAILED = 1
+_REPEATS, _WARM_UP, _SECONDS = 30, 8, 30
+_OF_LOAD = ("rate", "seconds", "score_threshold", "nms_threshold", "api_key_file")
 AGAINST = {"pytorch": False, "pytorch-compile": True}
 """The ways of running PyTorch, and whether each compiles it."""
 
@@ -51,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="the source model on the same device: eager in FP32, or torch.compile with FP16 autocast",
     )
-    parser.add_argument("--batch-size", nargs="+", type=positive, default=[1], metavar="N", help="(default: 1)")
+    parser.add_argument("--batch-size", nargs="+", type=positive, metavar="N", help="(default: 1)")
     parser.add_argument(
         "--size",
         nargs="+",
@@ -60,18 +71,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HEIGHTxWIDTH",
         help="stretch the pictures to these sizes (default: as they are)",
     )
-    parser.add_argument(
-        "--repeats", type=positive, default=30, metavar="N", help="turns measured (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--warm-up", type=positive, default=8, metavar="N", help="turns before them (default: %(default)s)"
-    )
+    parser.add_argument("--repeats", type=positive, metavar="N", help=f"turns measured (default: {_REPEATS})")
+    parser.add_argument("--warm-up", type=positive, metavar="N", help=f"turns before them (default: {_WARM_UP})")
     parser.add_argument(
         "--operations", action="store_true", help="also time single operations of the runtime, in at most 7 turns"
     )
     add_thread_option(parser)
     add_output_option(parser, Path("out/bench.json"), "file for the results")
     add_source_options(parser)
+    serving = parser.add_argument_group("a server under load")
+    serving.add_argument("--serve", metavar="URL", help="of `maskrt serve`, in place of model files")
+    serving.add_argument("--rate", nargs="+", type=_rate, metavar="R", help="requests a second, one test for each")
+    serving.add_argument("--seconds", type=positive, metavar="S", help=f"that a test lasts (default: {_SECONDS})")
+    add_threshold_options(serving)
+    add_key_option(serving, "the key that the server asks for")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -81,16 +94,18 @@ def run(options: argparse.Namespace) -> int:
         MaskrtError: something the user gave does not work.
     """
     _check(options)
+    if options.serve is not None:
+        return _run_load(options)
     from maskrt.evaluation.bench.run import PipelineRequest, Turns, measure, openers_of
     from maskrt.evaluation.results.files import write_result
 
     output: Path = options.output
-    request = PipelineRequest(options.images or (), options.limit, options.batch_size, options.size)
+    request = PipelineRequest(options.images or (), options.limit, options.batch_size or [1], options.size)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         compiled = [AGAINST[side] for side in options.against]
         openers = openers_of(options.models, source_options(options), compiled, options.threads)
-        turns = Turns(options.repeats, options.warm_up)
+        turns = Turns(options.repeats or _REPEATS, options.warm_up or _WARM_UP)
         result = measure(openers, request, turns, threads=options.threads, operations=options.operations)
         write_result(output, result)
     except OSError as error:
@@ -101,9 +116,47 @@ def run(options: argparse.Namespace) -> int:
     return FAILED if result.failed else 0
 
 
+def _run_load(options: argparse.Namespace) -> int:
+    from maskrt.evaluation.bench.serving import Load, measure_serving
+    from maskrt.evaluation.results.files import write_result
+
+    output: Path = options.output
+    load = Load(
+        url=options.serve,
+        images=options.images,
+        limit=options.limit,
+        rates=options.rate,
+        seconds=options.seconds or _SECONDS,
+        thresholds=thresholds(options),
+        key=api_key(options),
+    )
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        result = measure_serving(load)
+        write_result(output, result)
+    except OSError as error:
+        raise ArgumentError(f"{error.filename or output} cannot be written: {error.strerror or error}") from None
+    print(f"\nresults: {output}")
+    return FAILED if any(record.failed for record in result.serving) else 0
+
+
 def _check(options: argparse.Namespace) -> None:
     """Check that there is something to measure, and that no option is passed over."""
     source = source_options(options)
+    of_load = {f"--{name.replace('_', '-')}": getattr(options, name) for name in _OF_LOAD}
+    if options.serve is None:
+        for option, value in of_load.items():
+            if value is not None:
+                raise ArgumentError(f"{option} is for a server under load: give --serve URL, too.")
+    else:
+        others = ("models", "against", "batch_size", "size", "repeats", "warm_up", "operations", "threads", "source")
+        for name in others:
+            if getattr(options, name):
+                option = "A model file" if name == "models" else f"--{name.replace('_', '-')}"
+                raise ArgumentError(f"{option} is nothing that a server is tested with: leave it out, or --serve.")
+        if options.images is None or options.rate is None:
+            raise ArgumentError("--serve needs --images to send, and --rate: how many requests a second.")
+        return
     if options.against and source is None:
         raise ArgumentError(
             "--against compares with the PyTorch model that the files were exported from: name it with --source, as "
@@ -118,6 +171,10 @@ def _check(options: argparse.Namespace) -> None:
         raise ArgumentError("There is nothing to measure on: give --images with files, folders or quoted globs.")
     if not pipeline and (options.images is not None or options.size):
         raise ArgumentError("--images and --size are for model files and --against, of which none is given.")
+
+
+def _rate(text: str) -> float:
+    return number(text, 0.01, 100_000)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

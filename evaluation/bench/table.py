@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maskrt.evaluation.results.bench import STAGES, OperationRecord, PipelineRecord
+from maskrt.evaluation.results.bench import STAGES, OperationRecord, PipelineRecord, ServingRecord
 
 
 def pipeline_table(records: Sequence[PipelineRecord]) -> str:
@@ -39,4 +39,19 @@ def operations_table(records: Sequence[OperationRecord]) -> str:
             f"{record.operation:<32} {height}x{width:<5} {theirs:>13.1f} {ours:>10.2f}  "
             f"{record.ratio} than {record.reference}{differing}"
         )
+    return "\n".join(lines)
+
+
+def serving_table(records: Sequence[ServingRecord]) -> str:
+    """Show a line for each rate: answers, refusals, milliseconds of an answer, and how batches were filled."""
+    headings = ("requests/s", "answers/s", "sent", "busy", "failed", "median ms", "p90 ms", "p99 ms", "queue ms")
+    lines = [" ".join(f"{heading:>10}" for heading in headings) + "  runs"]
+    for record in records:
+        seconds, queue = record.seconds, record.queue_seconds
+        cells = [f"{record.rate:g}", f"{record.answers_per_second:.1f}"]
+        cells += map(str, (record.sent, record.busy, record.failed))
+        cells += [f"{1000 * value:.1f}" for value in (seconds.median, seconds.p90, seconds.p99)]
+        cells.append("-" if queue is None else f"{1000 * queue:.1f}")
+        runs = ", ".join(f"{count} of {size}" for size, count in record.batches.items() if count)
+        lines.append(" ".join(f"{cell:>10}" for cell in cells) + f"  {runs}")
     return "\n".join(lines)

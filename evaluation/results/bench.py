@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from maskrt.evaluation.environment import Environment
@@ -130,6 +131,37 @@ class OperationRecord:
 
 
 @dataclass(frozen=True)
+class ServingRecord:
+    """A server under requests that come at times of their own.
+
+    Attributes:
+        name: of the model.
+        rate: requests a second that were sent, on the average.
+        duration: seconds from the first request to the last answer.
+        sent: requests.
+        answered: those with a result.
+        busy: those that were asked to come back (503).
+        failed: all others.
+        seconds: of those with a result, from when they were due.
+        answers_per_second: results over the duration.
+        batches: how many runs of the model had how many pictures; empty where the server does not say.
+        queue_seconds: that a picture waited for the model, the mean; None where the server does not say.
+    """
+
+    name: str
+    rate: float
+    duration: float
+    sent: int
+    answered: int
+    busy: int
+    failed: int
+    seconds: Seconds
+    answers_per_second: float
+    batches: Mapping[str, int]
+    queue_seconds: float | None
+
+
+@dataclass(frozen=True)
 class Settings:
     """How it was measured.
 
@@ -154,3 +186,4 @@ class Benchmark:
     pipeline: tuple[PipelineRecord, ...]
     failed: tuple[Failure, ...]
     operations: tuple[OperationRecord, ...]
+    serving: tuple[ServingRecord, ...] = ()

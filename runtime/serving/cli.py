@@ -17,15 +17,12 @@ port), 130 after a second signal, which does not wait.
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from maskrt.command import run_verb
-from maskrt.errors import ArgumentError
-from maskrt.files import read_text_file
-from maskrt.options import add_model_files, add_thread_option, number, picture_size, positive
+from maskrt.options import add_key_option, add_model_files, add_thread_option, api_key, number, picture_size, positive
 from maskrt.runtime.serving.settings import Batching, Limits
 from maskrt.terminal import say
 
@@ -44,12 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_files(parser, nargs=1)
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="(default: %(default)s, this machine)")
     parser.add_argument("--port", type=_port, default=8000, metavar="N", help="0: a free one (default: %(default)s)")
-    parser.add_argument(
-        "--api-key-file",
-        type=Path,
-        metavar="FILE",
-        help="a key that requests have to show: `Authorization: Bearer KEY`",
-    )
+    add_key_option(parser, "a key that requests have to show: `Authorization: Bearer KEY`")
     parser.add_argument(
         "--batch-size",
         type=positive,
@@ -106,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
     model: Path = options.models[0]
     limits = Limits(max_bytes=options.max_bytes, max_pixels=options.max_pixels, queue=options.queue)
     batching = Batching(options.batch_size, options.batch_delay / 1000)
-    key = None if options.api_key_file is None else read_key(options.api_key_file)
+    key = api_key(options)
     listener = listen(options.host, options.port)
     url = url_of(listener)
     if names_of(listener) is None and key is None:
@@ -128,18 +120,6 @@ def run(options: argparse.Namespace) -> int:
     say(f"loading {model}")
     Server(listener, open_model, model_name(model), limits, batching, key=key, on_ready=ready).run()
     return 0
-
-
-def read_key(path: Path) -> str:
-    """Read the key that requests have to show, one line of printable ASCII.
-
-    Raises:
-        ArgumentError: the file cannot be read, or holds no such line.
-    """
-    key = read_text_file(path, "API key", ArgumentError).strip()
-    if not re.fullmatch(r"[!-~]{8,}", key):
-        raise ArgumentError(f"{path}: expected a key of at least 8 characters, ASCII without spaces, on one line.")
-    return key
 
 
 def _port(text: str) -> int:

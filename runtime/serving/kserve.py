@@ -86,6 +86,8 @@ def read_request(body: bytes, header_length: str | None, metadata: ModelMetadata
         length = int(header_length)
     try:
         content = load_json(body[:length])
+    except UnicodeDecodeError:
+        raise Refusal(400, "The body is not JSON: it is not text in UTF-8.") from None
     except ValueError as error:
         raise Refusal(400, f"The body is not JSON: {error}.") from None
     if not isinstance(content, dict):

@@ -1,6 +1,7 @@
 """`POST /predict`: a picture in, COCO records or an overlay out."""
 
 import json
+import logging
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
@@ -14,6 +15,8 @@ from maskrt.runtime.serving.refusals import Refusal
 from maskrt.runtime.serving.requests import check_known, fraction, read_body, unless_gone
 from maskrt.runtime.serving.service import Found, Service, Thresholds
 from maskrt.runtime.serving.settings import Limits
+
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # who sent a damaged form is told so
 
 FORMATS = ("json", "overlay")
 OPTIONS = ("score_threshold", "nms_threshold", "format")

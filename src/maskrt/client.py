@@ -303,7 +303,7 @@ def _input_of(image: ImageLike) -> tuple[str, str, list[int], bytes]:
     return PIXELS, "UINT8", [1, *pixels.shape], to_binary(pixels, "UINT8")
 
 
-def _one_each(name: str, value: Threshold | None, images: int) -> list[float | None]:
+def _one_each(name: str, value: Threshold | None, images: int) -> Sequence[float | None]:
     if value is None:
         return [None] * images
     values = np.asarray(check_threshold(name, value, 0.0), np.float64).reshape(-1).tolist()

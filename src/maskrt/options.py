@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskrt.errors import ArgumentError
+from maskrt.files import read_text_file
 
 
 def positive(text: str) -> int:
@@ -151,7 +152,7 @@ def add_image_options(
     )
 
 
-def add_threshold_options(parser: argparse.ArgumentParser) -> None:
+def add_threshold_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Add `--score-threshold` and `--nms-threshold`."""
     parser.add_argument("--score-threshold", type=fraction, metavar="S", help="least score, 0-1 (default: the model's)")
     parser.add_argument(
@@ -167,6 +168,26 @@ def thresholds(options: argparse.Namespace) -> Thresholds:
 def add_thread_option(parser: argparse.ArgumentParser) -> None:
     """Add `--threads`."""
     parser.add_argument("--threads", type=_threads, metavar="N", help="CPU threads, at most one per core (the default)")
+
+
+def add_key_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup, what: str) -> None:
+    """Add `--api-key-file`: a file, since what stands on a command line is there for all to see."""
+    parser.add_argument("--api-key-file", type=Path, metavar="FILE", help=what)
+
+
+def api_key(options: argparse.Namespace) -> str | None:
+    """Read the key that `add_key_option` named; None: there is none.
+
+    Raises:
+        ArgumentError: the file cannot be read, or holds no line of at least 8 printable characters.
+    """
+    path: Path | None = options.api_key_file
+    if path is None:
+        return None
+    key = read_text_file(path, "API key", ArgumentError).strip()
+    if not re.fullmatch(r"[!-~]{8,}", key):
+        raise ArgumentError(f"{path}: expected a key of at least 8 characters, ASCII without spaces, on one line.")
+    return key
 
 
 def add_output_option(parser: argparse.ArgumentParser, default: Path | None, what: str) -> None:

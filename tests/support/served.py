@@ -93,6 +93,7 @@ def serve() -> Iterator[Serve]:
         key: str | None = None,
         batching: Batching | None = None,
         address: str = "127.0.0.1",
+        name: str = "tiny",
         wait: bool = True,
         **limits: Any,
     ) -> Running:
@@ -102,7 +103,7 @@ def serve() -> Iterator[Serve]:
         server = server_module.Server(
             listener,
             open_model,
-            "tiny",
+            name,
             Limits(**limits),
             batching or Batching(),
             key=key,

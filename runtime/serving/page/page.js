@@ -380,7 +380,7 @@ function showTimes() {
   $("time-bar").replaceChildren(
     ...STAGES.map((stage, i) => {
       const part = element("span", { className: `stage-${i}` });
-      part.style.flexGrow = String(seconds[stage] || 0);
+      part.style.flexGrow = String(1000 * (seconds[stage] || 0));
       return part;
     }),
   );

@@ -268,7 +268,7 @@ def test_picture_for_the_documents(
     from maskrt.shapes.scenes import generate_scene
 
     segmenter = Segmenter(shapes_onnx)
-    shown = open_page(serve(lambda: segmenter))
+    shown = open_page(serve(lambda: segmenter, name="shapes"))
     scenes = [
         (f"scene-{i}.png", cv2.imencode(".png", generate_scene(i, "test").image[:, :, ::-1])[1].tobytes())
         for i in (11, 1, 2, 5)
