@@ -4,7 +4,7 @@ import importlib.resources
 import json
 import sys
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,7 @@ from maskrt.runtime.serving.metrics import CONTENT_TYPE, Metrics
 from maskrt.runtime.serving.openapi import describe
 from maskrt.runtime.serving.predict import predict
 from maskrt.runtime.serving.refusals import Refusal
-from maskrt.runtime.serving.requests import read_body, unless_gone
+from maskrt.runtime.serving.requests import Uploads, unless_gone
 from maskrt.runtime.serving.service import Found, Service
 from maskrt.runtime.serving.settings import Batching, Limits
 from maskrt.runtime.structures.instances import Instances
@@ -49,6 +49,7 @@ class Host:
         metrics: of the server.
         service: the model at work; None while it is loaded.
         stopping: whether what was taken is being finished, and nothing else is taken.
+        uploads: the bodies that are being received.
     """
 
     model: str
@@ -57,6 +58,10 @@ class Host:
     metrics: Metrics
     service: Service | None = None
     stopping: bool = False
+    uploads: Uploads = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.uploads = Uploads(self.limits)
 
     @property
     def ready(self) -> bool:
@@ -149,7 +154,7 @@ async def _index(host: Host, request: Request) -> Response:
 
 
 async def _predict(host: Host, request: Request) -> Response:
-    return await predict(request, host.take(), host.limits, host.model)
+    return await predict(request, host.take(), host.uploads, host.model)
 
 
 async def _of_model(host: Host, answer: Any, request: Request) -> Response:
@@ -175,7 +180,7 @@ async def _model_ready(host: Host, request: Request) -> Response:
 
 async def _infer(host: Host, request: Request) -> Response:
     service = host.take()
-    body = await read_body(request, host.limits)
+    body = await host.uploads.read(request)
     metadata = service.segmenter.metadata
     asked = await service.parse(
         lambda: kserve.read_request(body, request.headers.get(HEADER_LENGTH), metadata, host.limits.queue)

@@ -12,9 +12,8 @@ from starlette.responses import Response
 from maskrt.runtime.draw import DrawOptions, draw_instances
 from maskrt.runtime.inference.writers.overlay import encode_jpeg
 from maskrt.runtime.serving.refusals import Refusal
-from maskrt.runtime.serving.requests import check_known, fraction, read_body, unless_gone
+from maskrt.runtime.serving.requests import Uploads, check_known, fraction, unless_gone
 from maskrt.runtime.serving.service import Found, Service, Thresholds
-from maskrt.runtime.serving.settings import Limits
 
 logging.getLogger("python_multipart").setLevel(logging.ERROR)  # who sent a damaged form is told so
 
@@ -25,7 +24,7 @@ _RAW = (b"", b"application/octet-stream", b"application/x-www-form-urlencoded")
 """Types of bodies that are the picture itself; the last is what curl says of every file."""
 
 
-async def predict(request: Request, service: Service, limits: Limits, model: str) -> Response:
+async def predict(request: Request, service: Service, uploads: Uploads, model: str) -> Response:
     """Answer a request.
 
     Raises:
@@ -42,7 +41,7 @@ async def predict(request: Request, service: Service, limits: Limits, model: str
     form = options.get("format", "json")
     if form not in FORMATS:
         raise Refusal(400, f"format should be {' or '.join(FORMATS)}, but is {form[:50]!r}.")
-    body = await read_body(request, limits)
+    body = await uploads.read(request)
     with service.admit(1):
         picture = picture_of(request.headers.get("content-type", ""), body)
         if not picture:

@@ -16,26 +16,44 @@ _THROWN_AWAY = 8
 """Times `max_bytes` that are read of a body that is too large, so that its client gets to hear of it."""
 
 
-async def read_body(request: Request, limits: Limits) -> bytes:
-    """Read the body.
+class Uploads:
+    """Reads bodies within the limits: of each, and of all together.
 
-    Raises:
-        Refusal: it is too large, comes too slowly, is compressed, or does not come whole.
+    Args:
+        limits: see there.
     """
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Refusal(415, "The body is compressed (Content-Encoding); expected it as it is.")
-    chunks, size = list[bytes](), 0
-    async for chunk in _in_time(request, limits):
-        size += len(chunk)
-        if size > limits.max_bytes:
-            chunks.clear()
-            if size > _THROWN_AWAY * limits.max_bytes:
-                break
-        else:
-            chunks.append(chunk)
-    if size > limits.max_bytes:
-        raise Refusal(413, f"The body has more than the {limits.max_bytes:,} bytes that are taken.")
-    return b"".join(chunks)
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._bytes = 0
+
+    async def read(self, request: Request) -> bytes:
+        """Read the body of a request.
+
+        Raises:
+            Refusal: it is too large, comes too slowly, is compressed, or does not come whole.
+        """
+        if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise Refusal(415, "The body is compressed (Content-Encoding); expected it as it is.")
+        limits, chunks, size, held = self._limits, list[bytes](), 0, 0
+        try:
+            async for chunk in _in_time(request, limits):
+                size += len(chunk)
+                if size <= limits.max_bytes:
+                    if self._bytes + len(chunk) > limits.uploads:
+                        raise Refusal(503, "The server is busy with other uploads. Try again in 1 s.", retry_after=1)
+                    self._bytes += len(chunk)
+                    held += len(chunk)
+                    chunks.append(chunk)
+                elif size > _THROWN_AWAY * limits.max_bytes:
+                    break
+                else:
+                    chunks.clear()
+            if size > limits.max_bytes:
+                raise Refusal(413, f"The body has more than the {limits.max_bytes:,} bytes that are taken.")
+            return b"".join(chunks)
+        finally:
+            self._bytes -= held
 
 
 async def _in_time(request: Request, limits: Limits) -> AsyncIterator[bytes]:

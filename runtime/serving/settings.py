@@ -13,6 +13,7 @@ class Limits:
         queue: pictures that are waiting or being worked on; requests beyond are asked to come back.
         connections: open at a time.
         body_seconds: that a client may take to send a request.
+        uploads: bytes of all bodies that are being received at a time.
     """
 
     max_bytes: int = 20_000_000
@@ -20,6 +21,7 @@ class Limits:
     queue: int = 32
     connections: int = 256
     body_seconds: float = 30.0
+    uploads: int = 400_000_000
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,15 @@ def test_half_a_body_and_half_a_head(serve: Serve, tiny: Segmenter) -> None:
     assert server.predict(png()).status == 200
 
 
+def test_all_uploads_together_have_a_limit(serve: Serve, tiny: Segmenter) -> None:
+    server = serve(lambda: tiny, uploads=100_000)
+    with socket.create_connection(server.address) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n" + bytes(99_000))
+        wait_for(lambda: server.predict(bytes(2000)).status == 503)
+        assert "busy with other uploads" in server.predict(bytes(2000)).error
+    wait_for(lambda: server.predict(png()).status == 200)
+
+
 def test_key(serve: Serve, tiny: Segmenter) -> None:
     server = serve(lambda: tiny, key="correct-horse")
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic correct-horse"}):
