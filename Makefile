@@ -34,7 +34,7 @@ PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 TARGETS := help install doctor demo export quantize targets engine engines package infer serve compare evaluate bench report coco \
 	plugins gpu-check train-shapes figures docs dist test test-all test-long lint clean
 VARIABLES := PYTHON VENV OUT BUDGET COCO ONNX $(SOURCE) PRECISION CALIBRATION TARGET FILES IMAGES DATASET LIMIT PROCESSES \
-	$(addsuffix _OPTIONS,EXPORT QUANTIZE ENGINE PACKAGE INFER COMPARE EVALUATE BENCH REPORT TRAIN PYTEST)
+	$(addsuffix _OPTIONS,EXPORT QUANTIZE ENGINE PACKAGE INFER SERVE COMPARE EVALUATE BENCH REPORT TRAIN PYTEST)
 
 # The variables that each target uses. Where a file is given, what it would have been made with is not used.
 FROM_SOURCE := $(SOURCE) EXPORT_OPTIONS
