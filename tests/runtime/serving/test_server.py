@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+from maskrt.client import Client
 from maskrt.errors import ArgumentError, ModelError
 from maskrt.runtime import Segmenter
 from maskrt.runtime.serving.settings import Batching
@@ -59,6 +61,10 @@ def test_pictures_of_many_requests_equal_predict_bit_by_bit(serve: Serve, shapes
     assert server.metric("maskrt_batch_size_sum") == 20
     assert server.metric("maskrt_batch_size_count") == len(held.sizes)
     assert server.metric("maskrt_images_total") == 20
+    several = {name: [each[name] for each in thresholds] for name in thresholds[0]}
+    with Client(server.url, requests_at_once=20) as client:
+        assert [records(instances) for instances in client.predict(images, **several)] == expected
+    assert sum(held.sizes) == 40
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -227,6 +233,38 @@ def test_what_was_taken_is_finished(serve: Serve, held: Held) -> None:
         assert [future.result().status for future in taken] == [200] * 6
     assert server.ended.wait(60)
     assert server.error is None
+
+
+def test_under_load_every_request_that_was_taken_is_answered(serve: Serve, tiny: Segmenter) -> None:
+    """What the server counts as answered, the clients have got, whenever it is stopped."""
+    server = serve(lambda: tiny)
+    enough = threading.Semaphore(0)
+
+    def ask() -> list[int]:
+        statuses = []
+        while True:
+            try:
+                statuses.append(server.predict(png()).status)
+            except (OSError, http.client.HTTPException):  # nobody listens any more
+                return statuses
+            enough.release()
+
+    with ThreadPoolExecutor(8) as pool:
+        clients = [pool.submit(ask) for _ in range(8)]
+        for _ in range(100):
+            assert enough.acquire(timeout=60)
+        server.server.stop()
+        got = [status for client in clients for status in client.result()]
+    assert server.ended.wait(60)
+    counted = {
+        sample.labels["status"]: sample.value
+        for metric in server.server.host.metrics.requests.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_total") and sample.labels["route"] == "/predict"
+    }
+    assert counted == {str(status): got.count(status) for status in set(got)}
+    assert set(got) <= {200, 503}
+    assert got.count(200) >= 92
 
 
 def refuses(server: Running) -> bool:
