@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskrt.contract.serving import from_binary, pack_bytes, unpack_bytes
+from maskrt.contract.serving import from_binary, pack_bytes
 from maskrt.runtime import Segmenter
 from maskrt.runtime.structures.instances import Instances
 
@@ -246,11 +246,3 @@ def test_one_bad_picture_of_several_is_an_error_of_the_request(serve: Serve, tin
     assert answer.status == 400
     assert "is not an image" in answer.error
     assert server.metric("maskrt_images_in_flight") == 0
-
-
-def test_bytes_behind_their_lengths() -> None:
-    elements = [b"", b"a", b"\x00" * 300]
-    assert unpack_bytes(pack_bytes(elements)) == elements
-    for damaged in (b"\x01", b"\x05\x00\x00\x00abc", pack_bytes(elements)[:-1]):
-        with pytest.raises(ValueError, match="bytes"):
-            unpack_bytes(damaged)

@@ -9,7 +9,7 @@ import torch
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from maskrt.contract.pipeline import Boxes, Pipeline, Resize
-from maskrt.runtime.transforms.canvas import boxes_back, make_batch
+from maskrt.runtime.transforms.canvas import boxes_back, join_batches, make_batch
 
 from ...support.model_metadata import make_metadata
 from ...support.pipelines import pipeline_of
@@ -121,3 +121,25 @@ def test_a_canvas_without_padding(rng: np.random.Generator, pipeline: Pipeline) 
         height, width = image.shape[:2]
         np.testing.assert_array_equal(canvas[:height, :width], image)
         assert canvas.sum() == image.sum()
+
+
+@pytest.mark.parametrize("resize", [True, False])
+def test_batches_that_are_joined_equal_the_batch_of_all(
+    rng: np.random.Generator, pipeline: Pipeline, resize: bool
+) -> None:
+    """Also where a backend resizes, and there is no canvas yet."""
+    policy = replace(pipeline, resize=Resize("floor", "bilinear", 64, 96))
+    images = [rng.integers(0, 256, (60, 90 - i, 3), dtype=np.uint8) for i in range(3)]
+    whole = make_batch(images, policy, np.dtype(np.uint8), resize=resize)
+    joined = join_batches([make_batch([image], policy, np.dtype(np.uint8), resize=resize) for image in images])
+    assert ("canvas" in vars(joined.frames)) == resize
+    assert joined.frames.shape == whole.frames.shape
+    assert joined.original_sizes == whole.original_sizes
+    np.testing.assert_array_equal(joined.image_sizes, whole.image_sizes)
+    np.testing.assert_array_equal(joined.canvas, whole.canvas)
+
+
+def test_canvases_of_other_sizes_are_not_joined(pipeline: Pipeline) -> None:
+    batches = [make_batch([np.zeros((*size, 3), np.uint8)], pipeline, np.dtype(np.uint8)) for size in ((9, 9), (9, 30))]
+    with pytest.raises(ValueError, match="canvases of 2 kinds cannot be joined"):
+        join_batches(batches)
