@@ -22,7 +22,7 @@ import maskrt
 from maskrt.errors import DependencyError
 from maskrt.plugins import libraries
 
-EXTRAS = ("cpu", "gpu", "openvino", "pillow", "tensorrt", "video")
+EXTRAS = ("cpu", "gpu", "openvino", "pillow", "serve", "tensorrt", "video")
 """Those that the runtime's messages name; the others belong to the export side."""
 
 _PACKAGE = "maskrt"
@@ -76,6 +76,8 @@ def runtime_sources() -> dict[str, bytes]:
             path = root.parent.joinpath(*module.split("."))
             path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
             files[path.relative_to(root.parent).as_posix()] = path.read_bytes()
+    for path in (root / "runtime" / "serving" / "page").iterdir():
+        files[path.relative_to(root.parent).as_posix()] = path.read_bytes()
     return files
 
 

@@ -31,6 +31,8 @@ def test_the_runtime_and_what_it_imports() -> None:
     }
     assert {f"maskrt/plugins/{name}.py" for name in ("__init__", "abi", "libraries", "loader")} <= set(sources)
     assert "maskrt/plugins/build.py" not in sources
+    for path in (ROOT / "runtime" / "serving" / "page").iterdir():  # no module imports it
+        assert sources[f"maskrt/runtime/serving/page/{path.name}"] == path.read_bytes()
 
 
 def test_no_import_is_left_out() -> None:
