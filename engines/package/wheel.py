@@ -22,7 +22,7 @@ import maskrt
 from maskrt.errors import DependencyError
 from maskrt.plugins import libraries
 
-EXTRAS = ("cpu", "gpu", "openvino", "pillow", "serve", "tensorrt", "video")
+EXTRAS = ("cpu", "gpu", "openvino", "pillow", "serve", "supervision", "tensorrt", "track", "video")
 """Those that the runtime's messages name; the others belong to the export side."""
 
 _PACKAGE = "maskrt"
