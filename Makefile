@@ -31,10 +31,10 @@ DATASET ?= $(SCENES)
 REPORT    := $(OUT)/report
 PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
-TARGETS := help install doctor demo export quantize targets engine engines package infer serve compare evaluate bench report coco \
-	plugins gpu-check train-shapes figures docs dist test test-all test-long lint clean
+TARGETS := help install doctor demo export quantize targets engine engines package deploy infer serve compare evaluate \
+	bench report coco plugins gpu-check train-shapes figures docs dist test test-all test-long lint clean
 VARIABLES := PYTHON VENV OUT BUDGET COCO ONNX $(SOURCE) PRECISION CALIBRATION TARGET FILES IMAGES DATASET LIMIT PROCESSES \
-	$(addsuffix _OPTIONS,EXPORT QUANTIZE ENGINE PACKAGE INFER SERVE COMPARE EVALUATE BENCH REPORT TRAIN PYTEST)
+	$(addsuffix _OPTIONS,EXPORT QUANTIZE ENGINE PACKAGE DEPLOY INFER SERVE COMPARE EVALUATE BENCH REPORT TRAIN PYTEST)
 
 # The variables that each target uses. Where a file is given, what it would have been made with is not used.
 FROM_SOURCE := $(SOURCE) EXPORT_OPTIONS
@@ -51,6 +51,7 @@ uses.quantize     = $(to_quantize) DATASET
 uses.engine       = $(to_build)
 uses.engines      = $(to_quantize) ENGINE_OPTIONS
 uses.package      = $(to_build) PACKAGE_OPTIONS
+uses.deploy       = OUT $(SOURCE) TARGET PRECISION IMAGES DEPLOY_OPTIONS
 uses.infer        = $(to_run) OUT IMAGES INFER_OPTIONS
 uses.serve        = $(to_run) SERVE_OPTIONS
 uses.compare      = $(to_measure) COMPARE_OPTIONS
@@ -93,7 +94,8 @@ $(foreach name,$(filter-out $(VARIABLES),$(ON_THE_COMMAND_LINE)),$(call unknown,
 $(foreach name,$(filter-out $(used),$(ON_THE_COMMAND_LINE)),$(call unused,$(name)))
 $(if $(filter-out %.onnx,$(ONNX)),$(error ONNX=$(ONNX): expected the name of a file that ends in .onnx))
 $(if $(word 2,$(TARGET)),$(error TARGET=$(TARGET): expected one target))
-$(if $(filter infer serve engines package,$(GOALS)),$(if $(word 2,$(PRECISION)),$(error PRECISION=$(PRECISION): expected one)))
+$(if $(filter infer serve engines package deploy,$(GOALS)),$(if $(word 2,$(PRECISION)),$(error PRECISION=$(PRECISION): \
+	expected one)))
 $(if $(filter quantize,$(GOALS)),$(if $(filter fp32,$(PRECISION)),$(error fp32 is what `make export` writes; `make \
 	quantize` makes a lower precision of it)))
 
@@ -199,6 +201,10 @@ engines: $(call onnx_files,engines) plugins  ## the same for every target that t
 
 package: $(call onnx_files,package) $(call engines,package)  ## engine, plugins and runtime in one archive for TARGET
 	$(MASKRT) package $(call engines,package) --onnx $< $(PACKAGE_OPTIONS)
+
+deploy: $(READY)  ## all of these, from MODEL to the archive for TARGET; goes on where it stopped
+	$(MASKRT) deploy $(MODEL) $(SOURCE_OPTIONS) --target $(BUILD_FOR) $(call option,--precision,PRECISION) \
+		$(if $(call given,IMAGES),--images $(IMAGES)) --output $(OUT)/deploy $(DEPLOY_OPTIONS)
 
 # The demo's scenes, where nothing else is given.
 IMAGES_HERE  := $(if $(call given,IMAGES),,$(SCENES))

@@ -29,6 +29,9 @@ VERBS = {
     "report": _Verb("maskrt.evaluation.report.cli", "all results on one page"),
     "targets": _Verb("maskrt.engines.targets_cli", "what engines can be built for, and by whom here"),
     "package": _Verb("maskrt.engines.package.cli", "engine and runtime in one archive for the device"),
+    "deploy": _Verb(
+        "maskrt.deploy.cli", "all of these, from the source model to the archive; goes on where it stopped"
+    ),
     "doctor": _Verb("maskrt.doctor.cli", "what works here, what is missing, and what brings it"),
 }
 """Each the same word as the make target."""
