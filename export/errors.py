@@ -6,9 +6,13 @@ from maskrt.errors import MaskrtError
 class SourceError(MaskrtError):
     """The model to export cannot be built, or its weights cannot be loaded."""
 
+    code = "MRT-008"
+
 
 class UnsupportedModelError(MaskrtError):
     """The model has a part that maskrt cannot express."""
+
+    code = "MRT-011"
 
 
 def first_line(error: BaseException) -> str:

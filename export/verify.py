@@ -48,6 +48,8 @@ SKIP = "--skip-verification (verify=False in Python) writes the file all the sam
 class MismatchError(MaskrtError):
     """The exported file does not give what the PyTorch model gives, or nothing tells whether it does."""
 
+    code = "MRT-012"
+
 
 @dataclass(frozen=True)
 class Differences:

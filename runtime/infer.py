@@ -33,7 +33,7 @@ if __name__ == "__main__":  # as the verb, so that Ctrl-C ends also what is impo
 import cv2
 
 from maskrt.command import INTERRUPTED, run_verb
-from maskrt.errors import ArgumentError, MaskrtError
+from maskrt.errors import ArgumentError, MaskrtError, with_code
 from maskrt.options import (
     add_images_option,
     add_model_files,
@@ -219,5 +219,5 @@ def _infer_video(segmenter: Segmenter, source: str, stem: str, settings: Setting
         with VideoReader(source, settings.threads) as reader:
             return Run(segmenter, Video(reader, stem), settings).execute()
     except MaskrtError as error:
-        say(f"maskrt infer: {error}", file=sys.stderr)
+        say(f"maskrt infer: {with_code(str(error), error.code)}", file=sys.stderr)
         return 1

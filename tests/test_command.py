@@ -34,8 +34,12 @@ def fail(error: BaseException) -> int:
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
-        (ModelError("m.onnx is empty."), 2, "maskrt-x: m.onnx is empty.\n"),
-        (ModuleNotFoundError("", name="torch"), 2, "maskrt-x: this needs torch: `pip install maskrt[export]`\n"),
+        (ModelError("m.onnx is empty."), 2, "maskrt-x: m.onnx is empty. [MRT-003]\n"),
+        (
+            ModuleNotFoundError("", name="torch"),
+            2,
+            "maskrt-x: this needs torch: `pip install maskrt[export]` [MRT-006]\n",
+        ),
         (KeyboardInterrupt(), 130, "maskrt-x: interrupted; nothing was written\n"),
     ],
 )

@@ -11,9 +11,13 @@ SUPPORTED = "Faster, Mask, Keypoint and Cascade R-CNN of torchvision, detectron2
 class CheckpointError(SourceError):
     """A checkpoint is missing, damaged, of a kind that cannot be read without running code, or of another model."""
 
+    code = "MRT-009"
+
 
 class ConfigError(SourceError):
     """A config is missing, damaged or incomplete, or says something that maskrt cannot follow."""
+
+    code = "MRT-010"
 
 
 class Damaged(Exception):

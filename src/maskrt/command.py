@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from maskrt.errors import MaskrtError
+from maskrt.errors import DependencyError, MaskrtError, with_code
 from maskrt.signals import interruptible
 from maskrt.terminal import printable, say
 
@@ -58,9 +58,10 @@ def run_module(name: str, module: str, arguments: Sequence[str] | None = None) -
             verb = importlib.import_module(module)
         except ImportError as error:
             if (error.name or "").startswith("maskrt."):  # the runtime alone is installed, as on a device
-                print(f"{name}: this is not part of the runtime alone: `pip install maskrt` brings it", file=sys.stderr)
+                text = "this is not part of the runtime alone: `pip install maskrt` brings it"
             else:
-                print(f"{name}: this needs {error.name}: `pip install {error.name}`", file=sys.stderr)
+                text = f"this needs {error.name}: `pip install {error.name}`"
+            print(f"{name}: {with_code(text, DependencyError.code)}", file=sys.stderr)
             return USAGE
         except KeyboardInterrupt:
             say(f"{name}: interrupted; nothing was done", file=sys.stderr)
@@ -101,7 +102,8 @@ def run_command(name: str, run: Callable[[], int], *, interrupted: str, install:
         with interruptible():
             return run()
     except MaskrtError as error:
-        print(f"{name}: " + "\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
+        text = "\n".join(map(printable, str(error).split("\n")))
+        print(f"{name}: {with_code(text, error.code)}", file=sys.stderr)
         return USAGE
     except BrokenPipeError:  # `maskrt … | head`: nobody reads any more, not even this
         with contextlib.suppress(OSError):
@@ -110,7 +112,8 @@ def run_command(name: str, run: Callable[[], int], *, interrupted: str, install:
     except ImportError as error:
         if (error.name or "").startswith("maskrt."):
             raise  # a bug, not a package that is missing
-        print(f"{name}: this needs {error.name}: `pip install {install}`", file=sys.stderr)
+        text = f"this needs {error.name}: `pip install {install}`"
+        print(f"{name}: {with_code(text, DependencyError.code)}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         say(f"{name}: interrupted; {interrupted}", file=sys.stderr)

@@ -13,6 +13,8 @@ from maskrt.runtime.inference.sources import PictureJob, Source
 class NoMoreRoom(MaskrtError):
     """Nothing can be written any more, of this picture or of any other: the disk is full."""
 
+    code = "MRT-007"
+
 
 def no_more_room(path: Path, error: OSError, kept: str = "") -> MaskrtError:
     """Return what to raise where `path` could not be written: `NoMoreRoom`, or an error of this picture alone.
