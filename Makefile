@@ -118,19 +118,17 @@ help:  ## this list
 
 install: $(READY)  ## a virtual environment in .venv with everything, in the pinned versions
 
+EXTRAS := cpu,export,quantize,evaluate,cityscapes,report,engines,rtx,openvino,video,pillow
+EXTRAS := $(EXTRAS),serve,supervision,track,shapes,docs,dev
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable ".[cpu,export,quantize,evaluate,cityscapes,report,engines,rtx,openvino,serve,video,pillow,supervision,track,shapes,docs,dev]"
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps trackers
+	@$(PYTHON) tools/make_environment.py $(VENV) ".[$(EXTRAS)]" --alone trackers
 	@touch $@
 
 doctor: $(READY)  ## what works on this machine, what is missing, and what brings it
 	$(MASKRT) doctor
 
 demo: $(READY)  ## export the demo model, find shapes in pictures, draw them: out/demo/
-	$(RUN) -m maskrt.shapes.demo --output $(OUT)/demo
+	@$(RUN) -m maskrt.shapes.demo --output $(OUT)/demo
 
 # A file has a note beside it of the variables that it was made with, and is made again when others are given.
 note_of      = $(dir $(1)).$(notdir $(1)).made-with

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -20,11 +22,13 @@ from maskrt.runtime import Segmenter, infer
 from maskrt.shapes.backgrounds import photograph
 from maskrt.shapes.dataset import ground_truth, write_png
 from maskrt.shapes.model import shapes_model
+from maskrt.shapes.picture import draw_beside_pytorch, shown_images, write_picture
 from maskrt.shapes.score import held_out_images
 
 EXTRA = "maskrt[export,cpu,shapes]"
 INTERRUPTED_NOTE = "what was finished is written"
 
+BESIDE_PYTORCH = "beside-pytorch.jpg"
 _PHOTOGRAPHS = ("coins", "coffee")
 """Photographs no training scene shows; coins are disks, a cup on its saucer nearly so."""
 
@@ -51,20 +55,21 @@ def show(output: Path, limit: int) -> None:
     """
     output.mkdir(parents=True, exist_ok=True)
     source, onnx_path = describe_model(shapes_model()), output / "model.onnx"
-    print("1. Exporting the demo model and comparing it with PyTorch")
+    print("1/4 Exporting the demo model, which takes the longest", flush=True)
     # float32, so that the figures can be compared to the last digit
     export_onnx(source.model, onnx_path, input_type="float32", stream=sys.stdout)
 
-    print("2. Segmenting held-out scenes and photographs")
+    print(f"2/4 Finding shapes in {limit} held-out scenes and {len(_PHOTOGRAPHS)} photographs", flush=True)
     scenes = list(held_out_images(limit))
     write_pictures(output / "images", scenes)
-    pictures = ("--images", str(output / "images"))
-    code = infer.main([str(onnx_path), *pictures, "--output", str(output), "--score-threshold", "0.5"])
-    if code:
-        raise MaskrtError(f"Segmenting failed with the exit code {code}.")
+    segment(onnx_path, output)
 
-    print(f"3. Scoring {limit} held-out scenes")
-    truth, segmenter, reference = ground_truth(limit), Segmenter(onnx_path), source.reference()
+    print("3/4 Drawing what PyTorch finds, and what the file finds", flush=True)
+    segmenter, reference = Segmenter(onnx_path), source.reference()
+    write_picture(output / BESIDE_PYTORCH, draw_beside_pytorch(reference, segmenter, shown_images()))
+
+    print(f"4/4 Scoring {limit} held-out scenes", flush=True)
+    truth = ground_truth(limit)
     sides = {
         "PyTorch": lambda image, image_id: reference.records(image, image_id=image_id),
         "maskrt": lambda image, image_id: segmenter.predict(image).to_coco(image_id),
@@ -76,7 +81,25 @@ def show(output: Path, limit: int) -> None:
         milliseconds = (time.perf_counter() - started) / limit * 1000
         box, mask = (average_precision(truth, results, kind).overall.AP for kind in ("bbox", "segm"))
         print(f"   {name:9} {box:8.4f} {mask:9.4f} {milliseconds:10.0f}")
-    print(f"\nmodel     {onnx_path}\noverlays  {output / 'overlays'}\nresults   {output / 'instances.json'}")
+    print(f"model     {onnx_path}\npicture   {output / BESIDE_PYTORCH}\noverlays  {output / 'overlays'}")
+    print(f"results   {output / 'instances.json'}")
+
+
+def segment(model: Path, output: Path) -> None:
+    """Run `maskrt infer` on the demo's pictures; it speaks on a terminal, with a bar, and where something fails.
+
+    Raises:
+        MaskrtError: a picture failed.
+    """
+    words = [str(model), "--images", str(output / "images"), "--output", str(output), "--score-threshold", "0.5"]
+    said, heard = io.StringIO(), io.StringIO()
+    quiet = contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(heard)
+    with contextlib.redirect_stdout(said), quiet:
+        code = infer.main(words)
+    if code:
+        print(said.getvalue(), heard.getvalue(), sep="", file=sys.stderr)
+        raise MaskrtError(f"Segmenting failed with the exit code {code}.")
+    print(f"  {said.getvalue().partition(chr(10))[0]}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
