@@ -21,6 +21,7 @@ CODES: Mapping[str, str] = {
     "MRT-011": "a part of a model that cannot be expressed",
     "MRT-012": "a file that is not equal to its model",
     "MRT-013": "building an engine",
+    "MRT-014": "a server",
 }
 """The kinds of messages. A code keeps its meaning for good; docs/troubleshooting.md has a place for each."""
 
@@ -61,6 +62,8 @@ class VideoError(MaskrtError):
 
 class ServerError(MaskrtError):
     """A server cannot be reached, refuses a request, or answers as no server of maskrt's protocol does."""
+
+    code = "MRT-014"
 
 
 class DependencyError(MaskrtError, ImportError):
