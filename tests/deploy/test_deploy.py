@@ -149,10 +149,17 @@ def test_without_images_and_in_fp32(tmp_path: Path) -> None:
     assert names == ["export", "quantize", "engine", "package"]
 
 
+def test_images_of_a_glob(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    steps = {step.name: step for step in plan(request_of(tmp_path, images=(str(tmp_path / "*.png"),)), None)}
+    assert tmp_path / "a.png" in steps["compare"].inputs
+    assert str(tmp_path / "*.png") in steps["compare"].words
+
+
 def test_source_options_reach_both_sides(tmp_path: Path) -> None:
     (tmp_path / "names.txt").touch()
     source = SourceOptions("model", weights="COCO_V1", num_classes=3, class_names=tmp_path / "names.txt")
-    steps = {step.name: step for step in plan(request_of(tmp_path, source=source, images=("a",)), None)}
+    steps = {step.name: step for step in plan(request_of(tmp_path, source=source, images=(str(tmp_path),)), None)}
     words = ("model", "--weights", "COCO_V1", "--num-classes", "3", "--class-names", str(tmp_path / "names.txt"))
     assert steps["export"].words[2 : 2 + len(words)] == words
     assert steps["compare"].words[-len(words) - 1 :] == ("--source", *words)
@@ -179,6 +186,7 @@ def test_plugins_are_compiled_where_there_are_none(tmp_path: Path, monkeypatch: 
         ({"dataset": Path("a.json"), "precision": "fp16"}, "--dataset a.json is of a precision that is calibrated"),
         ({"budgets": ("snr_db=3",)}, "--budget is of the comparison"),
         ({"target": "h100"}, "H100"),
+        ({"images": ("/no/such/*.png",)}, "--images /no/such/*.png: there is no such file or folder."),
     ],
 )
 def test_what_does_not_go_together_is_refused_first(given: dict, message: str, tmp_path: Path) -> None:

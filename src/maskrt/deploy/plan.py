@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import glob
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def plan(request: Request, gpu: Gpu | None) -> list[Step]:
     if request.budgets and not request.images:
         raise ArgumentError("--budget is of the comparison with the source model: give --images PATH to compare on.")
 
-    source, images = _source_words(request.source), tuple(map(Path, request.images))
+    source, images = _source_words(request.source), tuple(_image_paths(request.images))
     exported = request.folder / "model.onnx"
     steps = [
         Step(
@@ -129,6 +130,19 @@ def plan(request: Request, gpu: Gpu | None) -> list[Step]:
     words = ["maskrt.cli", "package", str(engine), "--onnx", str(model), "--output", str(archive)]
     steps.append(Step("package", tuple(words), (engine, model), (archive,)))
     return steps
+
+
+def _image_paths(arguments: Sequence[str]) -> Iterator[Path]:
+    """Yield the files and folders of `--images`, with what a quoted glob stands for.
+
+    Raises:
+        ArgumentError: there is nothing.
+    """
+    for argument in arguments:
+        found = [argument] if Path(argument).exists() else sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
+        if not found:
+            raise ArgumentError(f"--images {argument}: there is no such file or folder.")
+        yield from map(Path, found)
 
 
 def _source_words(source: SourceOptions) -> list[str]:
