@@ -131,16 +131,24 @@ def _files(sources: Sequence[str]) -> Iterator[Path]:
 def accuracy_on(annotations: Path) -> Measure:
     """How AP on a COCO data set is measured: every image through the model file, by the runtime itself.
 
+    What the data set cannot measure of a model, its masks or keypoints, is said on standard error, once.
+
     Raises:
         ArgumentError: it is no data set that AP can be measured with.
     """
     from maskrt.calibration.accuracy import Accuracy
-    from maskrt.evaluation.metrics.coco import box_and_mask_ap, keypoint_ap
+    from maskrt.evaluation.metrics.coco import (
+        box_and_mask_ap,
+        keypoint_ap,
+        keypoints_not_measured,
+        masks_not_measured,
+    )
     from maskrt.evaluation.metrics.dataset import category_ids, read_ground_truth
     from maskrt.evaluation.metrics.predict import FilePredictor, predict_images
 
     dataset = read_ground_truth(annotations)
     say(*dataset.notes, file=sys.stderr)
+    told: set[str] = set()
 
     def measure(file: Path) -> Accuracy:
         predictor = FilePredictor(file)
@@ -150,6 +158,13 @@ def accuracy_on(annotations: Path) -> Measure:
         # All detections count: of a crowded image, what quantization loses may be the 101st.
         box, mask = box_and_mask_ap(dataset.truth, records, max_detections=None)
         keypoints = keypoint_ap(dataset.truth, records)
+        lacking = {
+            masks_not_measured(dataset.truth) if any("segmentation" in record for record in records) else None,
+            keypoints_not_measured("The model", dataset.truth, records),
+        }
+        new = {sentence for sentence in lacking if sentence is not None} - told
+        told.update(new)
+        say(*sorted(new), file=sys.stderr)
         of_masks, of_keypoints = (None if each is None else each.overall.AP for each in (mask, keypoints))
         return Accuracy(box.overall.AP or 0.0, of_masks, of_keypoints)
 

@@ -186,6 +186,29 @@ def reference_onnx(reference_source: Callable[[str], Any], once: Once) -> Callab
 
 
 @pytest.fixture(scope="session")
+def keypoint_source() -> Any:
+    """The `SourceModel` of a small Keypoint R-CNN of torchvision with drawn weights, and with masks, too."""
+    from maskrt.export.families.base import describe_model
+
+    from .support.torchvision_models import drawn, small_keypoint_rcnn
+
+    model: Any = drawn(small_keypoint_rcnn(masks=True))
+    model.class_names, model.keypoint_names = ["__background__", "cat", "dog", "cow"], ["nose", "neck", "tail"]
+    return describe_model(model, source="small_keypoint_rcnn")
+
+
+@pytest.fixture(scope="session")
+def small_keypoint_onnx(keypoint_source: Any, once: Once) -> Path:
+    """Its file with float32 input, which does not round resized pixels."""
+    from maskrt.export import export_onnx
+
+    def export(folder: Path) -> None:
+        export_onnx(keypoint_source.model, folder / "keypoints.onnx", input_type="float32", verify=False)
+
+    return once("small-keypoints", export) / "keypoints.onnx"
+
+
+@pytest.fixture(scope="session")
 def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten training scenes as PNG files."""
     import cv2

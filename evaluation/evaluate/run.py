@@ -21,10 +21,10 @@ from maskrt.evaluation.metrics.coco import (
     beyond_limit,
     box_and_mask_ap,
     keypoint_ap,
-    without_masks,
+    keypoints_not_measured,
+    masks_not_measured,
 )
 from maskrt.evaluation.metrics.dataset import CocoDataset, category_ids, common_categories, read_ground_truth
-from maskrt.evaluation.metrics.oks import with_keypoints
 from maskrt.evaluation.metrics.predict import Predictor, predict_images
 from maskrt.evaluation.results.evaluate import ClassAp, DatasetRecord, Evaluation, ModelRecord
 from maskrt.files import write_in_one_step
@@ -101,8 +101,8 @@ def evaluate(
     for note in dataset.notes:
         print(note, file=stream)
     annotations = len(dataset.truth["annotations"])
-    if lacking := without_masks(dataset.truth):
-        print(f"{lacking} of {annotations} annotations have no mask: no mask AP is measured.", file=stream)
+    if told := masks_not_measured(dataset.truth):
+        print(told, file=stream)
     models = []
     for name, predictor in predictors.items():
         print(f"{name}: {count(len(dataset.files), 'image')}, {predictor.backend}", file=stream)
@@ -189,8 +189,8 @@ def evaluate_model(
         print(f"{name}: {limit}", file=stream)
     box, mask = box_and_mask_ap(dataset.truth, results, max_detections)
     keypoints = keypoint_ap(dataset.truth, results)
-    if keypoints is None and results:
-        _tell_of_keypoints(name, "keypoints" in results[0], with_keypoints(dataset.truth) > 0, stream)
+    if told := keypoints_not_measured(name, dataset.truth, results):
+        print(told, file=stream)
     score_threshold, nms_threshold = predictor.thresholds
     return ModelRecord(
         name=name,
@@ -208,14 +208,6 @@ def evaluate_model(
         keypoints=None if keypoints is None else keypoints.overall,
         cityscapes=cityscapes_ap(dataset, results) if cityscapes else None,
     )
-
-
-def _tell_of_keypoints(name: str, of_model: bool, of_dataset: bool, stream: TextIO) -> None:
-    """Say why no AP of keypoints is measured where one side has some."""
-    if of_model:
-        print(f"{name} finds keypoints, but no annotation has any: no keypoint AP is measured.", file=stream)
-    elif of_dataset:
-        print(f"{name} finds no keypoints, which annotations have: no keypoint AP is measured.", file=stream)
 
 
 def _per_class(

@@ -149,6 +149,24 @@ def keypoint_ap(ground_truth: dict[str, Any], results: Sequence[dict[str, Any]])
     return average_precision(ground_truth, results, "keypoints", MAX_KEYPOINT_DETECTIONS)
 
 
+def masks_not_measured(ground_truth: dict[str, Any]) -> str | None:
+    """Say so where masks cannot be measured on a data set."""
+    lacking = without_masks(ground_truth)
+    if not lacking:
+        return None
+    return f"{lacking} of {len(ground_truth['annotations'])} annotations have no mask: no mask AP is measured."
+
+
+def keypoints_not_measured(name: str, ground_truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> str | None:
+    """Say so where only one of the data set and the model `name` has keypoints."""
+    of_model, of_dataset = any("keypoints" in record for record in results), with_keypoints(ground_truth) > 0
+    if not results or of_model == of_dataset:
+        return None
+    if of_model:
+        return f"{name} finds keypoints, but no annotation has any: no keypoint AP is measured."
+    return f"{name} finds no keypoints, which annotations have: no keypoint AP is measured."
+
+
 def check_one_model(results: Sequence[dict[str, Any]]) -> None:
     """Check that result records have the same outputs, as those of one model have.
 

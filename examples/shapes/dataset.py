@@ -16,6 +16,7 @@ from maskrt.command import run_verb
 from maskrt.errors import ArgumentError
 from maskrt.options import add_output_option, positive
 from maskrt.shapes.backgrounds import Split
+from maskrt.shapes.extreme_points import KEYPOINT_NAMES, SIGMAS, extreme_points
 from maskrt.shapes.outlines import CLASS_NAMES
 from maskrt.shapes.scenes import Scene, generate_scene
 
@@ -25,11 +26,12 @@ INTERRUPTED_NOTE = "the images so far are written, without annotations"
 HELD_OUT_SCENES = 200
 
 
-def coco_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, Any]]:
-    """COCO annotations of a scene: boxes xywh in pixels, areas in pixels, masks as compressed RLE."""
+def coco_annotations(scene: Scene, image_id: int, first_id: int, keypoints: bool = False) -> list[dict[str, Any]]:
+    """COCO annotations of a scene: boxes xywh in pixels, areas in pixels, masks as compressed RLE, extreme points."""
     from pycocotools import mask as coco_mask
 
     records = []
+    points = extreme_points(scene.masks)
     for number, (mask, label) in enumerate(zip(scene.masks, scene.labels, strict=True)):
         rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
         records.append(
@@ -46,22 +48,25 @@ def coco_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[st
                 },
             }
         )
+        if keypoints:
+            records[-1] |= {"keypoints": points[number].flatten().tolist(), "num_keypoints": len(points[number])}
     return records
 
 
-def ground_truth(count: int, split: Split = "test") -> dict[str, Any]:
+def ground_truth(count: int, split: Split = "test", keypoints: bool = False) -> dict[str, Any]:
     """Return the first `count` scenes of a split as a COCO dictionary; image ids are scene numbers plus one."""
-    return _coco_dictionary(generate_scene(number, split) for number in range(count))
+    return _coco_dictionary((generate_scene(number, split) for number in range(count)), keypoints)
 
 
-def _coco_dictionary(scenes: Iterable[Scene]) -> dict[str, Any]:
+def _coco_dictionary(scenes: Iterable[Scene], keypoints: bool) -> dict[str, Any]:
     images: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
     for number, scene in enumerate(scenes):
         height, width = scene.image.shape[:2]
         images.append({"id": number + 1, "file_name": f"{number:05d}.png", "height": height, "width": width})
-        records += coco_annotations(scene, number + 1, len(records) + 1)
-    categories = [{"id": label, "name": name} for label, name in enumerate(CLASS_NAMES) if label]
+        records += coco_annotations(scene, number + 1, len(records) + 1, keypoints)
+    more = {"keypoints": list(KEYPOINT_NAMES), "sigmas": list(SIGMAS)} if keypoints else {}
+    categories = [{"id": label, "name": name, **more} for label, name in enumerate(CLASS_NAMES) if label]
     return {"info": {}, "images": images, "annotations": records, "categories": categories}
 
 
@@ -75,8 +80,10 @@ def write_png(path: Path, image: np.ndarray) -> None:
     path.write_bytes(content.tobytes())
 
 
-def write_dataset(folder: Path, count: int, split: Split = "test") -> Path:
+def write_dataset(folder: Path, count: int, split: Split = "test", keypoints: bool = False) -> Path:
     """Write `count` scenes into `folder` (made if missing) and return the path of their `annotations.json`.
+
+    With `keypoints`, the annotations have the extreme points of each shape, too.
 
     Raises:
         OSError: a file cannot be written.
@@ -89,7 +96,7 @@ def write_dataset(folder: Path, count: int, split: Split = "test") -> Path:
             write_png(folder / f"{number:05d}.png", scene.image)
             yield scene
 
-    annotations = _coco_dictionary(written())
+    annotations = _coco_dictionary(written(), keypoints)
     path = folder / "annotations.json"
     path.write_text(json.dumps(annotations), encoding="utf-8")
     return path
@@ -105,6 +112,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train: to calibrate with; test: to measure with (default: %(default)s)",
     )
     parser.add_argument("--limit", type=positive, default=64, metavar="N", help="scenes (default: %(default)s)")
+    parser.add_argument(
+        "--keypoints", action="store_true", help="annotate extreme points, which maskrt.shapes.keypoints finds"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -114,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
         ArgumentError: a file cannot be written.
     """
     try:
-        print(write_dataset(options.output, options.limit, options.split))
+        print(write_dataset(options.output, options.limit, options.split, options.keypoints))
     except OSError as error:
         raise ArgumentError(f"Cannot write to {options.output}: {error.strerror or error}.") from None
     return 0

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from maskrt.command import run_verb
 from maskrt.files import check_writable
 from maskrt.options import add_output_option, fraction, positive
+from maskrt.shapes.extreme_points import extreme_points
 from maskrt.shapes.model import WEIGHTS, build_model, save_weights
 from maskrt.shapes.scenes import generate_scene
 
@@ -51,6 +52,7 @@ class Scenes(Dataset[Sample]):
             "boxes": boxes.reshape(-1, 4),
             "labels": torch.from_numpy(scene.labels),
             "masks": masks.to(torch.uint8),
+            "keypoints": torch.from_numpy(extreme_points(scene.masks)),
         }
         return image, target
 
@@ -62,7 +64,8 @@ def _one_thread_per_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def _batches(steps: int, batch_size: int) -> Iterator[list[Sample]]:
+def batches(steps: int, batch_size: int) -> Iterator[list[Sample]]:
+    """Yield batches of training scenes, always the same ones in the same order."""
     loader = DataLoader(
         Scenes(steps * batch_size),
         batch_size=batch_size,
@@ -74,6 +77,12 @@ def _batches(steps: int, batch_size: int) -> Iterator[list[Sample]]:
     yield from loader
 
 
+def reduced_precision() -> torch.autocast:
+    """Return a context in which layers compute in bfloat16 where the processor has it."""
+    bfloat16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16)
+
+
 def train(steps: int, batch_size: int, learning_rate: float, output: Path) -> None:
     """Train with AdamW and a one-cycle schedule, in bfloat16 where the processor has it; save to `output`."""
     torch.manual_seed(0)
@@ -83,13 +92,12 @@ def train(steps: int, batch_size: int, learning_rate: float, output: Path) -> No
     others = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}])
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=learning_rate, total_steps=steps, pct_start=0.08)
-    bfloat16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
     started = time.monotonic()
     running: dict[str, float] = {}
-    for step, batch in enumerate(_batches(steps, batch_size), start=1):
+    for step, batch in enumerate(batches(steps, batch_size), start=1):
         images, targets = [image for image, _ in batch], [target for _, target in batch]
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+        with reduced_precision():
             losses = model(images, targets)
             loss = sum(losses.values())
         optimizer.zero_grad(set_to_none=True)

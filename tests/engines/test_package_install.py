@@ -91,12 +91,12 @@ def test_onnx_file_gives_the_results_of_the_repository(
     fake_plugins: Callable[..., Path],
     write_engine: Callable[..., Path],
     unpack: Callable[[Path], Path],
-    shapes_onnx: Path,
+    small_keypoint_onnx: Path,
     tmp_path: Path,
 ) -> None:
-    """And the loader finds the plugin library in the wheel."""
+    """Masks and keypoints, by ONNX Runtime; and the loader finds the plugin library in the wheel."""
     compiled = fake_plugins()
-    folder = unpack(package.make_package(write_engine(tmp_path, shapes_onnx), onnx=shapes_onnx).path)
+    folder = unpack(package.make_package(write_engine(tmp_path, small_keypoint_onnx), onnx=small_keypoint_onnx).path)
     shutil.rmtree(compiled)
     binaries = install(folder, tmp_path / "env")
 
@@ -115,12 +115,16 @@ def test_onnx_file_gives_the_results_of_the_repository(
 
     cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(1).integers(0, 255, (120, 200, 3), np.uint8))
     options = ("--images", tmp_path / "a.png", "--threads", "1", "--score-threshold", "0.001")
-    result = run(folder, binaries / "maskrt", "infer", shapes_onnx.name, *options, "--output", tmp_path / "there")
+    result = run(
+        folder, binaries / "maskrt", "infer", small_keypoint_onnx.name, *options, "--output", tmp_path / "there"
+    )
     assert result.returncode == 0, result.stderr
-    assert infer.main([str(shapes_onnx), *map(str, options), "--output", str(tmp_path / "here")]) == 0
+    assert infer.main([str(small_keypoint_onnx), *map(str, options), "--output", str(tmp_path / "here")]) == 0
     there, here = (json.loads((tmp_path / name / "instances.json").read_text()) for name in ("there", "here"))
     assert there == here
     assert len(here["annotations"]) > 0
+    assert all({"segmentation", "keypoints"} <= record.keys() for record in here["annotations"])
+    assert here["categories"][0]["keypoints"] == ["nose", "neck", "tail"]
 
 
 @pytest.mark.gpu

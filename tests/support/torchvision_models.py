@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import FasterRCNN, MaskRCNN
+from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 
@@ -95,6 +96,25 @@ def small_faster_rcnn(backbone: nn.Module | None = None, **options: Any) -> Fast
     """The same without masks."""
     backbone = small_backbone() if backbone is None else backbone
     return FasterRCNN(backbone, **small_options(**options)).eval()
+
+
+def keypoint_options(keypoints: int = 3) -> dict[str, Any]:
+    """The options of `KeypointRCNN` beyond those of `FasterRCNN`."""
+    return {
+        "keypoint_roi_pool": MultiScaleRoIAlign(["0", "1", "2"], 14, 2),
+        "keypoint_head": KeypointRCNNHeads(CHANNELS, (CHANNELS, CHANNELS)),
+        "keypoint_predictor": KeypointRCNNPredictor(CHANNELS, keypoints),
+    }
+
+
+def small_keypoint_rcnn(keypoints: int = 3, *, masks: bool = False, **options: Any) -> FasterRCNN:
+    """The same with keypoints, and with masks beside them if wanted."""
+    if not masks:
+        return KeypointRCNN(small_backbone(), **small_options(**keypoint_options(keypoints), **options)).eval()
+    model = small_mask_rcnn(**options)
+    for name, part in keypoint_options(keypoints).items():
+        setattr(model.roi_heads, name, part)
+    return model.eval()
 
 
 def drawn(model: FasterRCNN, seed: int = 0) -> FasterRCNN:

@@ -1,0 +1,44 @@
+import json
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from maskrt.shapes import keypoints
+from maskrt.shapes.dataset import write_dataset
+from maskrt.shapes.extreme_points import KEYPOINT_NAMES, SIGMAS, extreme_points
+from maskrt.shapes.scenes import generate_scene
+from maskrt.shapes.train import Scenes
+
+
+def test_the_model_is_the_demo_model_with_a_head_more(shapes_model):
+    model = keypoints.keypoint_model()
+    state, demo = model.state_dict(), shapes_model.state_dict()
+    assert {key.split(".")[1] for key in state.keys() - demo.keys()} == {"keypoint_head", "keypoint_predictor"}
+    assert all(torch.equal(state[key], demo[key]) for key in demo)
+    assert keypoints.WEIGHTS.stat().st_size < 1e6
+    assert not model.training
+
+
+def test_samples_and_annotations_have_the_extreme_points(tmp_path):
+    _, target = Scenes(4)[3]
+    scene = generate_scene(3, "train")
+    np.testing.assert_array_equal(target["keypoints"], extreme_points(scene.masks))
+    annotations = json.loads(write_dataset(tmp_path, 1, keypoints=True).read_text())
+    found = [record["keypoints"] for record in annotations["annotations"]]
+    np.testing.assert_allclose(np.reshape(found, (-1, 4, 3)), extreme_points(generate_scene(0, "test").masks))
+    assert annotations["categories"][0]["keypoints"] == list(KEYPOINT_NAMES)
+    assert annotations["categories"][0]["sigmas"] == list(SIGMAS)
+
+
+def test_training_changes_the_head_alone(tmp_path, capsys):
+    """It starts from weights that are drawn, the same in each run."""
+    first, second = (tmp_path / f"{steps}.safetensors" for steps in (1, 2))
+    for steps, path in ((1, first), (2, second)):
+        assert keypoints.main(["--steps", str(steps), "--batch-size", "1", "--output", str(path)]) == 0
+        assert f"step {steps}/{steps}" in capsys.readouterr().out
+    before, after = load_file(first), load_file(second)
+    assert {key.partition(".")[0] for key in after} == {"keypoint_head", "keypoint_predictor"}
+    assert before.keys() == after.keys() == load_file(keypoints.WEIGHTS).keys()
+    assert all(torch.isfinite(value.float()).all() for value in after.values())
+    assert any(not torch.equal(before[key], after[key]) for key in after)
