@@ -79,8 +79,11 @@ POOLINGS: Mapping[str, Callable[[int], nn.Module]] = {
 }
 """Name → pooling of so many cells in each direction."""
 
-Scores = dict[str, ApStatistics]
-"""By "bbox" and "segm"."""
+Kind = Literal["bbox", "segm"]
+_KINDS: tuple[Kind, ...] = ("bbox", "segm")
+
+Scores = Mapping[Kind, ApStatistics]
+"""AP of boxes and of masks."""
 
 
 def ablation(
@@ -105,9 +108,8 @@ def ablation(
         for name, found in _detect(trunk, heads, picture):
             results[name] += [{**record, "image_id": image_id} for record in found]
     truth = ground_truth(scenes)
-    kinds: tuple[Literal["bbox"], Literal["segm"]] = ("bbox", "segm")
-    scores = {
-        name: {kind: average_precision(truth, records, kind).overall for kind in kinds}
+    scores: dict[str, Scores] = {
+        name: {kind: average_precision(truth, records, kind).overall for kind in _KINDS}
         for name, records in results.items()
     }
     return {pooling: [scores[f"{pooling}, seed {seed}"] for seed in range(seeds)] for pooling in POOLINGS}
@@ -144,8 +146,8 @@ def _detect(
 
 def table(results: Mapping[str, Sequence[Scores]]) -> str:
     """Show the mean over the seeds, and the AP of each."""
-    columns = [(kind, name) for kind in ("bbox", "segm") for name in ("AP", "AP50", "AP75")]
-    titles = {"bbox": "box", "segm": "mask"}
+    columns = [(kind, name) for kind in _KINDS for name in ("AP", "AP50", "AP75")]
+    titles: dict[Kind, str] = {"bbox": "box", "segm": "mask"}
     head = "".join(f"{f'{titles[kind]} {name}':>11}" for kind, name in columns)
     lines = [f"{'':18}{head}   mask AP of each seed"]
     for pooling, scores in results.items():

@@ -80,7 +80,7 @@ def train(steps: int, batch_size: int, learning_rate: float, output: Path) -> No
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     add_output_option(parser, WEIGHTS, "file for the weights of the head")
-    parser.add_argument("--steps", type=positive, default=150, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--steps", type=positive, default=300, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="(default: %(default)s)")
     parser.add_argument(
         "--learning-rate", type=fraction, default=2e-3, metavar="R", help="the largest, 0-1 (default: %(default)s)"
