@@ -20,6 +20,8 @@ from maskrt.export.errors import UnsupportedModelError
 from maskrt.export.families.keypoints import keypoint_names
 from maskrt.export.verify import verify_onnx
 from maskrt.runtime import Segmenter
+from maskrt.shapes import keypoints
+from maskrt.shapes.scenes import generate_scene
 
 from ..support.keypoint_model import NAMES, keypoint_model
 
@@ -119,3 +121,34 @@ def test_names_that_do_not_fit_are_refused(photographs, tmp_path, names, message
 def test_a_head_without_keypoints_is_refused():
     with pytest.raises(UnsupportedModelError, match="a keypoint head without keypoints: expected at least one"):
         keypoint_names(None, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trained", [False, True], ids=["drawn", "trained"])
+def test_fifty_pictures_beside_torchvision(make_model, make_file, tmp_path, trained):
+    """Held-out scenes of the demo: by a model with drawn weights, and by the demo's own that finds extreme points.
+
+    A keypoint may lie elsewhere only where another place is as high: its score says so.
+    """
+    model = keypoints.keypoint_model() if trained else make_model(False)
+    file = export_onnx(model, tmp_path / "model.onnx", input_type="float32", verify=False) if trained else None
+    segmenter = Segmenter(make_file(False) if file is None else file, providers=["CPUExecutionProvider"])
+    found = matched = places = moved = 0
+    for number in range(50):
+        image = generate_scene(number, "test").image
+        with torch.inference_mode():
+            (theirs,) = model([torch.from_numpy(image).permute(2, 0, 1).float() / 255])
+        ours = segmenter.predict(image)
+        boxes, scores, labels = (theirs[key].numpy() for key in ("boxes", "scores", "labels"))
+        matching = match_detections(Detections(boxes, scores, labels), Detections(ours.boxes, ours.scores, ours.labels))
+        i, j = matching.pairs.T
+        found, matched = found + len(boxes), matched + len(i)
+        np.testing.assert_allclose(ours.boxes[j], boxes[i], atol=BOX)
+        np.testing.assert_allclose(ours.scores[j], scores[i], atol=SCORE)
+        logits = theirs["keypoints_scores"].numpy()[i]
+        np.testing.assert_allclose(ours.keypoints[j, :, 2], logits, rtol=1e-3, atol=1e-3)
+        there = np.abs(ours.keypoints[j, :, :2] - theirs["keypoints"].numpy()[i, :, :2]).max(axis=2) <= KEYPOINT
+        places, moved = places + there.size, moved + int((~there).sum())
+    assert found > 200
+    assert matched >= 0.99 * found
+    assert moved <= MOVED * places
