@@ -97,6 +97,11 @@ def evaluate(
     for predictor in predictors.values():
         category_ids(dataset, predictor.class_names)  # before hours of work end in an error
     if cityscapes:
+        for name, predictor in predictors.items():
+            if not predictor.has_masks:
+                raise ArgumentError(
+                    f"--metric cityscapes measures masks, but {name} gives none: leave it out, or name others."
+                )
         check_cityscapes(dataset)
     for note in dataset.notes:
         print(note, file=stream)

@@ -38,6 +38,7 @@ class SourcePredictor:
         own = source.spec.detection
         self._thresholds = thresholds
         self.class_names = source.class_names
+        self.has_masks = source.spec.mask_head is not None
         self.precision = SOURCE_PRECISION
         self.backend = f"{self._reference.computed_by} ({self._reference.device.type})"
         self.remark: str | None = self._reference.remark

@@ -21,6 +21,7 @@ class Predictor(Protocol):
 
     Attributes:
         class_names: the name of each label.
+        has_masks: whether it finds masks, too.
         precision: by its name, see `maskrt.contract.precision`.
         backend: the inference engine and its device, for people.
         remark: a sentence on where its results are from, for people; None: there is nothing to say.
@@ -29,6 +30,7 @@ class Predictor(Protocol):
     """
 
     class_names: tuple[str, ...]
+    has_masks: bool
     precision: str
     backend: str
     remark: str | None
@@ -62,6 +64,7 @@ class FilePredictor:
         self._segmenter = Segmenter(path, threads=threads)
         metadata = self._segmenter.metadata
         self.class_names = self._segmenter.class_names
+        self.has_masks = any(output.meaning == "mask_probabilities" for output in metadata.outputs)
         self.precision = metadata.precision
         self.backend = backend_name(self._segmenter)
         self.remark: str | None = None

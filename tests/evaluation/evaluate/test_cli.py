@@ -59,6 +59,7 @@ class Perfect:
     """A predictor that knows the truth, and stops after some images as an interrupt would."""
 
     precision, backend, sha256, thresholds = "fp32", "knowledge", "1", (0.05, 0.5)
+    has_masks = True
     remark = None
 
     def __init__(self, dataset: CocoDataset, stop_after: int | None = None) -> None:

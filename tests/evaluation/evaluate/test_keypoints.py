@@ -76,3 +76,13 @@ def test_keypoints_without_sigmas_are_refused_with_what_to_give(
     model = write_model(masks=False, keypoints=True)
     assert main([str(model), "--dataset", str(dataset), "-o", str(tmp_path / "out")]) == 2
     assert 'give a category of the data set "sigmas"' in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_metric_of_masks_is_refused_before_anything_runs(
+    write_model: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, output = write_model(masks=False, keypoints=True), tmp_path / "out"
+    assert main([str(model), "--dataset", str(dataset), "--metric", "cityscapes", "-o", str(output)]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "--metric cityscapes measures masks, but model.onnx gives none: leave it out, or name others." in told
+    assert not list(output.glob("*.jsonl"))
