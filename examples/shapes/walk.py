@@ -204,8 +204,9 @@ def draw_pasting(figure: Figure, seen: Walk, drawn: np.ndarray) -> None:
     height, width = seen.canvas.shape[:2]
     x0, y0, x1, y1 = seen.boxes[number]
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    places = ((x - x0) / (x1 - x0) * 28 - 0.5, (y - y0) / (y1 - y0) * 28 - 0.5)
-    pasted = cv2.remap(mask, *(place.astype(np.float32) for place in places), cv2.INTER_LINEAR, borderValue=0)
+    columns = ((x - x0) / (x1 - x0) * 28 - 0.5).astype(np.float32)
+    rows = ((y - y0) / (y1 - y0) * 28 - 0.5).astype(np.float32)
+    pasted = cv2.remap(mask, columns, rows, cv2.INTER_LINEAR, borderValue=0)
     _show(panels[1], (seen.canvas * (0.25 + 0.75 * pasted[..., None])).astype(np.uint8), "scaled into its box")
     _rectangle(panels[1], seen.boxes[number], linewidth=1.2)
     _show(panels[2], drawn, "cut at 0.5: the instances")
@@ -219,7 +220,8 @@ def draw_keypoints(figure: Figure, seen: Walk) -> None:
         _show(axes, heatmap, name)
     _show(panels[-1], seen.canvas, "in the picture")
     _rectangle(panels[-1], seen.boxes[number], linewidth=1.2)
-    panels[-1].scatter(*seen.keypoints[number].T, s=18, color="white", edgecolors=_INK, linewidths=0.8, zorder=3)
+    x, y = seen.keypoints[number].T
+    panels[-1].scatter(x, y, s=18, color="white", edgecolors=_INK, linewidths=0.8, zorder=3)
 
 
 def _shown_detection(seen: Walk) -> int:
