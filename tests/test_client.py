@@ -72,7 +72,7 @@ def test_a_server_that_is_busy_is_asked_again(serve: Serve, held: Held) -> None:
     other.start()
     assert held.begun.acquire(timeout=60)
     with pytest.raises(ServerError, match=r"answered 503: The server is busy: 1 picture is waiting"):
-        Client(server.url, timeout=0.5).predict(np.zeros((8, 8, 3), np.uint8))
+        Client(server.url, timeout=2).predict(np.zeros((8, 8, 3), np.uint8))
     threading.Timer(0.2, held.gate.set).start()
     assert len(client.predict(np.zeros((8, 8, 3), np.uint8))) == 2
     other.join()

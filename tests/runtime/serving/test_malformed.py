@@ -189,7 +189,7 @@ def exchange(server: Running, request: bytes, *, is_all: bool) -> bytes:
 def test_each_is_answered_and_the_server_lives(
     serve: Serve, tiny: Segmenter, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = serve(lambda: tiny, body_seconds=2, max_bytes=1_000_000, max_pixels=1_000_000)
+    server = serve(lambda: tiny, max_bytes=1_000_000, max_pixels=1_000_000)
     statuses: dict[int, int] = {}
     for number in range(COUNT):
         rng = random.Random(1000 * SEED + number)
