@@ -84,7 +84,7 @@ _TENSOR = {
 
 def describe() -> dict[str, Any]:
     """Return the description as JSON values."""
-    binary = {"schema": {"type": "string", "format": "binary"}}
+    binary = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
     inputs = "; ".join(f"{spec.name} {spec.datatype} {list(spec.shape)}" for spec in INPUTS)
     return {
         "openapi": "3.1.0",
@@ -129,7 +129,7 @@ def describe() -> dict[str, Any]:
                                 "required": ["inputs"],
                                 "properties": {
                                     "id": {"type": "string"},
-                                    "inputs": {"type": "array", "items": _TENSOR},
+                                    "inputs": {"type": "array", "minItems": 1, "items": _TENSOR},
                                     "outputs": {"type": "array", "items": {"type": "object"}},
                                     "parameters": {"type": "object"},
                                 },
