@@ -65,6 +65,7 @@ async function ask(path, options = {}) {
     // it has no sentence
   }
   $("key-form").hidden = response.status !== 401;
+  if (response.status === 401) sentence = state.key ? "That is not the key of this server." : "This server asks for a key.";
   throw Object.assign(new Error(sentence), {
     status: response.status,
     again: response.status === 503 ? Number(response.headers.get("Retry-After")) || 1 : 0,
@@ -356,7 +357,7 @@ function showClasses() {
 
 function showFound() {
   const instances = shown(item());
-  $("found-panel").hidden = !item()?.instances;
+  $("found-panel").hidden = !item()?.instances || Boolean(item().error);
   $("found-title").replaceChildren("Found", element("output", { textContent: String(instances.length) }));
   $("found").replaceChildren(
     ...instances.map((each) => {

@@ -224,7 +224,10 @@ def test_a_busy_server_is_asked_again(serve: Serve, held: Held, open_page: Calla
 
 def test_key(serve: Serve, tiny: Segmenter, open_page: Callable[..., Page]) -> None:
     shown = open_page(serve(lambda: tiny, key="correct-horse"))
-    shown.wait("#error", "This server asks for a key")
+    shown.wait("#error", "This server asks for a key.")
+    shown.page.get_by_label("API key").fill("battery-staple")
+    shown.page.get_by_role("button", name="Use it").click()
+    shown.wait("#error", "That is not the key of this server.")
     shown.page.get_by_label("API key").fill("correct-horse")
     shown.page.get_by_role("button", name="Use it").click()
     shown.wait("#about", "finds disk")
