@@ -641,8 +641,8 @@ window.addEventListener("resize", showPicture);
 async function begin() {
   try {
     await connect();
-    setStatus("");
-    showError("");
+    if (!item()) setStatus("");
+    showError(item()?.error); // a picture may have been chosen in the meantime
     if (item() && stale(item())) segment(item());
   } catch (error) {
     $("about").textContent = "not connected";

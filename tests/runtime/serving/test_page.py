@@ -285,3 +285,23 @@ def test_picture_for_the_documents(
     shown.page.screenshot(path=path, full_page=True)
     assert cv2.imread(str(path)).shape[1] == 1280
     assert shown.complaints == []
+
+
+def test_a_picture_that_is_chosen_before_the_model_is_loaded(
+    serve: Serve, tiny: Segmenter, open_page: Callable[..., Page]
+) -> None:
+    go = threading.Event()
+
+    def load() -> Segmenter:
+        assert go.wait(60)
+        return tiny
+
+    shown = open_page(serve(load, wait=False))
+    shown.wait("#status", "The model is being loaded.")
+    shown.choose(("notes.png", b"no picture"))
+    shown.wait("#error", "notes.png is not a picture")
+    go.set()
+    shown.wait("#about", "finds disk")
+    assert shown.page.locator("#error").is_visible()
+    shown.choose(("a.png", png(60, 80)))
+    shown.wait("#status", "1 disk, 1 star")
