@@ -22,7 +22,7 @@ _WITHOUT_WEIGHTS = frozenset(
         *("Unsqueeze", "Flatten", "Cast", "CastLike", "Identity", "TopK", "ReduceMean", "ReduceSum", "Shape", "Range"),
         *("LayerNormalization", "BatchNormalization", "GroupNormalization", "InstanceNormalization", "Sigmoid"),
         *("QuantizeLinear", "DequantizeLinear", "MultilevelRoIAlign", "BatchedNMS", "GridSample"),
-        "GenerateProposals",
+        *("GenerateProposals", "DetectionOutput"),
     )
 )
 """Operators that may read a large constant (positions, anchors, masks), but do not multiply and add with it."""

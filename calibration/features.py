@@ -22,8 +22,8 @@ SHAPE_ONLY = frozenset({"Shape", "Size"})
 
 ROI_ALIGN = "MultilevelRoIAlign"
 
-GENERATE_PROPOSALS = "GenerateProposals"
-"""Reads what layers write, in any floating-point type, and computes in FP32."""
+READS_ANY_TYPE = frozenset({"GenerateProposals", "DetectionOutput"})
+"""Custom operators that read what layers write, in any floating-point type, and compute in FP32."""
 
 _ELEMENTWISE = frozenset(
     {"Relu", "Clip", "HardSigmoid", "HardSwish", "LeakyRelu", "Add", "Mul", "MaxPool", "AveragePool"}

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from maskrt.calibration.features import GENERATE_PROPOSALS, ROI_ALIGN, SHAPE_ONLY, consumers, find_network
+from maskrt.calibration.features import READS_ANY_TYPE, ROI_ALIGN, SHAPE_ONLY, consumers, find_network
 from maskrt.errors import ModelError
 
-_ANY_TYPE = SHAPE_ONLY | {GENERATE_PROPOSALS}
+_ANY_TYPE = SHAPE_ONLY | READS_ANY_TYPE
 """Operators that read a tensor of any type, and whose result has a type of its own."""
 
 _ALWAYS_FP32 = {"Resize": (1, 2)}

@@ -27,6 +27,7 @@ from maskrt.export.errors import UnsupportedModelError, first_line
 from maskrt.export.families.base import family_of
 from maskrt.export.fold import fold_batch_norms
 from maskrt.export.ops import OPSET
+from maskrt.export.ops.detections import detection_output_function
 from maskrt.export.ops.keypoints import decode_keypoints_function
 from maskrt.export.ops.nms import batched_nms_function
 from maskrt.export.ops.proposals import generate_proposals_function
@@ -284,6 +285,7 @@ def _finish(proto: onnx.ModelProto, graph: InferenceGraph, metadata: ModelMetada
     del proto.functions[:]
     proto.functions.append(batched_nms_function())
     proto.functions.append(generate_proposals_function(graph.proposal_attributes))
+    proto.functions.append(detection_output_function(graph.detection_attributes))
     proto.functions.append(multilevel_roi_align_function(graph.pooled_levels, maxima=graph.maxima))
     if metadata.keypoint_names:
         proto.functions.append(decode_keypoints_function())

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 
-ABI_VERSION = 6
-MAX_LEVELS = 5
+ABI_VERSION = 7
+MAX_LEVELS = 8
 MAX_RPN_LEVELS = 8
 MAX_CELL_ANCHORS = 128
 MOST_TOP_K = 8192
+MOST_DETECTIONS = 1 << 20
 FLOAT32 = 0
 FLOAT16 = 1
 UINT8 = 2
@@ -129,6 +130,47 @@ class ProposalsStruct(ctypes.Structure):
         ("deltas", ctypes.c_void_p * MAX_RPN_LEVELS),
         ("num", ctypes.c_void_p),
         ("proposals", ctypes.c_void_p),
+    )
+
+
+class DetectionAttributesStruct(ctypes.Structure):
+    """MaskrtDetectionAttributes."""
+
+    _fields_ = (
+        ("activation", ctypes.c_int32),
+        ("background_first", ctypes.c_int32),
+        ("class_agnostic", ctypes.c_int32),
+        ("weights", ctypes.c_float * 4),
+        ("multiply", ctypes.c_int32),
+        ("min_log_scale", ctypes.c_float),
+        ("max_log_scale", ctypes.c_float),
+        ("min_side", ctypes.c_float),
+        ("min_side_inclusive", ctypes.c_int32),
+        ("max_detections", ctypes.c_int32),
+    )
+
+
+class DetectionsStruct(ctypes.Structure):
+    """MaskrtDetections."""
+
+    _fields_ = (
+        ("attributes", DetectionAttributesStruct),
+        ("batch", ctypes.c_int32),
+        ("proposals_per_image", ctypes.c_int32),
+        ("labels", ctypes.c_int32),
+        ("logits_type", ctypes.c_int32),
+        ("deltas_type", ctypes.c_int32),
+        ("logits", ctypes.c_void_p),
+        ("deltas", ctypes.c_void_p),
+        ("proposals", ctypes.c_void_p),
+        ("num_proposals", ctypes.c_void_p),
+        ("image_sizes", ctypes.c_void_p),
+        ("score_threshold", ctypes.c_void_p),
+        ("nms_threshold", ctypes.c_void_p),
+        ("num", ctypes.c_void_p),
+        ("boxes", ctypes.c_void_p),
+        ("scores", ctypes.c_void_p),
+        ("classes", ctypes.c_void_p),
     )
 
 

@@ -22,7 +22,7 @@ class RoiAlignAttributes:
     Args:
         output_height, output_width: bins on each axis, at least 1.
         sampling_ratio: samples per bin and axis; 0 takes ceil(bin size in feature pixels) of them, per RoI.
-        scales: feature size / canvas size of each level, finest first; 1 to 5 levels.
+        scales: feature size / canvas size of each level, finest first; 1 to 8 levels.
         level_thresholds: not descending, one fewer than scales; infinity before a level that no RoI reaches.
             An RoI's level is the number of thresholds that sqrt(area) reaches, in canvas pixels.
         coordinate_transformation_mode: "half_pixel" is torchvision's aligned=True, "output_half_pixel" its

@@ -43,6 +43,8 @@ def _open(path: Path) -> ctypes.CDLL:
     library.maskrt_resize_pad_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     library.maskrt_proposals_workspace.restype = ctypes.c_uint64
     library.maskrt_proposals_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    library.maskrt_detections_workspace.restype = ctypes.c_uint64
+    library.maskrt_detections_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     library.maskrt_paste_rle_workspace.restype = ctypes.c_uint64
     library.maskrt_paste_rle_launch.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     return library

@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-#define MASKRT_ABI_VERSION 6
-#define MASKRT_MAX_LEVELS 5     /* of RoIAlign */
+#define MASKRT_ABI_VERSION 7
+#define MASKRT_MAX_LEVELS 8     /* of RoIAlign */
 #define MASKRT_MAX_RPN_LEVELS 8
 #define MASKRT_LARGEST_HEATMAP (1 << 20) /* cells */
 #define MASKRT_MAX_CELL_ANCHORS 128
@@ -23,6 +23,9 @@ enum { MASKRT_BILINEAR = 0, MASKRT_PILLOW_BILINEAR = 1, MASKRT_OPENCV_BILINEAR =
 
 /* How masks are pasted; contract/pipeline.py says what each is. */
 enum { MASKRT_INTEGER_BOX = 0, MASKRT_PIXEL_CENTERS = 1 };
+
+/* What the logits of DetectionOutput become scores by; MASKRT_SCORES: they are scores. */
+enum { MASKRT_SOFTMAX = 0, MASKRT_SIGMOID = 1, MASKRT_SCORES = 2 };
 
 /* Status: 0 is success, negative values are below, positive ones are cudaError_t. */
 enum { MASKRT_INVALID_ARGUMENT = -1, MASKRT_TOO_LARGE = -2 };
@@ -111,6 +114,37 @@ typedef struct MaskrtProposals {
     float* proposals;                          /* [batch, post_nms_top_k, 4] xyxy, the best first; zero from num on */
 } MaskrtProposals;
 
+/* The attributes of DetectionOutput. */
+typedef struct MaskrtDetectionAttributes {
+    int32_t activation;       /* MASKRT_SOFTMAX, MASKRT_SIGMOID or MASKRT_SCORES */
+    int32_t background_first; /* 1: the background is the first label of the logits, 0: the last */
+    int32_t class_agnostic;   /* 1: a proposal has four deltas; 0: four for each label, without a last background */
+    float weights[4];
+    int32_t multiply; /* 1: deltas are multiplied with the weights, 0: divided by them */
+    float min_log_scale, max_log_scale;
+    float min_side;
+    int32_t min_side_inclusive;
+    int32_t max_detections;
+} MaskrtDetectionAttributes;
+
+/* One call of DetectionOutput. Each image has its own thresholds. */
+typedef struct MaskrtDetections {
+    MaskrtDetectionAttributes attributes;
+    int32_t batch, proposals_per_image, labels; /* B, R, L */
+    int32_t logits_type, deltas_type;           /* MASKRT_FLOAT32 or MASKRT_FLOAT16 */
+    const void* logits;           /* [B * R, L] */
+    const void* deltas;           /* [B * R, 4], [B * R, 4 L] or [B * R, 4 (L - 1)]: dx, dy, dw, dh */
+    const float* proposals;       /* [B, R, 4] xyxy */
+    const int32_t* num_proposals; /* [B]: so many of them exist */
+    const int32_t* image_sizes;   /* [B, 2]: height, width */
+    const float* score_threshold; /* [B, 1] */
+    const float* nms_threshold;   /* [B, 1] */
+    int32_t* num;                 /* [B] */
+    float* boxes;                 /* [B, max_detections, 4] xyxy, the best first; zero from num on, as are the others */
+    float* scores;                /* [B, max_detections] */
+    int32_t* classes;             /* [B, max_detections]: 1 to L - 1 */
+} MaskrtDetections;
+
 /* A raw picture, and its size on the canvas. */
 typedef struct MaskrtFrame {
     const uint8_t* pixels; /* [height, width, 3] RGB, at any address */
@@ -158,6 +192,8 @@ MASKRT_EXPORT int32_t maskrt_batched_nms_launch(const MaskrtBatchedNms* call, vo
 MASKRT_EXPORT int32_t maskrt_decode_keypoints_launch(const MaskrtDecodeKeypoints* call, void* stream);
 MASKRT_EXPORT uint64_t maskrt_proposals_workspace(const MaskrtProposals* call);
 MASKRT_EXPORT int32_t maskrt_proposals_launch(const MaskrtProposals* call, void* workspace, void* stream);
+MASKRT_EXPORT uint64_t maskrt_detections_workspace(const MaskrtDetections* call);
+MASKRT_EXPORT int32_t maskrt_detections_launch(const MaskrtDetections* call, void* workspace, void* stream);
 MASKRT_EXPORT uint64_t maskrt_resize_pad_workspace(const MaskrtResizePad* call);
 MASKRT_EXPORT int32_t maskrt_resize_pad_launch(const MaskrtResizePad* call, void* workspace, void* stream);
 MASKRT_EXPORT uint64_t maskrt_paste_rle_workspace(int32_t instances, int32_t image_width);
@@ -168,6 +204,7 @@ MASKRT_EXPORT int32_t maskrt_host_roi_align(const MaskrtRoiAlign* call);
 MASKRT_EXPORT int32_t maskrt_host_batched_nms(const MaskrtBatchedNms* call);
 MASKRT_EXPORT int32_t maskrt_host_decode_keypoints(const MaskrtDecodeKeypoints* call);
 MASKRT_EXPORT int32_t maskrt_host_proposals(const MaskrtProposals* call);
+MASKRT_EXPORT int32_t maskrt_host_detections(const MaskrtDetections* call);
 MASKRT_EXPORT int32_t maskrt_host_resize_pad(const MaskrtResizePad* call);
 MASKRT_EXPORT int32_t maskrt_host_paste_rle(const MaskrtPasteRle* call);
 MASKRT_EXPORT void maskrt_host_select_levels(

@@ -22,8 +22,9 @@ _ARCHITECTURE = re.compile(r"^\s*(?:arch = |code for )(sm_\d+\w*)")
 _FUNCTION = re.compile(r"^\s*Function\s*:?\s*(\w+):?\s*$")
 _RESOURCES = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+)")
 _KERNEL_NAME = re.compile(
-    r"(?:sort_tile|merge_runs|mask|resolve|resolve_rest|count_bins|collect|rank|merge_boxes|roi_align|roi_align_linear|"
-    r"decode_keypoints|resize_pad|pillow_weights|pillow_columns|pillow_rows|paste_tile|paste_scan)_kernel"
+    r"(?:sort_tile|merge_runs|mask|resolve|resolve_rest|count_bins|collect|rank|merge_boxes|candidates|"
+    r"gather_detections|roi_align|roi_align_linear|decode_keypoints|resize_pad|pillow_weights|pillow_columns|"
+    r"pillow_rows|paste_tile|paste_scan)_kernel"
 )
 _PTX_ENTRY = re.compile(r"\.entry\s+(\w+)")
 _PTX_ARITHMETIC = re.compile(r"\b(fma|mul|add|sub)\.((?:rn\.)?)(?:ftz\.)?f(?:32|64)\b")

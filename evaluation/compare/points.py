@@ -86,14 +86,14 @@ def find_points(graph: onnx.GraphProto) -> Points:
     producers = {name: node for node in graph.node for name in node.output}
     pools = [node for node in graph.node if node.op_type == _ROI_ALIGN]
     proposing = [node for node in graph.node if node.op_type == "GenerateProposals"]
-    detecting = [node for node in graph.node if node.op_type == "BatchedNMS"]
+    detecting = [node for node in graph.node if node.op_type == "DetectionOutput"]
     if len(proposing) != 1 or len(detecting) != 1 or not pools:
         raise ModelError(
-            "the ONNX file is damaged, or of an earlier maskrt: it has no RoIAlign, proposals and NMS of this one. "
-            "Export it again with `maskrt export`."
+            "the ONNX file is damaged, or of an earlier maskrt: it has no RoIAlign, proposals and detections of this "
+            "one. Export it again with `maskrt export`."
         )
     of_proposals = helper.get_node_attr_value(proposing[0], "post_nms_top_k")
-    of_detections = helper.get_node_attr_value(detecting[0], "max_output")
+    of_detections = helper.get_node_attr_value(detecting[0], "max_detections")
     features = {_layer_behind(name, producers) for name in pools[0].input[1:]}
     inner = _read_by_layers(graph)
     calls: Counter[str] = Counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskrt.export.rcnn.spec import BoxCoder, MinSide
+from maskrt.export.rcnn.spec import BoxCoder
 
 
 def decode_boxes(coder: BoxCoder, deltas: Tensor, boxes: Tensor) -> Tensor:
@@ -34,16 +34,3 @@ def _weighted(coder: BoxCoder, deltas: Tensor, i: int) -> Tensor:
 def clip_boxes(boxes: Tensor, limits: Tensor) -> Tensor:
     """Move boxes `[B, N, 4]` inside images; `limits` `[B, 1, 4]` is width, height, width, height."""
     return torch.minimum(boxes.clamp(min=0), limits)
-
-
-def is_large_enough(boxes: Tensor, rule: MinSide) -> Tensor:
-    """Whether both sides of each box are as long as the rule says, `[...]` bool."""
-    long_enough = torch.ge if rule.inclusive else torch.gt
-    return long_enough(boxes[..., 2] - boxes[..., 0], rule.pixels) & long_enough(
-        boxes[..., 3] - boxes[..., 1], rule.pixels
-    )
-
-
-def gather_rows(values: Tensor, index: Tensor) -> Tensor:
-    """Take rows `index` `[B, K]` of `values` `[B, N, D]` → `[B, K, D]`."""
-    return torch.gather(values, 1, index[..., None].expand(-1, -1, values.shape[-1]))

@@ -13,7 +13,7 @@ from maskrt.export.rcnn.boxes import clip_boxes, decode_boxes
 from maskrt.export.rcnn.spec import BoxHead, DetectionRule, StageMean
 
 
-def mean_scores(rule: DetectionRule, mean_of: StageMean, logits: Sequence[Tensor]) -> Tensor:
+def join_stages(rule: DetectionRule, mean_of: StageMean, logits: Sequence[Tensor]) -> Tensor:
     """Average what the stages say of the proposals.
 
     Args:
@@ -21,13 +21,13 @@ def mean_scores(rule: DetectionRule, mean_of: StageMean, logits: Sequence[Tensor
         logits: of each stage `[B*R, L]`, L labels.
 
     Returns:
-        Scores `[B*R, L]`.
+        `[B*R, L]`: scores, where a cascade averages scores; else logits.
     """
-    if mean_of == "logits" and len(logits) > 1:
-        logits = [functools.reduce(operator.add, logits) / len(logits)]
+    if len(logits) == 1:
+        return logits[0]
+    if mean_of == "logits":
+        return functools.reduce(operator.add, logits) / len(logits)
     scores = [torch.softmax(x, dim=-1) if rule.activation == "softmax" else torch.sigmoid(x) for x in logits]
-    if len(scores) == 1:
-        return scores[0]
     return functools.reduce(operator.add, scores) * (1.0 / len(scores))
 
 

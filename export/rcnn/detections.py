@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from maskrt.export.ops.nms import batched_nms
-from maskrt.export.rcnn.boxes import clip_boxes, decode_boxes, gather_rows, is_large_enough
-from maskrt.export.rcnn.spec import BoxHead, DetectionRule
+from maskrt.export.ops.detections import detection_output
+from maskrt.export.rcnn.spec import ANY_SIDE, BoxHead, DetectionRule, StageMean
+from maskrt.plugins.detection_attributes import DetectionAttributes
+from maskrt.plugins.proposal_attributes import LOWEST
 
 
 class Detected(NamedTuple):
@@ -30,53 +32,46 @@ class Detected(NamedTuple):
     valid: Tensor
 
 
+def detection_attributes(rule: DetectionRule, mean_of: StageMean, heads: Sequence[BoxHead]) -> DetectionAttributes:
+    """Write the spec as attributes of the operator."""
+    coder, min_side = heads[-1].coder, rule.min_side or ANY_SIDE
+    return DetectionAttributes(
+        activation="none" if mean_of == "scores" and len(heads) > 1 else rule.activation,
+        background=rule.background,
+        class_agnostic=int(heads[-1].class_agnostic),
+        weights=coder.weights,
+        weights_operation=coder.operation,
+        min_log_scale=LOWEST if coder.min_log_scale is None else coder.min_log_scale,
+        max_log_scale=coder.max_log_scale,
+        min_side=min_side.pixels,
+        min_side_inclusive=int(min_side.inclusive),
+        max_detections=rule.max_detections,
+    )
+
+
 def detect(
-    rule: DetectionRule,
-    head: BoxHead,
-    scores: Tensor,
+    attributes: DetectionAttributes,
+    logits: Tensor,
     deltas: Tensor,
     proposals: Tensor,
-    is_proposal: Tensor,
-    limits: Tensor,
+    num_proposals: Tensor,
+    image_sizes: Tensor,
     score_threshold: Tensor,
     nms_threshold: Tensor,
 ) -> Detected:
     """Choose detections among the boxes of all classes.
 
     Args:
-        rule, head: the spec.
-        scores: `[B*R, L]`, L labels.
+        attributes: of the spec.
+        logits: `[B*R, L]`, L labels.
         deltas: `[B*R, 4L]`, or fewer, as the spec says.
         proposals: what the deltas move, `[B, R, 4]` xyxy in canvas pixels.
-        is_proposal: which of them exist `[B, R]`.
-        limits: of each image `[B, 1, 4]`: width, height, width, height.
+        num_proposals: how many of them exist `[B]` int32.
+        image_sizes: `[B, 2]` int32, the valid height and width of each.
         score_threshold, nms_threshold: `[B, 1]` float32.
     """
-    batch, count = proposals.shape[:2]
-    first = rule.background == "first"
-    foreground = rule.num_labels - 1
-    objects = slice(1, None) if first else slice(0, -1)
-    scores = scores.unflatten(0, (batch, count))[..., objects]
-    rows = 1 if head.class_agnostic else rule.num_labels if first else foreground
-    deltas = deltas.unflatten(1, (rows, 4)).unflatten(0, (batch, count))
-    if rows == rule.num_labels:
-        deltas = deltas[:, :, 1:]
-    decoded = decode_boxes(head.coder, deltas, proposals[:, :, None, :])
-    if head.class_agnostic:
-        decoded = decoded.expand(-1, -1, foreground, -1)
-    boxes = clip_boxes(decoded.flatten(1, 2), limits)
-    exists = is_proposal[..., None].expand(-1, -1, foreground).flatten(1)
-    if rule.min_side is not None:
-        exists = exists & is_large_enough(boxes, rule.min_side)
-    scores = torch.where(exists, scores.flatten(1), -1.0)
-    labels = torch.arange(1, rule.num_labels, dtype=torch.int32).repeat(batch, count)
-    num, index = batched_nms(boxes, scores, labels, nms_threshold, score_threshold, rule.max_detections)
-    valid = index >= 0
-    row = index.clamp(min=0).to(torch.int64)
-    return Detected(
-        num,
-        torch.where(valid[..., None], gather_rows(boxes, row), 0.0),
-        torch.where(valid, torch.gather(scores, 1, row), 0.0),
-        torch.where(valid, torch.gather(labels, 1, row), 0),
-        valid,
+    num, boxes, scores, labels = detection_output(
+        logits, deltas, proposals, num_proposals, image_sizes, score_threshold, nms_threshold, attributes
     )
+    rows = torch.arange(attributes.max_detections, dtype=torch.int32, device=num.device)
+    return Detected(num, boxes, scores, labels, rows < num[:, None])

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from maskrt.export.rcnn.cascade import mean_scores, refine_boxes
-from maskrt.export.rcnn.detections import detect
+from maskrt.export.rcnn.cascade import join_stages, refine_boxes
+from maskrt.export.rcnn.detections import detect, detection_attributes
 from maskrt.export.rcnn.keypoints import locate_keypoints
 from maskrt.export.rcnn.masks import mask_probabilities
 from maskrt.export.rcnn.modules import RcnnModules
@@ -36,6 +36,7 @@ class InferenceGraph(nn.Module):
         pooled_levels: how many feature maps each RoIAlign reads.
         maxima: whether one of them takes maxima.
         proposal_attributes: of the region proposal network.
+        detection_attributes: of the last box head.
     """
 
     mean: Tensor
@@ -50,6 +51,7 @@ class InferenceGraph(nn.Module):
         self.register_buffer("mean", torch.tensor(spec.normalization.mean, dtype=torch.float32)[:, None, None])
         self.register_buffer("std", torch.tensor(spec.normalization.std, dtype=torch.float32)[:, None, None])
         self.proposal_attributes = proposal_attributes(spec.rpn)
+        self.detection_attributes = detection_attributes(spec.detection, spec.stage_mean, spec.box_heads)
         heads = (*spec.box_heads, spec.mask_head, spec.keypoint_head)
         poolings = [None if head is None else GraphPooling.of(head.pooling) for head in heads]
         self.pooled_levels = max(len(pooling.features) for pooling in poolings if pooling is not None)
@@ -68,7 +70,7 @@ class InferenceGraph(nn.Module):
         sizes = image_sizes.to(torch.float32)
         limits = torch.stack((sizes[:, 1], sizes[:, 0], sizes[:, 1], sizes[:, 0]), dim=1)[:, None, :]
         logits, deltas = parts.rpn_head([features[name] for name in spec.rpn.features])
-        proposals, is_proposal = propose(self.proposal_attributes, images, image_sizes, logits, deltas)
+        proposals, num_proposals = propose(self.proposal_attributes, images, image_sizes, logits, deltas)
         stages: list[Tensor] = []
         last = len(spec.box_heads) - 1
         for stage, (head, module) in enumerate(zip(spec.box_heads, parts.box_heads, strict=True)):
@@ -76,11 +78,9 @@ class InferenceGraph(nn.Module):
             stages.append(logits)
             if stage < last:
                 proposals = refine_boxes(spec.detection, head, logits, deltas, proposals, limits)
-        scores = mean_scores(spec.detection, spec.stage_mean, stages)
+        logits = join_stages(spec.detection, spec.stage_mean, stages)
         thresholds = score_threshold, nms_threshold
-        detected = detect(
-            spec.detection, spec.box_heads[last], scores, deltas, proposals, is_proposal, limits, *thresholds
-        )
+        detected = detect(self.detection_attributes, logits, deltas, proposals, num_proposals, image_sizes, *thresholds)
         outputs = [*detected[:4]]
         if spec.mask_head is not None:
             pooled = self._pool(self._mask_pooling, features, detected.boxes)

@@ -9,15 +9,13 @@ from torch import Tensor
 
 from maskrt.contract.tensors import round_down_to_float32
 from maskrt.export.ops.proposals import generate_proposals
-from maskrt.export.rcnn.spec import RPN, MinSide
+from maskrt.export.rcnn.spec import ANY_SIDE, RPN
 from maskrt.plugins.proposal_attributes import LOWEST, ProposalAttributes
-
-_ANY_SIDE = MinSide(0.0, inclusive=True)
 
 
 def proposal_attributes(rpn: RPN) -> ProposalAttributes:
     """Write the spec as attributes of the operator."""
-    coder, min_side = rpn.coder, rpn.min_side or _ANY_SIDE
+    coder, min_side = rpn.coder, rpn.min_side or ANY_SIDE
     return ProposalAttributes(
         cell_anchors=tuple(len(level.cells) for level in rpn.anchors),
         strides=tuple(level.stride or 0 for level in rpn.anchors),
@@ -56,9 +54,8 @@ def propose(
         deltas: of each level, `[B, 4A, H_l, W_l]`.
 
     Returns:
-        Proposals `[B, R, 4]` xyxy in canvas pixels, and which of the rows exist `[B, R]`.
+        Proposals `[B, R, 4]` xyxy in canvas pixels, and how many of the rows exist `[B]` int32.
     """
     sides = [torch.full((1,), images.shape[axis], dtype=torch.int32, device=images.device) for axis in (1, 2)]
     num, proposals = generate_proposals(image_sizes, torch.cat(sides), logits, deltas, attributes)
-    rows = torch.arange(attributes.post_nms_top_k, dtype=torch.int32, device=images.device)
-    return proposals, rows < num[:, None]
+    return proposals, num

@@ -52,6 +52,10 @@ class MinSide:
     inclusive: bool
 
 
+ANY_SIDE = MinSide(0.0, inclusive=True)
+"""That of every box."""
+
+
 @dataclass(frozen=True)
 class Anchors:
     """The anchors of one feature map.

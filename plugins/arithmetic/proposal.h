@@ -1,8 +1,8 @@
 // From what a region proposal network says of an anchor to a proposal (Ren et al. 2015): the score that ranks it, its
-// box, and whether it is one. The order of operations is torchvision's `BoxCoder.decode_single`.
+// box, and whether it is one.
 #pragma once
 
-#include "box.h"
+#include "box_coder.h"
 #include "exponential.h"
 #include "maskrt_plugins.h"
 #include "score_key.h"
@@ -47,49 +47,10 @@ MASKRT_HOST_DEVICE Box anchor_box(const float* cell, const AnchorPlace& place, i
     return Box{cell[0] + x, cell[1] + y, cell[2] + x, cell[3] + y};
 }
 
-// Between the limits, either of which may be infinite; NaN stays NaN, as torch.clamp has it and fminf has not.
-MASKRT_HOST_DEVICE float clamp(float value, float least, float most)
-{
-    return value < least ? least : value > most ? most : value;
-}
-
-MASKRT_HOST_DEVICE float weigh(float delta, float weight, int32_t multiply)
-{
-    return multiply != 0 ? delta * weight : delta / weight;
-}
-
-// deltas: dx, dy, dw, dh.
-MASKRT_HOST_DEVICE Box decode_box(const MaskrtProposalAttributes& attributes, const Box& anchor, const float (&deltas)[4])
-{
-    const float dx = weigh(deltas[0], attributes.weights[0], attributes.multiply);
-    const float dy = weigh(deltas[1], attributes.weights[1], attributes.multiply);
-    const float dw = weigh(deltas[2], attributes.weights[2], attributes.multiply);
-    const float dh = weigh(deltas[3], attributes.weights[3], attributes.multiply);
-    const float width = anchor.x2 - anchor.x1;
-    const float height = anchor.y2 - anchor.y1;
-    const float x = dx * width + (anchor.x1 + 0.5f * width);
-    const float y = dy * height + (anchor.y1 + 0.5f * height);
-    const float half_width = 0.5f * (exp_float32(clamp(dw, attributes.min_log_scale, attributes.max_log_scale)) * width);
-    const float half_height = 0.5f * (exp_float32(clamp(dh, attributes.min_log_scale, attributes.max_log_scale)) * height);
-    return Box{x - half_width, y - half_height, x + half_width, y + half_height};
-}
-
-MASKRT_HOST_DEVICE Box clip_box(const Box& box, float width, float height)
-{
-    return Box{clamp(box.x1, 0.0f, width), clamp(box.y1, 0.0f, height), clamp(box.x2, 0.0f, width),
-        clamp(box.y2, 0.0f, height)};
-}
-
-MASKRT_HOST_DEVICE bool is_long_enough(float side, const MaskrtProposalAttributes& attributes)
-{
-    return attributes.min_side_inclusive != 0 ? side >= attributes.min_side : side > attributes.min_side;
-}
-
 // Whether a clipped box may become a proposal; false where the logit or a coordinate is NaN.
 MASKRT_HOST_DEVICE bool is_proposal(const MaskrtProposalAttributes& attributes, const Box& box, float logit)
 {
-    return is_long_enough(box.x2 - box.x1, attributes) && is_long_enough(box.y2 - box.y1, attributes)
-        && sigmoid_float32(logit) >= attributes.min_probability
+    return is_large_enough(attributes, box) && sigmoid_float32(logit) >= attributes.min_probability
         && (attributes.finite_logits == 0 || (logit > -INFINITY && logit < INFINITY));
 }
 

@@ -12,10 +12,6 @@
 namespace maskrt {
 namespace {
 
-constexpr int kMaxBatch = 65535;          // the limit of gridDim.y
-constexpr int kMaxBoxes = 1 << 30;        // so that slots and their sums stay int32
-constexpr int kMaxOutputs = 1 << 30;
-
 int64_t divide_up(int64_t number, int64_t divisor)
 {
     return (number + divisor - 1) / divisor;
@@ -37,6 +33,16 @@ T* at(void* workspace, uint64_t offset)
 
 }  // namespace
 
+int32_t check_nms_sizes(int64_t batch, int64_t boxes_per_image, int64_t max_output)
+{
+    constexpr int64_t kMaxBatch = 65535;   // the limit of gridDim.y
+    constexpr int64_t kMaxRows = 1 << 30;  // so that slots and their sums stay int32
+    if (batch < 0 || boxes_per_image < 0 || max_output < 1) {
+        return MASKRT_INVALID_ARGUMENT;
+    }
+    return batch > kMaxBatch || boxes_per_image > kMaxRows || max_output > kMaxRows ? MASKRT_TOO_LARGE : 0;
+}
+
 int32_t launch_nms_round(const NmsRound& round, cudaStream_t stream)
 {
     const unsigned images = static_cast<unsigned>(round.call.batch);
@@ -44,25 +50,14 @@ int32_t launch_nms_round(const NmsRound& round, cudaStream_t stream)
     return status != 0 ? status : launch(&resolve_kernel, dim3(images), dim3(kResolveThreads), stream, round);
 }
 
-int32_t launch_batched_nms(const MaskrtBatchedNms& call, void* workspace, cudaStream_t stream)
+int32_t launch_nms_of_runs(const MaskrtBatchedNms& call, void* workspace, cudaStream_t stream)
 {
-    if (call.batch < 0 || call.boxes_per_image < 0 || call.max_output < 1) {
-        return MASKRT_INVALID_ARGUMENT;
-    }
-    if (call.batch > kMaxBatch || call.boxes_per_image > kMaxBoxes || call.max_output > kMaxOutputs) {
-        return MASKRT_TOO_LARGE;
-    }
-    if (call.batch == 0) {
-        return 0;
-    }
     const NmsSizes sizes{call.batch, call.boxes_per_image, call.max_output};
     const NmsWorkspaceLayout layout = nms_workspace_layout(sizes);
     const int runs = sizes.runs();
     const int64_t slots = sizes.keys_per_image();
     const unsigned batch = static_cast<unsigned>(call.batch);
-
-    int32_t status = launch(&sort_tile_kernel, dim3(static_cast<unsigned>(runs), batch), dim3(kSortThreads), stream, call,
-        at<uint64_t>(workspace, layout.keys[0]), at<int32_t>(workspace, layout.run_lengths[0]), runs);
+    int32_t status = 0;
     int from = 0;
     int64_t reach = kSortTile;
     for (int pass = 0; pass < sizes.merge_passes() && status == 0; ++pass) {
@@ -91,6 +86,20 @@ int32_t launch_batched_nms(const MaskrtBatchedNms& call, void* workspace, cudaSt
         status = launch(&resolve_rest_kernel, dim3(batch), dim3(kResolveThreads), stream, round);
     }
     return status;
+}
+
+int32_t launch_batched_nms(const MaskrtBatchedNms& call, void* workspace, cudaStream_t stream)
+{
+    const int32_t limits = check_nms_sizes(call.batch, call.boxes_per_image, call.max_output);
+    if (limits != 0 || call.batch == 0) {
+        return limits;
+    }
+    const NmsSizes sizes{call.batch, call.boxes_per_image, call.max_output};
+    const NmsWorkspaceLayout layout = nms_workspace_layout(sizes);
+    const dim3 tiles(static_cast<unsigned>(sizes.runs()), static_cast<unsigned>(call.batch));
+    const int32_t status = launch(&sort_tile_kernel, tiles, dim3(kSortThreads), stream, call,
+        at<uint64_t>(workspace, layout.keys[0]), at<int32_t>(workspace, layout.run_lengths[0]), sizes.runs());
+    return status != 0 ? status : launch_nms_of_runs(call, workspace, stream);
 }
 
 }  // namespace maskrt

@@ -4,6 +4,8 @@
 #include "arithmetic/resize_limits.h"
 #include "batched_nms.h"
 #include "decode_keypoints.h"
+#include "detection_workspace.h"
+#include "detections.h"
 #include "nms_workspace.h"
 #include "paste_rle.h"
 #include "paste_workspace.h"
@@ -55,6 +57,16 @@ extern "C" uint64_t maskrt_proposals_workspace(const MaskrtProposals* call)
 extern "C" int32_t maskrt_proposals_launch(const MaskrtProposals* call, void* workspace, void* stream)
 {
     return maskrt::launch_proposals(*call, workspace, static_cast<cudaStream_t>(stream));
+}
+
+extern "C" uint64_t maskrt_detections_workspace(const MaskrtDetections* call)
+{
+    return maskrt::detection_workspace_layout(maskrt::detection_sizes(*call)).total;
+}
+
+extern "C" int32_t maskrt_detections_launch(const MaskrtDetections* call, void* workspace, void* stream)
+{
+    return maskrt::launch_detections(*call, workspace, static_cast<cudaStream_t>(stream));
 }
 
 extern "C" uint64_t maskrt_resize_pad_workspace(const MaskrtResizePad* call)

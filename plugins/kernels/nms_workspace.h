@@ -7,7 +7,7 @@
 namespace maskrt {
 
 constexpr int kSortTile = 2048;            // keys that one block sorts
-constexpr int kMergeWays = 4;              // sorted runs that one merge pass joins
+constexpr int kMergeWays = 8;              // sorted runs that one merge pass joins
 constexpr int kWordCandidates = 64;        // candidates to a bit mask word
 constexpr int kSmallestRound = 1024;       // candidates
 constexpr int kLargestRound = 8192;        // candidates; bounds the bit mask to 8 MiB an image

@@ -3,6 +3,7 @@
 
 #include "batched_nms.h"
 #include "decode_keypoints.h"
+#include "detection_output.h"
 #include "generate_proposals.h"
 #include "logger.h"
 #include "multilevel_roi_align.h"
@@ -18,7 +19,8 @@ extern "C" MASKRT_EXPORT nvinfer1::IPluginCreatorInterface* const* getCreators(i
     static maskrt::BatchedNMSCreator nms;
     static maskrt::DecodeKeypointsCreator keypoints;
     static maskrt::GenerateProposalsCreator proposals;
-    static nvinfer1::IPluginCreatorInterface* const creators[] = {&roi_align, &nms, &keypoints, &proposals};
-    count = 4;
+    static maskrt::DetectionOutputCreator detections;
+    static nvinfer1::IPluginCreatorInterface* const creators[] = {&roi_align, &nms, &keypoints, &proposals, &detections};
+    count = 5;
     return creators;
 }

@@ -39,7 +39,7 @@ def test_builds_with_the_plugin_layers_in_place(files, precision, target, tmp_pa
     result = build(files[precision], target, engine, plugin_directory)
     assert result.returncode == 0, result.stderr
     manifest = json.loads(engine.with_name("model.engine.json").read_text())
-    assert manifest["plugin_layers"] == {"BatchedNMS": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2}
+    assert manifest["plugin_layers"] == {"DetectionOutput": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2}
 
 
 @pytest.mark.parametrize("target", ["t4", "rtx3090"])

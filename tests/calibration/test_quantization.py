@@ -16,7 +16,7 @@ from maskrt.shapes.dataset import write_dataset
 
 def test_interface_functions_and_plugin_nodes_survive(shapes_onnx, int8_onnx):
     original, converted = onnx.load(shapes_onnx), onnx.load(int8_onnx)
-    assert custom_operators(converted) == {"BatchedNMS": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2}
+    assert custom_operators(converted) == {"DetectionOutput": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2}
     assert list(converted.functions) == list(original.functions)
     assert list(converted.graph.input) == list(original.graph.input)
     assert list(converted.graph.output) == list(original.graph.output)

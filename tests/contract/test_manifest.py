@@ -39,7 +39,7 @@ def manifest(build_inputs: Callable[..., BuildInputs]) -> Manifest:
         ),
         inputs=(Tensor("images", "uint8", (-1, -1, -1, 3)),),
         outputs=(Tensor("num_detections", "int32", (-1,)),),
-        plugin_layers={"BatchedNMS": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2},
+        plugin_layers={"DetectionOutput": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2},
         model=metadata_values(min_size=256, max_size=448, class_names=["__background__", "größe"]),
     )
 

@@ -14,7 +14,7 @@ from maskrt.runtime import ModelError
 
 def test_the_demo_model(shapes_onnx: Path) -> None:
     model = read_onnx_model(shapes_onnx)
-    assert model.custom_nodes == {"BatchedNMS": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2}
+    assert model.custom_nodes == {"DetectionOutput": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2}
     assert model.sha256 == sha256_of(shapes_onnx)
     assert model.metadata.precision == "fp32"
     assert model.properties["pipeline"]["size_divisor"] == 32

@@ -37,7 +37,7 @@ def test_struct_has_the_values() -> None:
     [
         ({"output_height": 0}, "at least 1 x 1, but is 0 x 5"),
         ({"sampling_ratio": -1}, "sampling_ratio must be 0 .* but is -1"),
-        ({"scales": (1.0,) * 6}, "1 to 5 scales, but there are 6"),
+        ({"scales": (1.0,) * 9}, "1 to 8 scales, but there are 9"),
         ({"scales": (0.25, float("nan"))}, "scales must be positive"),
         ({"level_thresholds": ()}, "2 scales need 1 level_thresholds, but there are 0"),
         ({"scales": (1, 0.5, 0.25), "level_thresholds": (2.0, 1.0)}, "must not descend"),

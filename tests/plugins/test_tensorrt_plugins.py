@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maskrt.plugins import abi, host, host_proposals
+from maskrt.plugins import abi, host, host_detections, host_proposals
 from maskrt.plugins.attributes import RoiAlignAttributes
 
+from ..support.detections import CHOICES, HeadOutputs, detection_attributes, draw_head_outputs
 from ..support.proposals import draw_attributes, draw_maps
 
 UNSUPPORTED = -77  # what the emulation returns beside what enqueue does
@@ -298,3 +299,118 @@ def test_attributes_that_proposals_cannot_have(
         setattr(struct, name, value)
     assert emulated_plugins.emulated_proposals_creation(ctypes.byref(struct)) == 0
     assert f"GenerateProposals: {message}" in capfd.readouterr().err
+
+
+def detections_call(
+    outputs: HeadOutputs, attributes: Any
+) -> tuple[abi.DetectionsStruct, tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Make a call, its inputs, and the arrays that it writes."""
+    batch, proposals, _ = outputs.proposals.shape
+    shape = (batch, attributes.max_detections)
+    written = (
+        np.full(batch, 77, np.int32),
+        np.full((*shape, 4), 77, np.float32),
+        np.full(shape, 77, np.float32),
+        np.full(shape, 77, np.int32),
+    )
+    numbers = {np.dtype(np.float32): abi.FLOAT32, np.dtype(np.float16): abi.FLOAT16}
+    call = abi.DetectionsStruct(
+        attributes.to_struct(),
+        *(batch, proposals, outputs.logits.shape[1]),
+        *(numbers[array.dtype] for array in (outputs.logits, outputs.deltas)),
+        *(array.ctypes.data for array in (*outputs.arrays(), *written)),
+    )
+    return call, outputs.arrays(), written
+
+
+@pytest.mark.parametrize("dtypes", [(np.float32, np.float32), (np.float16, np.float16), (np.float32, np.float16)])
+@pytest.mark.parametrize("changes", CHOICES, ids=range(len(CHOICES)))
+def test_detections_equal_host(
+    emulated_plugins: ctypes.CDLL,
+    reference: Callable[..., Any],
+    dtypes: Any,
+    changes: dict[str, Any],
+    rng: np.random.Generator,
+) -> None:
+    """In the workspace of a profile with one more image."""
+    attributes = detection_attributes(**changes)
+    outputs = draw_head_outputs(rng, attributes, 2, 40, 6, dtypes=dtypes)
+    call, inputs, written = detections_call(outputs, attributes)
+    assert emulated_plugins.emulated_detections(ctypes.byref(call), -1, None, 0) == 0
+    for found, expected in zip(written, reference(host_detections.detection_output, *inputs, attributes), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("misfit", "shape", "message"),
+    [
+        (2, (2, 10), "input proposals must be [B, R, 4], but it is [2, 10]"),
+        (0, (20, 1), "logits must be of 2 labels or more, but it is [20, 1]"),
+        (
+            0,
+            (19, 6),
+            "input logits must be [20, -1], as proposals are [2, 10, 4] and logits [19, 6], but it is [19, 6]",
+        ),
+        (
+            1,
+            (20, 20),
+            "input deltas must be [20, 24], as proposals are [2, 10, 4] and logits [20, 6], but it is [20, 20]",
+        ),
+        (3, (2, 1), "input num_proposals must be [2], as"),
+        (4, (2, 4), "input image_sizes must be [2, 2], as"),
+        (5, (1, 1), "input score_threshold must be [2, 1], as"),
+        (6, (2,), "input nms_threshold must be [2, 1], as"),
+    ],
+)
+def test_detections_refuse_inputs_that_do_not_fit(
+    emulated_plugins: ctypes.CDLL, misfit: int, shape: tuple[int, ...], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    attributes = detection_attributes()
+    outputs = draw_head_outputs(np.random.default_rng(0), attributes, 2, 10, 6)
+    call, _, written = detections_call(outputs, attributes)
+    sizes = (ctypes.c_int64 * len(shape))(*shape)
+    assert emulated_plugins.emulated_detections(ctypes.byref(call), misfit, sizes, len(shape)) == 1
+    assert f"DetectionOutput: {message}" in capfd.readouterr().err
+    assert (written[0] == 77).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("class_agnostic", 2, "attribute class_agnostic must be within 0 … 1, but it is 2"),
+        ("min_side_inclusive", -1, "attribute min_side_inclusive must be within 0 … 1, but it is -1"),
+        ("max_detections", 0, "attribute max_detections must be within 1 … 1048576, but it is 0"),
+        ("min_side", float("nan"), "attribute min_side must be finite, but number 0 is nan"),
+        ("max_log_scale", float("inf"), "attribute max_log_scale must be finite, but number 0 is inf"),
+    ],
+)
+def test_attributes_that_detections_cannot_have(
+    emulated_plugins: ctypes.CDLL, name: str, value: Any, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    struct = detection_attributes().to_struct()
+    assert emulated_plugins.emulated_detections_creation(ctypes.byref(struct)) == 1
+    setattr(struct, name, value)
+    assert emulated_plugins.emulated_detections_creation(ctypes.byref(struct)) == 0
+    assert f"DetectionOutput: {message}" in capfd.readouterr().err
+
+
+INT32 = 3
+
+
+@pytest.mark.parametrize(
+    ("types", "message"),
+    [
+        ((FLOAT, FLOAT, FLOAT, INT32, INT32, FLOAT, FLOAT), None),
+        ((FLOAT, HALF, FLOAT, INT32, INT32, FLOAT, FLOAT), None),
+        ((BF16, HALF, FLOAT, INT32, INT32, FLOAT, FLOAT), "input logits must be float32 or float16"),
+        ((HALF, HALF, HALF, INT32, INT32, FLOAT, FLOAT), "input proposals must be float32"),
+        ((HALF, HALF, FLOAT, FLOAT, INT32, FLOAT, FLOAT), "input num_proposals must be int32"),
+        ((HALF, HALF, FLOAT, INT32, INT32, FLOAT), "there must be 7 inputs and 4 outputs, but there are 6 and 4"),
+    ],
+)
+def test_types_of_detections(
+    emulated_plugins: ctypes.CDLL, types: tuple[int, ...], message: str | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = (ctypes.c_int32 * len(types))(*types)
+    assert emulated_plugins.emulated_detections_types(given, len(types)) == (message is None)
+    assert message is None or f"DetectionOutput: {message}" in capfd.readouterr().err

@@ -131,7 +131,7 @@ def write_engine(machine: Any, build_inputs: Callable[..., Any], tmp_path: Path)
             build_inputs(onnx_file=onnx_file.name, **build),
             (),
             (),
-            {"BatchedNMS": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2},
+            {"DetectionOutput": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2},
             model,
         )
         path = tmp_path / name

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskrt.plugins import device, device_proposals
+from maskrt.plugins import device, device_detections, device_proposals
 from maskrt.plugins.attributes import RoiAlignAttributes
+from maskrt.plugins.detection_attributes import DetectionAttributes
 from maskrt.plugins.proposal_attributes import ProposalAttributes
 
 _GRAPH = "maskrt.export.rcnn."
@@ -49,27 +50,37 @@ def multilevel_roi_align(
     return output
 
 
-def batched_nms(
-    boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: Tensor, score_threshold: Tensor, max_output: int
-) -> tuple[Tensor, Tensor]:
-    """Queue the kernels; see `maskrt.export.ops.nms.batched_nms`."""
-    batch, count = scores.shape
-    num = torch.empty(batch, dtype=torch.int32, device=boxes.device)
-    indices = torch.empty((batch, max_output), dtype=torch.int32, device=boxes.device)
-    workspace_bytes = device.batched_nms_workspace_bytes(batch, count, max_output)
-    workspace = torch.empty(workspace_bytes, dtype=torch.uint8, device=boxes.device)
-    device.batched_nms(
-        boxes.float().contiguous(),
-        scores.float().contiguous(),
-        groups.to(torch.int32).contiguous(),
-        iou_threshold.float().contiguous(),
+def detection_output(
+    logits: Tensor,
+    deltas: Tensor,
+    proposals: Tensor,
+    num_proposals: Tensor,
+    image_sizes: Tensor,
+    score_threshold: Tensor,
+    nms_threshold: Tensor,
+    attributes: DetectionAttributes,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Queue the kernels; see `maskrt.export.ops.detections.detection_output`."""
+    batch, count, most = *proposals.shape[:2], attributes.max_detections
+    num = torch.empty(batch, dtype=torch.int32, device=logits.device)
+    boxes = torch.empty((batch, most, 4), device=logits.device)
+    scores = torch.empty((batch, most), device=logits.device)
+    labels = torch.empty((batch, most), dtype=torch.int32, device=logits.device)
+    workspace_bytes = device_detections.detection_output_workspace_bytes(batch, count, logits.shape[1], attributes)
+    device_detections.detection_output(
+        logits.contiguous(),
+        deltas.contiguous(),
+        proposals.float().contiguous(),
+        num_proposals.contiguous(),
+        image_sizes.contiguous(),
         score_threshold.float().contiguous(),
-        num,
-        indices,
-        workspace,
+        nms_threshold.float().contiguous(),
+        *(num, boxes, scores, labels),
+        torch.empty(workspace_bytes, dtype=torch.uint8, device=logits.device),
+        attributes,
         _stream(),
     )
-    return num, indices
+    return num, boxes, scores, labels
 
 
 def decode_keypoints(boxes: Tensor, heatmaps: Tensor, normalized: bool) -> Tensor:
@@ -104,7 +115,7 @@ def generate_proposals(
 
 OPERATORS: Mapping[str, Callable[..., Any]] = {
     "multilevel_roi_align": multilevel_roi_align,
-    "batched_nms": batched_nms,
+    "detection_output": detection_output,
     "decode_keypoints": decode_keypoints,
     "generate_proposals": generate_proposals,
 }

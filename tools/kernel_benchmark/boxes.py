@@ -52,6 +52,16 @@ def clustered_boxes(
     return corners, scores, object_of
 
 
+def clustered_logits(
+    generator: torch.Generator, quality: Tensor, object_of: Tensor, objects: int, classes: int
+) -> Tensor:
+    """Draw logits [proposals, classes] of which three, by the proposal's object, are high if it is good."""
+    device = generator.device
+    favourites = torch.randint(0, classes, (objects, 3), device=device, generator=generator)[object_of]
+    logits = 0.5 * torch.randn(len(quality), classes, device=device, generator=generator)
+    return logits.scatter_add_(1, favourites, 8 * quality[:, None] * torch.tensor([1.0, 0.7, 0.5], device=device))
+
+
 def clustered_detections(
     generator: torch.Generator, proposals: int, classes: int, objects: int, image_size: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -64,10 +74,7 @@ def clustered_detections(
     """
     device = generator.device
     boxes, quality, object_of = clustered_boxes(generator, proposals, objects, image_size)
-    favourites = torch.randint(0, classes, (objects, 3), device=device, generator=generator)[object_of]
-    logits = 0.5 * torch.randn(proposals, classes, device=device, generator=generator)
-    logits.scatter_add_(1, favourites, 8 * quality[:, None] * torch.tensor([1.0, 0.7, 0.5], device=device))
-    scores = torch.softmax(logits, 1)
+    scores = torch.softmax(clustered_logits(generator, quality, object_of, objects, classes), 1)
     size = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)[:, None]
     shift = 0.03 * torch.randn(proposals, classes, 4, device=device, generator=generator) * size
     groups = torch.arange(classes, dtype=torch.int32, device=device).repeat(proposals)

@@ -12,7 +12,7 @@ from torchvision.ops.boxes import _batched_nms_coordinate_trick, _batched_nms_va
 
 from maskrt.plugins import device
 from maskrt.plugins.attributes import RoiAlignAttributes
-from maskrt.tools.kernel_benchmark import images, proposals
+from maskrt.tools.kernel_benchmark import detections, images, proposals
 from maskrt.tools.kernel_benchmark.boxes import clustered_boxes, clustered_detections, random_boxes
 from maskrt.tools.kernel_benchmark.timing import compare, median_and_spread, wait_until_warm
 
@@ -32,7 +32,7 @@ def run(add: Callable[[str, Any], None]) -> None:
     add("copy_gb_per_s", copy_bandwidth() / 1e9)
     for name, benchmark in BENCHMARKS.items():
         add(name, benchmark(generator))
-    for name, benchmark in {**proposals.BENCHMARKS, **images.BENCHMARKS}.items():
+    for name, benchmark in {**proposals.BENCHMARKS, **detections.BENCHMARKS, **images.BENCHMARKS}.items():
         add(name, benchmark(generator))
     first = BENCHMARKS["batched_nms_5x1000_60_objects"]
     add("the_first_nms_again", first(generator))  # how far two runs differ

@@ -7,11 +7,13 @@ instead: it goes through the whole graph and keeps an error for each node.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from maskrt.plugins.attributes import RoiAlignAttributes
+from maskrt.plugins.detection_attributes import DetectionAttributes
 from maskrt.plugins.proposal_attributes import ProposalAttributes
 
 _MOST_SHOWN = 3
@@ -49,28 +51,45 @@ def beyond_the_kernels(operators: Mapping[str, str], attributes: Mapping[str, Ma
     """
     found = []
     for node, operator in operators.items():
-        reason = _LIMITS[operator](attributes.get(node, {})) if operator in _LIMITS else None
+        reason = _what_is_beyond(operator, attributes.get(node, {}))
         if reason is not None:
             found.append(Refusal(operator, node, reason))
     return found
 
 
 def _proposals(values: Mapping[str, Any]) -> str | None:
-    try:
-        given: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-            if not name.startswith("plugin_")  # tells TensorRT's parser which plugin it is
-        }
-        attributes = ProposalAttributes(**given)
-    except (TypeError, ValueError) as error:
-        return str(error)
+    attributes = ProposalAttributes(**values)
     reason = attributes.what_the_kernels_cannot()
     return None if reason is None else f"it has {reason}"
 
 
-_LIMITS = {"GenerateProposals": _proposals}
-"""By operator: says of a node's attributes what is too much in them, if something is."""
+def _checked(attributes: Callable[..., object]) -> Callable[[Mapping[str, Any]], None]:
+    """For an operator whose attributes are checked wholly when they are made."""
+
+    def check(values: Mapping[str, Any]) -> None:
+        attributes(**values)
+
+    return check
+
+
+_LIMITS: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
+    "GenerateProposals": _proposals,
+    "DetectionOutput": _checked(DetectionAttributes),
+    "MultilevelRoIAlign": _checked(RoiAlignAttributes),
+}
+"""By operator: says of a node's attributes what is too much in them, if something is, or raises it."""
+
+
+def _what_is_beyond(operator: str, values: Mapping[str, Any]) -> str | None:
+    given = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if not name.startswith("plugin_")  # tells TensorRT's parser which plugin it is
+    }
+    try:
+        return _LIMITS[operator](given) if operator in _LIMITS else None
+    except (TypeError, ValueError) as error:
+        return str(error)
 
 
 def find_refusals(trt: ModuleType, content: bytes) -> list[Refusal]:

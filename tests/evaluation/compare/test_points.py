@@ -38,7 +38,7 @@ def test_a_cascade_with_two_heads_on_its_detections():
         node("Gemm", ["pooled_0", "box.0.weight"], "boxes_0"),
         node("MultilevelRoIAlign", ["boxes_0", "p2"], "pooled_1"),
         node("Gemm", ["pooled_1", "box.1.weight"], "boxes_1"),
-        node("BatchedNMS", ["boxes_1"], "detections", max_output=10),
+        node("DetectionOutput", ["boxes_1"], "detections", max_detections=10),
         node("MultilevelRoIAlign", ["detections", "p2"], "pooled_2"),
         node("MultilevelRoIAlign", ["detections", "p2"], "pooled_3"),
         node("Conv", ["pooled_2", "mask.weight"], "masks"),
@@ -100,5 +100,5 @@ def test_the_copy_shows_tensors_and_takes_rois(shapes_onnx):
 def test_a_graph_of_someone_else(shapes_onnx):
     model = onnx.load(shapes_onnx)
     del model.graph.node[-400:]
-    with pytest.raises(ModelError, match="has no RoIAlign, proposals and NMS"):
+    with pytest.raises(ModelError, match="has no RoIAlign, proposals and detections"):
         find_points(model.graph)

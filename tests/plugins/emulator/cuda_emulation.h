@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <random>
@@ -190,6 +191,15 @@ inline unsigned long long __shfl_xor_sync(unsigned, unsigned long long value, in
 {
     return emulation::exchange_in_warp(
         value, [mask](const uint64_t* values, int lane) { return static_cast<unsigned long long>(values[lane ^ mask]); });
+}
+
+inline float __shfl_xor_sync(unsigned mask, float value, int distance)
+{
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof(bits));
+    bits = static_cast<uint32_t>(__shfl_xor_sync(mask, static_cast<unsigned long long>(bits), distance));
+    std::memcpy(&value, &bits, sizeof(bits));
+    return value;
 }
 
 inline long long __shfl_up_sync(unsigned, long long value, int distance)

@@ -10,6 +10,8 @@
 
 #include "kernels/decode_keypoints.cu"
 
+#include "kernels/detections.cu"
+
 #include "kernels/proposals.cu"
 
 #include "kernels/paste_rle.cu"

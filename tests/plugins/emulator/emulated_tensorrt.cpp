@@ -3,6 +3,7 @@
 
 #include "tensorrt/batched_nms.cpp"
 #include "tensorrt/decode_keypoints.cpp"
+#include "tensorrt/detection_output.cpp"
 #include "tensorrt/fields.cpp"
 #include "tensorrt/generate_proposals.cpp"
 #include "tensorrt/logger.cpp"
@@ -250,4 +251,73 @@ extern "C" int32_t emulated_proposals_creation(const MaskrtProposalAttributes* a
 {
     maskrt::GenerateProposals original(*attributes);
     return reread(original) != nullptr ? 1 : 0;
+}
+
+// misfit: the number of an input that is described as having the shape `sizes` instead of its own; -1 for none.
+extern "C" int32_t emulated_detections(const MaskrtDetections* call, int32_t misfit, const int64_t* sizes, int32_t dimensions)
+{
+    maskrt::DetectionOutput original(call->attributes);
+    const std::unique_ptr<IPluginV3> plugin = reread(original);
+    if (plugin == nullptr) {
+        return kUnsupported;
+    }
+    const auto type = [](int32_t number) { return number == MASKRT_FLOAT16 ? DataType::kHALF : DataType::kFLOAT; };
+    const TensorFormat linear = TensorFormat::kLINEAR;
+    const int64_t batch = call->batch;
+    const int64_t rows = batch * call->proposals_per_image;
+    const int64_t most = call->attributes.max_detections;
+    std::vector<PluginTensorDesc> tensors{describe(type(call->logits_type), linear, dims({rows, call->labels})),
+        describe(type(call->deltas_type), linear, dims({rows, maskrt::delta_columns(call->attributes, call->labels)})),
+        describe(DataType::kFLOAT, linear, dims({batch, call->proposals_per_image, 4})),
+        describe(DataType::kINT32, linear, dims({batch})), describe(DataType::kINT32, linear, dims({batch, 2})),
+        describe(DataType::kFLOAT, linear, dims({batch, 1})), describe(DataType::kFLOAT, linear, dims({batch, 1})),
+        describe(DataType::kINT32, linear, dims({batch})), describe(DataType::kFLOAT, linear, dims({batch, most, 4})),
+        describe(DataType::kFLOAT, linear, dims({batch, most})), describe(DataType::kINT32, linear, dims({batch, most}))};
+    if (misfit >= 0) {
+        Dims& shape = tensors[static_cast<size_t>(misfit)].dims;
+        shape.nbDims = dimensions;
+        std::copy(sizes, sizes + dimensions, shape.d);
+    }
+    if (!supports(*plugin, tensors, 7)) {
+        return kUnsupported;
+    }
+    std::vector<DynamicPluginTensorDesc> dynamic;
+    for (const PluginTensorDesc& tensor : tensors) {  // of a profile with one more image at most
+        Dims largest = tensor.dims;
+        largest.d[0] += tensor.dims.nbDims == 3 ? 1 : 0;
+        dynamic.push_back({tensor, tensor.dims, largest, tensor.dims});
+    }
+    auto* build = static_cast<IPluginV3OneBuild*>(plugin->getCapabilityInterface(PluginCapabilityType::kBUILD));
+    const size_t bytes = build->getWorkspaceSize(dynamic.data(), 7, nullptr, 4);
+    constexpr size_t kGuard = 4096;
+    std::vector<unsigned char> memory(bytes + 2 * kGuard, 0xa5);
+    void* workspace = memory.data() + (kGuard - reinterpret_cast<uintptr_t>(memory.data()) % 256);
+    const void* inputs[] = {call->logits, call->deltas, call->proposals, call->num_proposals, call->image_sizes,
+        call->score_threshold, call->nms_threshold};
+    void* outputs[] = {call->num, call->boxes, call->scores, call->classes};
+    auto* runtime = static_cast<IPluginV3OneRuntime*>(plugin->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
+    const int32_t status = runtime->enqueue(tensors.data(), &tensors[7], inputs, outputs, workspace, nullptr);
+    const auto* end = static_cast<const unsigned char*>(workspace) + bytes;
+    const unsigned char* guard_end = memory.data() + memory.size();
+    const bool strayed = std::any_of(end, guard_end, [](unsigned char byte) { return byte != 0xa5; });
+    return strayed ? kStrayed : status;
+}
+
+// Whether a plugin is made from these attributes; what is wrong with them is logged.
+extern "C" int32_t emulated_detections_creation(const MaskrtDetectionAttributes* attributes)
+{
+    maskrt::DetectionOutput original(*attributes);
+    return reread(original) != nullptr ? 1 : 0;
+}
+
+// Whether the plugin takes inputs of these DataTypes.
+extern "C" int32_t emulated_detections_types(const int32_t* types, int32_t count)
+{
+    const maskrt::DetectionOutput plugin(MaskrtDetectionAttributes{});
+    std::vector<DataType> inputs;
+    for (int32_t i = 0; i < count; ++i) {
+        inputs.push_back(static_cast<DataType>(types[i]));
+    }
+    DataType outputs[4];
+    return plugin.getOutputDataTypes(outputs, 4, inputs.data(), count) == 0 ? 1 : 0;
 }

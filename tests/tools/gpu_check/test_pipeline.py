@@ -13,7 +13,16 @@ import torch
 from torch import Tensor
 
 from maskrt.evaluation.metrics.match import Detections
-from maskrt.plugins import build, device, device_proposals, host, host_proposals, libraries
+from maskrt.plugins import (
+    build,
+    device,
+    device_detections,
+    device_proposals,
+    host,
+    host_detections,
+    host_proposals,
+    libraries,
+)
 from maskrt.plugins.attributes import RoiAlignAttributes
 from maskrt.tools.gpu_check import operators, pipeline
 from maskrt.tools.gpu_check.part import Report
@@ -33,16 +42,7 @@ def host_as_gpu(once: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> l
         pooled = host.multilevel_roi_align(rois.numpy(), [feature.numpy() for feature in features], attributes)
         output.copy_(torch.from_numpy(pooled))
 
-    def nms(boxes: Tensor, scores: Tensor, groups: Tensor, iou: Tensor, score: Tensor, *others: Any) -> None:
-        num, indices, _, _ = others
-        called.append("nms")
-        inputs = (tensor.numpy() for tensor in (boxes, scores, groups, iou, score))
-        for output, result in zip((num, indices), host.batched_nms(*inputs, indices.shape[1]), strict=True):
-            output.copy_(torch.from_numpy(result))
-
     monkeypatch.setattr(device, "multilevel_roi_align", roi_align)
-    monkeypatch.setattr(device, "batched_nms", nms)
-    monkeypatch.setattr(device, "batched_nms_workspace_bytes", lambda *_: 16)
 
     def propose(image_sizes: Tensor, canvas_size: Tensor, *others: Any) -> None:
         logits, deltas, num, proposals, _, attributes, _ = others
@@ -52,8 +52,17 @@ def host_as_gpu(once: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> l
         for output, result in zip((num, proposals), results, strict=True):
             output.copy_(torch.from_numpy(result))
 
+    def detect(*arguments: Any) -> None:
+        *inputs, num, boxes, scores, labels, _, attributes, _ = arguments
+        called.append("detections")
+        results = host_detections.detection_output(*(tensor.numpy() for tensor in inputs), attributes)
+        for output, result in zip((num, boxes, scores, labels), results, strict=True):
+            output.copy_(torch.from_numpy(result))
+
     monkeypatch.setattr(device_proposals, "generate_proposals", propose)
     monkeypatch.setattr(device_proposals, "generate_proposals_workspace_bytes", lambda *_: 16)
+    monkeypatch.setattr(device_detections, "detection_output", detect)
+    monkeypatch.setattr(device_detections, "detection_output_workspace_bytes", lambda *_: 16)
     monkeypatch.setattr(operators, "_stream", lambda: 0)
     return called
 
@@ -68,15 +77,16 @@ def batch() -> tuple[Tensor, Tensor]:
 def test_the_kernels_take_the_operators_places_and_give_them_back() -> None:
     from maskrt.export.rcnn import detections, pooling, reference
 
-    before = detections.batched_nms, pooling.multilevel_roi_align, reference.batched_nms
+    before = detections.detection_output, pooling.multilevel_roi_align, reference.batched_nms
     with operators.kernels_as_operators() as places:
-        assert detections.batched_nms is operators.batched_nms
+        assert detections.detection_output is operators.detection_output
         assert pooling.multilevel_roi_align is operators.multilevel_roi_align
         assert reference.batched_nms is before[2]
-        assert {"maskrt.export.rcnn.detections.batched_nms", "maskrt.export.rcnn.pooling.multilevel_roi_align"} <= set(
-            places
-        )
-    assert before == (detections.batched_nms, pooling.multilevel_roi_align, reference.batched_nms)
+        assert {
+            "maskrt.export.rcnn.detections.detection_output",
+            "maskrt.export.rcnn.pooling.multilevel_roi_align",
+        } <= set(places)
+    assert before == (detections.detection_output, pooling.multilevel_roi_align, reference.batched_nms)
 
 
 def test_keypoints_are_decoded_by_the_kernel(host_as_gpu: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +141,7 @@ def test_every_model_is_measured(
         assert found[f"ours_{precision}_graph"] == "it cannot be captured: no graphs here"
         assert found[f"ours_{precision}_to_onnx_runtime"]["pairs"] == 0
     assert found["ours_fp32"]["missing"] == found["ours_fp32"]["extra"] == 0
-    assert {"nms", "proposals", "roi_align torch.float32", "roi_align torch.float16"} <= set(host_as_gpu)
+    assert {"detections", "proposals", "roi_align torch.float32", "roi_align torch.float16"} <= set(host_as_gpu)
 
 
 def test_differences() -> None:

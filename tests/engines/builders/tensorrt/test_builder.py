@@ -23,7 +23,7 @@ pytest.importorskip("tensorrt_rtx")
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
-PLUGIN_LAYERS = {"BatchedNMS": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2}
+PLUGIN_LAYERS = {"DetectionOutput": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2}
 CAPABILITIES = {"rtx3090": "8.6", "rtx4090": "8.9", "rtx5090": "12.0"}
 SHAPES_PROFILE = Profile((1, 256, 256), (1, 256, 448), (4, 448, 448))
 
@@ -106,7 +106,7 @@ def test_the_summary(shapes_engine: Callable[[str], Path]) -> None:
     assert re.search(r"gpu +compute capability 8\.9", text)
     assert "min 1x256x256, opt 1x256x448, max 4x448x448" in text
     assert re.search(r"layers +\d+ in the network: \d+ \w+", text)
-    assert "1 BatchedNMS, 1 GenerateProposals, 2 MultilevelRoIAlign" in text
+    assert "1 DetectionOutput, 1 GenerateProposals, 2 MultilevelRoIAlign" in text
     assert re.search(r"build +\d+\.\d s, peak memory \d+\.\d MB", text)
     print(text)
 

@@ -46,7 +46,7 @@ def test_an_engine_of_masks_and_keypoints(
     assert result.returncode == 0, result.stderr
     manifest = read_manifest(engine)
     assert manifest.plugin_layers == {
-        "BatchedNMS": 1,
+        "DetectionOutput": 1,
         "DecodeKeypoints": 1,
         "GenerateProposals": 1,
         "MultilevelRoIAlign": 2,

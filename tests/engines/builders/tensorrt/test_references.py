@@ -18,7 +18,7 @@ from ....support.reference_engines import TARGET, engine_options
 
 pytest.importorskip("tensorrt_rtx")
 
-MASKS = {"BatchedNMS": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2}
+MASKS = {"DetectionOutput": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2}
 KEYPOINTS = {**MASKS, "DecodeKeypoints": 1}
 CASCADE = {**MASKS, "MultilevelRoIAlign": 4}
 
@@ -29,7 +29,7 @@ KINDS = {
     "d2_cascade_mask_rcnn_R_50_FPN": CASCADE,
     "d2_keypoint_rcnn_R_50_FPN": KEYPOINTS,
     "mm_cascade-mask-rcnn_r50_fpn": CASCADE,
-    "mm_faster-rcnn_r50_fpn": {"BatchedNMS": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 1},
+    "mm_faster-rcnn_r50_fpn": {"DetectionOutput": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 1},
     "mm_mask-rcnn_r50_fpn_gn": MASKS,
     "mm_mask-rcnn_x101-32x4d_fpn": MASKS,
 }

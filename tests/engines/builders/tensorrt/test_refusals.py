@@ -107,3 +107,28 @@ def test_many_are_counted() -> None:
     text = sentence([Refusal("Det", str(number), "") for number in range(9)])
     assert text.count("the operator Det") == 3
     assert "and 6 more" in text
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "reason"),
+    [
+        ("MultilevelRoIAlign", {"scales": [0.25] * 9, "level_thresholds": [1.0] * 8}, "1 to 8 scales, but there are 9"),
+        ("MultilevelRoIAlign", {"scales": [0.25], "mode": "max", "sampling_ratio": 0}, "needs a sampling_ratio"),
+        ("DetectionOutput", {"max_detections": 1 << 21}, "max_detections must be within 1 and 1048576, but is 2097152"),
+        ("DetectionOutput", {"activation": "relu"}, "activation must be one of"),
+    ],
+)
+def test_other_operators_beyond_the_kernels(operator: str, values: dict[str, Any], reason: str) -> None:
+    whole: dict[str, dict[str, Any]] = {
+        "MultilevelRoIAlign": {"output_height": 7, "output_width": 7, "sampling_ratio": 2, "scales": [0.25] * 8}
+        | {"level_thresholds": [1.0] * 7, "coordinate_transformation_mode": "half_pixel", "mode": "avg"},
+        "DetectionOutput": {"activation": "softmax", "background": "first", "class_agnostic": 0, "weights": [1.0] * 4}
+        | {"weights_operation": "divide", "min_log_scale": -1.0, "max_log_scale": 1.0, "min_side": 0.0}
+        | {"min_side_inclusive": 1, "max_detections": 100},
+    }
+    given = {"plugin_version": "1", "plugin_namespace": "", **whole[operator]}
+    assert beyond_the_kernels({"node": operator}, {"node": given}) == []
+    if "scales" in values:
+        given["level_thresholds"] = []
+    (refusal,) = beyond_the_kernels({"node": operator}, {"node": given | values})
+    assert reason in sentence([refusal])
