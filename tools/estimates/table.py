@@ -1,0 +1,88 @@
+"""The estimates as a table in Markdown, with measured times beside them where a GPU gave some."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from maskrt.calibration.fp16 import convert_to_fp16
+from maskrt.errors import ModelError
+from maskrt.tools.estimates.gpus import GPUS, Gpu
+from maskrt.tools.estimates.launches import Launch
+from maskrt.tools.estimates.shapes import Shapes
+from maskrt.tools.estimates.stages import MATRIX_STAGES, stages_of
+
+_MODEL = "r50_fpn_800x1344"
+_KERNELS = {
+    "GenerateProposals": "generate_proposals_fp16",
+    "DetectionOutput": "detection_output_fp16",
+    "RoIAlign of proposals": "multilevel_roi_align_fp16",
+}
+"""By stage: the benchmark of gpu-check that measures it."""
+
+_ALL, _REST = "**all**", "**all but convolutions, matrix products**"
+
+
+def estimates_table(model: onnx.ModelProto, canvas: tuple[int, int], measured: Sequence[Path] = ()) -> str:
+    """Estimate an FP32 file, once it is FP16, for one image.
+
+    Args:
+        model: an exported file.
+        canvas: height and width.
+        measured: results of `maskrt.tools.gpu_check`.
+
+    Returns:
+        A row for each stage: kernels, what they read and write, what they compute; microseconds for each GPU, at the
+        least and to expect; and what was measured.
+
+    Raises:
+        ModelError: it is not a file that maskrt exported, or a result cannot be read.
+    """
+    graph = convert_to_fp16(model).graph
+    stages = stages_of(graph, Shapes(graph, 1, canvas))
+    columns = [_read_measured(path) for path in measured]
+    header = ["stage", "kernels", "MB", "GFLOP"]
+    header += [f"{gpu.name} {kind}" for gpu in GPUS for kind in ("at least", "expected")]
+    header += [f"{name} measured" for name, _ in columns]
+    rows = [header, ["---", *["---:"] * (len(header) - 1)]]
+    everything = [launch for launches in stages.values() for launch in launches]
+    rest = [launch for stage, launches in stages.items() if stage not in MATRIX_STAGES for launch in launches]
+    for name, launches in (*stages.items(), (_REST, rest), (_ALL, everything)):
+        rows.append([name, *_numbers(launches), *(_microseconds(times, name) for _, times in columns)])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _numbers(launches: Sequence[Launch]) -> Iterable[str]:
+    yield str(sum(launch.kernels for launch in launches))
+    yield f"{sum(launch.bytes for launch in launches) / 1e6:.1f}"
+    yield f"{sum(launch.flops for launch in launches) / 1e9:.1f}"
+    for gpu in GPUS:
+        yield from _times(gpu, launches)
+
+
+def _times(gpu: Gpu, launches: Sequence[Launch]) -> Iterable[str]:
+    for time_of in (gpu.floor, gpu.expected):
+        yield f"{sum(map(time_of, launches)) * 1e6:.0f}"
+
+
+def _microseconds(times: Mapping[str, float], stage: str) -> str:
+    return f"{times[stage]:.0f}" if stage in times else ""
+
+
+def _read_measured(path: Path) -> tuple[str, Mapping[str, float]]:
+    """Read the GPU's name and, by stage, the medians in microseconds."""
+    try:
+        parts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        name = parts["machine"]["results"]["device"]
+        kernels = parts.get("kernels-fast", {}).get("results", {})
+        whole = parts.get("pipeline", {}).get("results", {}).get(_MODEL, {})
+        times = {stage: kernels[key]["ours_us"]["median"] for stage, key in _KERNELS.items() if key in kernels}
+        if "ours_fp16_graph_us" in whole:
+            times[_ALL] = whole["ours_fp16_graph_us"]["median"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} is not a result of gpu-check ({type(error).__name__}: {error}).") from None
+    return str(name), times
