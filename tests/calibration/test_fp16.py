@@ -39,6 +39,8 @@ def test_boxes_scores_and_nms_stay_fp32_and_features_become_fp16(fp16_file):
         elif node.op_type == "GenerateProposals":
             assert set(inputs) == {TensorProto.INT32, TensorProto.FLOAT16}
             assert [types[name] for name in node.output] == [TensorProto.INT32, TensorProto.FLOAT]
+        elif node.op_type == "DetectionOutput":
+            assert inputs[:3] == [TensorProto.FLOAT16, TensorProto.FLOAT16, TensorProto.FLOAT]
         elif node.op_type in ("Softmax", "Sigmoid", "Exp", "TopK", "Div", "Sub"):
             assert TensorProto.FLOAT16 not in inputs, node.name
 
@@ -46,7 +48,7 @@ def test_boxes_scores_and_nms_stay_fp32_and_features_become_fp16(fp16_file):
 def test_interface_functions_and_plugin_nodes_survive(shapes_onnx, fp16_file):
     original, converted = onnx.load(shapes_onnx), onnx.load(fp16_file)
     assert custom_operators(converted) == {"DetectionOutput": 1, "GenerateProposals": 1, "MultilevelRoIAlign": 2}
-    assert len(converted.functions) == 3
+    assert len(converted.functions) == 4
     assert list(converted.functions) == list(original.functions)
     assert list(converted.graph.input) == list(original.graph.input)
     assert list(converted.graph.output) == list(original.graph.output)
