@@ -12,10 +12,11 @@ from maskrt.contract.manifest import sha256_of
 from maskrt.contract.metadata import ModelMetadata, parse_metadata, read_properties
 from maskrt.contract.precision import PRECISIONS
 from maskrt.contract.seal import read_metadata_properties
-from maskrt.contract.tensors import DOMAIN, IMAGES
+from maskrt.contract.tensors import DOMAIN, IMAGE_TYPES, IMAGES
 from maskrt.errors import DependencyError, ModelError
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
 
 
@@ -78,6 +79,22 @@ def read_onnx_model(path: Path) -> OnnxModel:
         operators={node.op_type: _layer_name(node) for node in graph.node if not node.domain},
         custom_attributes={_layer_name(node): _attributes(node) for node in graph.node if node.domain == DOMAIN},
     )
+
+
+def read_image_type(path: Path) -> np.dtype:
+    """Return the type of the images that an exported ONNX file takes.
+
+    Raises:
+        ModelError: it is missing or damaged.
+        DependencyError: the package `onnx` is not installed.
+    """
+    types = {tensor.name: tensor.type.tensor_type.elem_type for tensor in _load(path).graph.input}
+    from onnx import helper
+
+    for dtype in IMAGE_TYPES.values():
+        if types.get(IMAGES) == helper.np_dtype_to_tensor_dtype(dtype):
+            return dtype
+    raise ModelError(f"{path} is damaged: it is not a graph that maskrt exports. Export it again with `maskrt export`.")
 
 
 def _layer_name(node: onnx.NodeProto) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from maskrt.contract.metadata import ModelMetadata
 from maskrt.contract.tensors import Threshold, check_count, check_one_threshold, check_threshold, make_feed
 from maskrt.errors import ArgumentError, MaskrtError
-from maskrt.runtime.backends.base import Detections
+from maskrt.runtime.backends.base import Backend, Detections
 from maskrt.runtime.backends.registry import open_backend
 from maskrt.runtime.images.read import check_image, is_image, read_image
 from maskrt.runtime.postprocess import make_instances
@@ -60,11 +60,29 @@ class Segmenter:
     ) -> None:
         if threads is not None:
             check_count("threads", threads)
-        self.path = Path(path)
-        self._backend = open_backend(self.path, providers=providers, threads=threads)
-        if not self._backend.resizes:
-            FILTERS[self.metadata.pipeline.resize.filter].require()
+        self._use(open_backend(Path(path), providers=providers, threads=threads), Path(path))
         self.warm_up(warm_up)
+
+    @classmethod
+    def of(cls, backend: Backend, path: Path) -> "Segmenter":
+        """Return a segmenter whose inference engine is open already, for example in a server.
+
+        Args:
+            backend: the engine.
+            path: what messages call the model.
+
+        Raises:
+            DependencyError: what the model's images are resized with is not installed.
+        """
+        segmenter = cls.__new__(cls)
+        segmenter._use(backend, path)
+        return segmenter
+
+    def _use(self, backend: Backend, path: Path) -> None:
+        self.path = path
+        self._backend = backend
+        if not backend.resizes:
+            FILTERS[self.metadata.pipeline.resize.filter].require()
 
     def warm_up(self, shapes: Sequence[tuple[int, int, int]]) -> None:
         """Get ready for more shapes, (batch, height, width) of images; see the argument of this name."""

@@ -5,13 +5,16 @@
 In the archive: the engine and its manifest, the plugin libraries that it needs, a wheel of the runtime, the
 requirements in pinned versions, checksums, and a README with the commands. An .onnx file alone makes a package for ONNX
 Runtime on the CPU. The same files give the same archive, byte for byte.
+
+    maskrt package model.onnx --format triton
+
+writes model.triton/, a model repository for the Triton Inference Server, with the command that starts it in a README.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
 import io
 import os
 import shlex
@@ -24,19 +27,20 @@ from pathlib import Path
 from maskrt.command import run_verb
 from maskrt.engines.builders.registry import BUILDERS
 from maskrt.engines.files import write_together
+from maskrt.engines.package.checksums import CHECKSUMS, checksums
 from maskrt.engines.package.contents import Contents, engine_contents, onnx_contents
 from maskrt.engines.package.readme import readme
+from maskrt.engines.package.triton.repository import ENGINES, TritonOptions, make_repository
 from maskrt.engines.package.wheel import runtime_wheel
 from maskrt.errors import ArgumentError
 from maskrt.files import check_writable
-from maskrt.options import add_output_option
+from maskrt.options import add_output_option, picture_size, positive
 
 EXTRA = "maskrt[engines]"
 INTERRUPTED_NOTE = "no half-written package is left"
 
-
+FORMATS = ("archive", "triton")
 SUFFIX = ".tar.gz"
-CHECKSUMS = "SHA256SUMS"
 _EARLIEST = 315532800  # 1980-01-01 UTC: tar warns of earlier times
 _LEVEL = 1  # weights hardly shrink: a higher level takes three times as long for 2 %
 
@@ -74,9 +78,7 @@ def make_package(
         DependencyError: maskrt is not installed.
     """
     model = Path(model)
-    endings = (".onnx", *dict.fromkeys(builder.suffix for builder in BUILDERS.values()))
-    if not model.name.endswith(endings):
-        raise ArgumentError(f"{model}: expected a file that ends in {', '.join(endings[:-1])} or {endings[-1]}.")
+    check_model_name(model)
     output = default_output(model) if output is None else Path(output)
     if not output.name.removesuffix(SUFFIX) or not output.name.endswith(SUFFIX):
         raise ArgumentError(f"The package {output} must have a name and end in {SUFFIX}.")
@@ -93,6 +95,17 @@ def make_package(
     return Package(output, {name: len(content) for name, content in sorted(files.items())})
 
 
+def check_model_name(model: Path) -> None:
+    """Check the ending that says what a model file is.
+
+    Raises:
+        ArgumentError: it has another one.
+    """
+    endings = (".onnx", *dict.fromkeys(builder.suffix for builder in BUILDERS.values()))
+    if not model.name.endswith(endings):
+        raise ArgumentError(f"{model}: expected a file that ends in {', '.join(endings[:-1])} or {endings[-1]}.")
+
+
 def _files(contents: Contents) -> dict[str, bytes]:
     """Every file of the archive, by its path inside of its folder."""
     wheel, wheel_content = runtime_wheel(contents.needs.plugins)
@@ -103,8 +116,7 @@ def _files(contents: Contents) -> dict[str, bytes]:
         "requirements.txt": contents.requirements.encode(),
         "README.md": readme(contents, wheel).encode(),
     }
-    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {path}\n" for path, content in sorted(files.items()))
-    return {**files, CHECKSUMS: sums.encode()}
+    return {**files, CHECKSUMS: checksums(files)}
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:
@@ -123,23 +135,51 @@ def archive(files: Mapping[str, bytes]) -> bytes:
 
 def describe(package: Package) -> str:
     """Return what the user reads after packing: the files with their sizes, and how to go on."""
-    size = package.path.stat().st_size
     folder = package.path.name.removesuffix(SUFFIX)
     return "\n".join(
         (
-            f"{package.path}: {size / 1e6:.1f} MB",
-            *(f"  {size / 1e6:8.2f} MB  {name}" for name, size in package.files.items()),
+            *_sizes(package.path, package.path.stat().st_size, package.files),
             f"On the device: tar xf {shlex.quote(package.path.name)}, then as {folder}/README.md says.",
         )
     )
 
 
+def _sizes(path: Path, size: int, files: Mapping[str, int]) -> list[str]:
+    return [f"{path}: {size / 1e6:.1f} MB", *(f"  {part / 1e6:8.2f} MB  {name}" for name, part in files.items())]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="the engine, or an .onnx file")
-    add_output_option(parser, None, f"archive, {SUFFIX} (default: beside the model)")
+    add_output_option(parser, None, f"archive, {SUFFIX}, or folder for Triton (default: beside the model)")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="archive", help="what for: a device, or Triton (default: %(default)s)"
+    )
     parser.add_argument(
         "--onnx", type=Path, metavar="FILE", help="pack the engine's ONNX file as well, to run where there is no GPU"
+    )
+    group = parser.add_argument_group("with --format triton")
+    group.add_argument(
+        "--triton-engine",
+        choices=ENGINES,
+        help="what runs the file: the Python model (none), or a model in this backend of Triton's (default: tensorrt "
+        "for an engine of TensorRT, else none)",
+    )
+    group.add_argument(
+        "--batch-size", type=positive, metavar="N", help="pictures in a run at the most (default: 8, or the engine's)"
+    )
+    group.add_argument(
+        "--instances",
+        type=positive,
+        metavar="N",
+        help="processes of the Python model (default: 2 in front of a backend, else 1)",
+    )
+    group.add_argument(
+        "--warm-up",
+        type=picture_size,
+        nargs="+",
+        metavar="HEIGHTxWIDTH",
+        help="sizes of pictures to be ready for before the first request (default: 480x640)",
     )
 
 
@@ -149,7 +189,24 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         MaskrtError: something the user gave does not work.
     """
-    print(describe(make_package(options.model, options.output, onnx=options.onnx)))
+    triton = TritonOptions(
+        options.triton_engine,
+        options.batch_size,
+        options.instances,
+        None if options.warm_up is None else tuple(options.warm_up),
+    )
+    if options.format == "archive":
+        if triton != TritonOptions():
+            given = next(name for name, value in vars(triton).items() if value is not None)
+            name = "triton-engine" if given == "engine" else given.replace("_", "-")
+            raise ArgumentError(f"--{name} goes with --format triton.")
+        print(describe(make_package(options.model, options.output, onnx=options.onnx)))
+        return 0
+    if options.onnx is not None:
+        raise ArgumentError("--onnx goes with --format archive: a repository for Triton serves one file.")
+    check_model_name(options.model)
+    folder, files = make_repository(options.model, options.output, triton)
+    print("\n".join((*_sizes(folder, sum(files.values()), files), f"To start it: as {folder / 'README.md'} says.")))
     return 0
 
 

@@ -43,7 +43,12 @@ class Contents:
     def requirements(self) -> str:
         """The text of requirements.txt."""
         onnx_runtime = ONNX_RUNTIME if self.onnx else ()
-        return "\n".join((*RUNTIME, *self.resizing, *onnx_runtime, *self.needs.requirements)) + "\n"
+        return self.runtime_requirements + "".join(f"{line}\n" for line in (*onnx_runtime, *self.needs.requirements))
+
+    @property
+    def runtime_requirements(self) -> str:
+        """The same without an inference engine."""
+        return "".join(f"{line}\n" for line in (*RUNTIME, *self.resizing))
 
 
 def engine_contents(engine: Path, onnx: Path | None) -> Contents:

@@ -5,21 +5,18 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from maskrt.contract.metadata import ModelMetadata
+from maskrt.contract.metadata import ModelMetadata, output_tensors
 from maskrt.contract.tensors import (
     BOXES,
     DETECTION_OUTPUTS,
-    IMAGE_SIZES,
     IMAGE_TYPES,
     IMAGES,
-    INPUTS,
     LABELS,
     NUM_DETECTIONS,
     SCORES,
+    input_tensors,
 )
 from maskrt.runtime.masks.paste import PasteCounts
-
-_INT32, _FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
 
 
 class Detections(NamedTuple):
@@ -90,15 +87,15 @@ class Backend(Protocol):
 
 def output_names(metadata: ModelMetadata) -> list[str]:
     """Return the names of a model's outputs, in the order of the graph."""
-    return [*DETECTION_OUTPUTS, *(output.name for output in metadata.outputs)]
+    return [tensor.name for tensor in output_tensors(metadata)]
 
 
 def is_maskrt_model(metadata: ModelMetadata, inputs: Mapping[str, np.dtype], outputs: Mapping[str, np.dtype]) -> bool:
     """Whether a loaded model has the inputs and outputs that its metadata calls for, in types that a feed has."""
-    expected_inputs = {name: _INT32 if name == IMAGE_SIZES else _FLOAT32 for name in INPUTS}
-    expected_outputs = {
-        name: _INT32 if name in (NUM_DETECTIONS, LABELS) else _FLOAT32 for name in output_names(metadata)
+    image_type = inputs.get(IMAGES)
+    if image_type is None or image_type not in IMAGE_TYPES.values():
+        return False
+    expected = {tensor.name: tensor.dtype for tensor in input_tensors(image_type)}
+    return dict(inputs) == expected and dict(outputs) == {
+        tensor.name: tensor.dtype for tensor in output_tensors(metadata)
     }
-    if inputs.get(IMAGES) in IMAGE_TYPES.values():
-        expected_inputs[IMAGES] = inputs[IMAGES]
-    return dict(inputs) == expected_inputs and dict(outputs) == expected_outputs

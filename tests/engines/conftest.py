@@ -16,7 +16,7 @@ import onnx
 import pytest
 
 import maskrt
-from maskrt.contract.manifest import EngineFile, Manifest, manifest_path
+from maskrt.contract.manifest import EngineFile, Manifest, Tensor, manifest_path
 from maskrt.plugins import abi, libraries
 
 from ..support.model_metadata import metadata_values, properties
@@ -89,7 +89,7 @@ def write_engine(build_inputs: Callable[..., Any]) -> Callable[..., Path]:
         manifest = Manifest(
             files={".engine": EngineFile.of(content)},
             build=build_inputs(**{**build, **changes}),
-            inputs=(),
+            inputs=(Tensor("images", "uint8", (-1, -1, -1, 3)),),
             outputs=(),
             plugin_layers={},
             model=metadata_values(precision="fp16"),

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from maskrt.contract.pipeline import FILTERS, PASTE_RULES, SIZE_RULES, Boxes, Paste, Pipeline, Resize
+from maskrt.contract.tensors import FLOAT32, FileTensor, detection_tensors
 from maskrt.errors import ModelError
 
 FORMAT = 2
@@ -70,6 +71,13 @@ class ModelMetadata:
         if not self.keypoint_names:
             del content["keypoint_names"]
         return {f"{PREFIX}{key}": json.dumps(value) for key, value in content.items()}
+
+
+def output_tensors(metadata: ModelMetadata) -> tuple[FileTensor, ...]:
+    """Return all outputs of a model file, in the order of the graph."""
+    most = metadata.detections_per_image
+    declared = (FileTensor(output.name, FLOAT32, (most, *output.shape)) for output in metadata.outputs)
+    return (*detection_tensors(most), *declared)
 
 
 def load_json(text: str | bytes) -> Any:

@@ -23,7 +23,7 @@ The outputs that a file has beside the first four are those that its metadata de
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,7 +45,7 @@ KEYPOINTS = "keypoints"
 DETECTION_OUTPUTS = (NUM_DETECTIONS, BOXES, SCORES, LABELS)
 """The outputs of every file, in the order of the graph; those that its metadata declares follow."""
 
-IMAGE_TYPES = {"uint8": np.dtype(np.uint8), "float32": np.dtype(np.float32)}
+IMAGE_TYPES: dict[str, np.dtype] = {"uint8": np.dtype(np.uint8), "float32": np.dtype(np.float32)}
 """Types of `images`: uint8 rounds resized grey levels, float32 is exact."""
 
 LIMITS = (1024, 16384, 16384)
@@ -53,6 +53,37 @@ LIMITS = (1024, 16384, 16384)
 
 DOMAIN = "maskrt"
 """Domain of the custom operators, each a plugin in TensorRT and a model-local function elsewhere."""
+
+INT32, FLOAT32 = np.dtype(np.int32), np.dtype(np.float32)
+
+
+class FileTensor(NamedTuple):
+    """An input or output of a model file: its name, type, and shape behind the axis of the batch; -1: any size."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
+def input_tensors(image_type: np.dtype) -> tuple[FileTensor, ...]:
+    """Return the inputs of a file whose images are of this type, in the order of the graph."""
+    return (
+        FileTensor(IMAGES, image_type, (-1, -1, 3)),
+        FileTensor(IMAGE_SIZES, INT32, (2,)),
+        FileTensor(SCORE_THRESHOLD, FLOAT32, (1,)),
+        FileTensor(NMS_THRESHOLD, FLOAT32, (1,)),
+    )
+
+
+def detection_tensors(detections: int) -> tuple[FileTensor, ...]:
+    """Return the outputs of every file, given the most detections that an image can have."""
+    return (
+        FileTensor(NUM_DETECTIONS, INT32, ()),
+        FileTensor(BOXES, FLOAT32, (detections, 4)),
+        FileTensor(SCORES, FLOAT32, (detections,)),
+        FileTensor(LABELS, INT32, (detections,)),
+    )
+
 
 Threshold = float | Sequence[float] | np.ndarray
 """One threshold for all images of a batch, or one for each."""

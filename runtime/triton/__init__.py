@@ -1,0 +1,1 @@
+"""Models of the Triton Inference Server: what runs inside of its Python backend."""
