@@ -32,7 +32,7 @@ REPORT    := $(OUT)/report
 PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
 TARGETS := help install doctor demo export quantize targets engine engines package deploy infer serve compare evaluate \
-	bench report coco plugins gpu-check train-shapes figures docs dist test test-all test-long lint clean
+	bench report coco plugins gpu-check triton-check ray-check train-shapes figures docs dist test test-all test-long lint clean
 VARIABLES := PYTHON VENV OUT BUDGET COCO ONNX $(SOURCE) PRECISION CALIBRATION TARGET FILES IMAGES DATASET LIMIT PROCESSES \
 	$(addsuffix _OPTIONS,EXPORT QUANTIZE ENGINE PACKAGE DEPLOY INFER SERVE COMPARE EVALUATE BENCH REPORT TRAIN PYTEST)
 
@@ -60,6 +60,8 @@ uses.bench        = $(to_measure) BENCH_OPTIONS
 uses.report       = OUT $(FROM_SOURCE) $(FROM_FP32) IMAGES DATASET LIMIT REPORT_OPTIONS
 uses.coco         = COCO OUT $(FROM_SOURCE) $(FROM_FP32) LIMIT REPORT_OPTIONS
 uses.gpu-check    = PYTHON BUDGET
+uses.triton-check = OUT PYTEST_OPTIONS
+uses.ray-check    = $(uses.triton-check)
 uses.train-shapes = TRAIN_OPTIONS
 uses.figures      = OUT
 uses.docs         = OUT
@@ -286,6 +288,35 @@ test: $(READY)  ## the tests, without those that are slow and seldom find someth
 
 test-all: $(READY)  ## all tests that this machine can run, and which of them take longest
 	$(PYTEST) --durations 60 $(PYTEST_OPTIONS)
+
+TRITON := $(OUT)/triton-check
+triton-check: $(TRITON)/.ready  ## a repository of `maskrt package --format triton` in a real Triton, on the CPU
+	OMP_NUM_THREADS=1 $(TRITON)/bin/python -m pytest $(PYTEST_OPTIONS) tests/runtime/triton
+
+# Triton's binaries without the Python around them, the last NumPy that their Python backend takes, a client; and behind
+# these all that is in VENV.
+$(TRITON)/.ready: $(READY)
+	$(RUN) -m venv $(TRITON)
+	$(TRITON)/bin/pip install --quiet --disable-pip-version-check "tritonclient[http]==2.73.0" "numpy==1.26.4"
+	$(TRITON)/bin/pip install --quiet --disable-pip-version-check --no-deps "nvidia-pytriton==0.7.0"
+	$(call see_venv,$(TRITON))
+	@touch $@
+
+RAY := $(OUT)/ray-check
+ray-check: $(RAY)/.ready  ## pictures on a local Ray with two workers, some of which are killed (750 MB of packages)
+	OMP_NUM_THREADS=1 $(RAY)/bin/python -m pytest $(PYTEST_OPTIONS) tests/ray
+
+$(RAY)/.ready: $(READY)
+	$(RUN) -m venv $(RAY)
+	$(RAY)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt "ray[data,serve]==2.60.0"
+	$(call see_venv,$(RAY))
+	@touch $@
+
+# Behind the packages of an environment, those of VENV.
+define see_venv
+$(RUN) -c 'import sysconfig; path = sysconfig.get_path("purelib"); print(f"import site; site.addsitedir({path!r})")' \
+	> $$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth
+endef
 
 test-long: $(READY)  ## the long forms of the tests: 22,000 damaged files, 1,000 images, AP on 200 scenes (an hour)
 	MASKRT_LONG_TESTS=1 $(PYTEST) $(PYTEST_OPTIONS)

@@ -19,6 +19,7 @@ Exit code: 0 all images and frames done, 1 some failed, 2 nothing could be done 
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,6 +62,10 @@ from maskrt.terminal import say
 
 EXTRA = "maskrt[cpu]"
 INTERRUPTED_NOTE = "what was finished is written"
+
+
+LARGE = 10_000
+"""Pictures from which on the user hears of clusters: more than half an hour on a CPU."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -157,6 +162,8 @@ def _infer(model: Path, arguments: Sequence[str], settings: Settings) -> int:
         cv2.setNumThreads(settings.threads)
     inputs = find_inputs(arguments)
     say(*inputs.problems, *inputs.skipped, file=sys.stderr)
+    if len(inputs.images) >= LARGE:
+        say(_cluster_hint(len(inputs.images), arguments, model), file=sys.stderr)
     if not inputs.images and not inputs.videos:
         raise ArgumentError("There is nothing to do: no image was found.")
     _check_kinds(inputs, settings)
@@ -221,3 +228,11 @@ def _infer_video(segmenter: Segmenter, source: str, stem: str, settings: Setting
     except MaskrtError as error:
         say(f"maskrt infer: {with_code(str(error), error.code)}", file=sys.stderr)
         return 1
+
+
+def _cluster_hint(pictures: int, arguments: Sequence[str], model: Path) -> str:
+    command = shlex.join(["python", "-m", "maskrt.ray", *arguments, "--model", str(model), "--output", "out/ray"])
+    return (
+        f"There are {pictures:,} pictures. Several machines, or several GPUs of this one, share them with Ray: "
+        f"`{command}` (docs/ray.md)."
+    )

@@ -20,6 +20,8 @@ ORDER: dict[str, tuple[str, ...]] = {
         "engines.md",
         "deploy.md",
         "serving.md",
+        "triton.md",
+        "ray.md",
     ),
     "Pictures and results": ("runtime.md", "evaluation.md", "coco.md", "polygraphy.md", "mask-rcnn.md"),
     "When something is wrong": ("troubleshooting.md", "robustness.md"),

@@ -63,7 +63,7 @@ def test_every_module_has_its_layer() -> None:
 
 
 def test_the_table_is_in_the_order_of_the_layers() -> None:
-    modules = {"src/maskrt": "errors", "evaluation": "evaluation.bench", "examples": "shapes"}
+    modules = {"src/maskrt": "errors", "src/maskrt/ray": "ray", "evaluation": "evaluation.bench", "examples": "shapes"}
     names = [modules.get(name, name.replace("/", ".")) for name in IN_THE_TABLE if name not in ("tests", "docs")]
     levels = [next(level for level, layer in enumerate(layers()) if name in layer) for name in names]
     assert levels == sorted(levels, reverse=True)

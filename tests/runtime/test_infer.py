@@ -1,6 +1,7 @@
 """The command-line tool, from arguments to files and exit code."""
 
 import base64
+import importlib
 import json
 import os
 import signal
@@ -84,6 +85,14 @@ def test_folder_with_bad_images(infer: Infer, photos: Path, good_photos: list[Pa
     assert "3 images, 6 instances, 3 failed." in out
     for stage in ("decode", "preprocess", "infer", "postprocess", "rle", "draw", "write"):
         assert stage in out
+
+
+def test_a_large_folder(infer: Infer, photos: Path, good_photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("maskrt.runtime.infer"), "LARGE", 4)
+    _, _, err, _ = infer(photos)
+    assert "There are 6 pictures." in err and f"`python -m maskrt.ray {photos} --model " in err
+    _, _, err, _ = infer(*good_photos)
+    assert "maskrt.ray" not in err
 
 
 def test_good_images_give_exit_code_0(infer: Infer, photos: Path) -> None:
