@@ -28,7 +28,7 @@ VERBS = {
     "bench": _Verb("maskrt.evaluation.bench.cli", "latency, throughput, memory beside PyTorch's"),
     "report": _Verb("maskrt.evaluation.report.cli", "all results on one page"),
     "targets": _Verb("maskrt.engines.targets_cli", "what engines can be built for, and by whom here"),
-    "package": _Verb("maskrt.engines.package.cli", "engine and runtime in one archive for the device"),
+    "package": _Verb("maskrt.engines.package.cli", "engine and runtime in one archive for the device, or for Triton"),
     "deploy": _Verb(
         "maskrt.deploy.cli", "all of these, from the source model to the archive; goes on where it stopped"
     ),

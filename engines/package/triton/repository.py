@@ -120,8 +120,9 @@ def _read(model: Path, options: TritonOptions) -> _Model:
         return _Model(metadata, image_type, onnx_contents(model), engine)
     manifest = read_manifest(model)
     metadata = manifest.metadata(str(model))
-    image_type = next((IMAGE_TYPES.get(tensor.dtype) for tensor in manifest.inputs if tensor.name == IMAGES), None)
-    if image_type is None:
+    types = {tensor.name: tensor.dtype for tensor in manifest.inputs}
+    engine_type = IMAGE_TYPES.get(types.get(IMAGES, ""))
+    if engine_type is None:
         raise damaged_manifest(model, f"it names no input {IMAGES} of a type that is known")
     builder = manifest.build.builder
     if builder == "openvino":
@@ -130,7 +131,7 @@ def _read(model: Path, options: TritonOptions) -> _Model:
                 f"--triton-engine {options.engine} does not run {model}, an engine of OpenVINO; the Python model does: "
                 "choose none."
             )
-        return _Model(metadata, image_type, engine_contents(model, None), "none", manifest)
+        return _Model(metadata, engine_type, engine_contents(model, None), "none", manifest)
     if builder != "tensorrt":
         raise ArgumentError(
             f"{model} was built by {builder}, which Triton does not run. Package the ONNX file, or an engine that "
@@ -139,7 +140,7 @@ def _read(model: Path, options: TritonOptions) -> _Model:
     if options.engine not in (None, "tensorrt"):
         raise ArgumentError(f"--triton-engine {options.engine} does not run {model}, an engine of TensorRT.")
     profile = tensorrt_settings(model, manifest).profile
-    return _Model(metadata, image_type, engine_contents(model, None), "tensorrt", manifest, profile)
+    return _Model(metadata, engine_type, engine_contents(model, None), "tensorrt", manifest, profile)
 
 
 def _serving(model: _Model, options: TritonOptions) -> Serving:
