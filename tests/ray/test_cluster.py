@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from maskrt.ray import Predictor, cli
+from maskrt.command import run_module
+from maskrt.ray import Predictor
 from maskrt.ray.blocks import Block, run_blocks
 from maskrt.ray.deployment import build
 from maskrt.ray.rows import Row, found_row
@@ -20,6 +21,11 @@ from maskrt.runtime import Segmenter
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: `make ray-check` installs it, and runs this")
 pytestmark = pytest.mark.slow
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m maskrt.ray`, in this process and so on its cluster."""
+    return run_module("maskrt.ray", "maskrt.ray.cli", arguments)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -75,14 +81,14 @@ def check(rows: list[Row], photos: Path, model: Path, score_threshold: float) ->
 def test_the_command(model: Path, photos: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "out"
     arguments = [str(photos), "--model", str(model), "-o", str(output), "--format", form, "--score-threshold", "0.2"]
-    assert cli.main([*arguments, "--block-size", "6"]) == 1
+    assert main([*arguments, "--block-size", "6"]) == 1
     printed = capsys.readouterr()
     assert "19 pictures, 1 failed." in printed.out and "4 of 4 parts" in printed.err and "07.png" in printed.err
     check(rows_in(output), photos, model, 0.2)
-    assert cli.main(arguments) == 2
+    assert main(arguments) == 2
     assert "--resume goes on" in capsys.readouterr().err
     (output / f"part-000002.{form}").unlink()
-    assert cli.main([*arguments, "--resume"]) in (0, 1)
+    assert main([*arguments, "--resume"]) in (0, 1)
     assert "14 of 20 pictures done before." in capsys.readouterr().out
     check(rows_in(output), photos, model, 0.2)
 
@@ -140,7 +146,7 @@ def test_what_cannot_be_done(
 ) -> None:
     output = tmp_path / "out"
     try:
-        code = cli.main([str(photos), "--model", str(model), "-o", str(output), *arguments])
+        code = main([str(photos), "--model", str(model), "-o", str(output), *arguments])
     except SystemExit as ended:  # argparse's
         code = ended.code
     assert code == 2 and sentence in capsys.readouterr().err
@@ -150,13 +156,13 @@ def test_paths_without_pictures_and_models_that_are_none(
     model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
-    assert cli.main([str(tmp_path / "empty"), "--model", str(model), "-o", str(tmp_path / "a")]) == 2
+    assert main([str(tmp_path / "empty"), "--model", str(model), "-o", str(tmp_path / "a")]) == 2
     assert "there is no image in this folder" in (printed := capsys.readouterr().err) and "nothing to do" in printed
-    assert cli.main([str(photos), "--model", str(tmp_path / "no.onnx"), "-o", str(tmp_path / "b")]) == 2
+    assert main([str(photos), "--model", str(tmp_path / "no.onnx"), "-o", str(tmp_path / "b")]) == 2
     assert "there is no such model file" in capsys.readouterr().err
     damaged = tmp_path / "damaged.onnx"
     damaged.write_bytes(model.read_bytes()[:100])
-    assert cli.main([str(photos), "--model", str(damaged), "-o", str(tmp_path / "c")]) == 2
+    assert main([str(photos), "--model", str(damaged), "-o", str(tmp_path / "c")]) == 2
     assert "damaged.onnx" in (printed := capsys.readouterr().err) and "Traceback" not in printed
 
 
