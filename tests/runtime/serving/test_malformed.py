@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import os
 import random
@@ -94,7 +96,7 @@ def tensors(rng: random.Random) -> bytes:
         if rng.random() < 0.2:
             del parent[key]
         else:
-            parent[key] = rng.choice(ODD)
+            parent[key] = copy.deepcopy(rng.choice(ODD))  # or one could come to hold itself
     body = json.dumps(content).encode()
     headers = {}
     if rng.random() < 0.3:
@@ -175,14 +177,13 @@ def exchange(server: Running, request: bytes, *, is_all: bool) -> bytes:
     """Send bytes, and say that this is all by closing that half of the connection; return what comes back."""
     received = b""
     with socket.create_connection(server.address, timeout=60) as connection:
-        try:
+        with contextlib.suppress(OSError):  # the server may have read enough, and closed
             connection.sendall(request)
             if is_all:
                 connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
             while data := connection.recv(65536):
                 received += data
-        except ConnectionError:  # the server had read enough
-            pass
     return received
 
 
