@@ -116,7 +116,13 @@ def make_app(host: Host, *, key: str | None, hosts: Collection[str] | None) -> A
         HTTPException: _no_such_thing,
         Exception: _broken,
     }
-    return Gate(Starlette(routes=routes, exception_handlers=handlers), key=key, hosts=hosts, metrics=host.metrics)
+    return Gate(
+        Starlette(routes=routes, exception_handlers=handlers),
+        key=key,
+        hosts=hosts,
+        most=host.limits.requests,
+        metrics=host.metrics,
+    )
 
 
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

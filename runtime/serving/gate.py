@@ -33,11 +33,15 @@ class Gate:
         key: that requests have to show, as `Authorization: Bearer KEY`; None: nobody is asked.
         hosts: names that the server may be called by; None: any. On loopback this keeps out web pages that have their
             own name resolved to this machine (DNS rebinding).
+        most: requests that are answered at the same time; others are asked to come back.
         metrics: counts requests.
     """
 
-    def __init__(self, app: ASGIApp, *, key: str | None, hosts: Collection[str] | None, metrics: Metrics) -> None:
-        self._app, self._hosts, self._metrics = app, hosts, metrics
+    def __init__(
+        self, app: ASGIApp, *, key: str | None, hosts: Collection[str] | None, most: int, metrics: Metrics
+    ) -> None:
+        self._app, self._hosts, self._most, self._metrics = app, hosts, most, metrics
+        self._open = 0
         self._key = None if key is None else key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,6 +58,7 @@ class Gate:
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
+        self._open += 1
         refusal = self._refusal(scope)
         try:
             if refusal is None:
@@ -61,6 +66,7 @@ class Gate:
             else:
                 await _refuse(*refusal, send_and_note)
         finally:
+            self._open -= 1
             route = _route(scope["path"])
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.request_seconds.labels(route).observe(time.perf_counter() - start)
@@ -74,6 +80,8 @@ class Gate:
             scheme, _, given = headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), self._key):
                 return 401, "This server asks for a key: send the header `Authorization: Bearer KEY`."
+        if self._open > self._most and scope["path"] not in OPEN:
+            return 503, f"The server is busy with {self._most} requests. Try again in 1 s."
         return None
 
 
@@ -82,6 +90,8 @@ async def _refuse(status: int, sentence: str, send: Send) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    if status == 503:
+        headers.append((b"retry-after", b"1"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
 

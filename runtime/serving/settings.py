@@ -11,7 +11,8 @@ class Limits:
         max_bytes: of the body of a request.
         max_pixels: of a picture, told by its header before anything is decoded.
         queue: pictures that are waiting or being worked on; requests beyond are asked to come back.
-        connections: open at a time.
+        requests: that are received or answered at the same time; others are asked to come back, too.
+        connections: open at a time; others are closed with a bare 503.
         body_seconds: that a client may take to send a request.
         uploads: bytes of all bodies that are being received at a time.
     """
@@ -19,7 +20,8 @@ class Limits:
     max_bytes: int = 20_000_000
     max_pixels: int = 50_000_000
     queue: int = 32
-    connections: int = 256
+    requests: int = 256
+    connections: int = 512
     body_seconds: float = 30.0
     uploads: int = 400_000_000
 

@@ -160,6 +160,22 @@ def test_half_a_body_and_half_a_head(serve: Serve, tiny: Segmenter) -> None:
     wait_for(lambda: answers(server))
 
 
+def test_requests_at_the_same_time_have_a_limit(serve: Serve, held: Held) -> None:
+    server = serve(lambda: held, requests=2)
+    with ThreadPoolExecutor(2) as pool:
+        taken = [pool.submit(server.predict, png()) for _ in range(2)]
+        gauge = server.server.host.metrics.in_flight  # looked at from here: to ask for it would be one request more
+        wait_for(lambda: next(iter(gauge.collect())).samples[0].value == 2)
+        answer = server.predict(png())
+        assert answer.status == 503
+        assert answer.headers["retry-after"] == "1"
+        assert answer.error == "The server is busy with 2 requests. Try again in 1 s."
+        assert server.get("/v2/health/live").status == 200
+        held.gate.set()
+        assert [future.result().status for future in taken] == [200, 200]
+    assert server.predict(png()).status == 200
+
+
 def test_all_uploads_together_have_a_limit(serve: Serve, tiny: Segmenter) -> None:
     server = serve(lambda: tiny, uploads=100_000)
     with socket.create_connection(server.address) as slow:
