@@ -34,7 +34,6 @@ class Narrator:
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._is_terminal = sys.stdout.isatty()
-        self._packages = 0
 
     def hear(self, line: str) -> None:
         """Take a line of pip's."""
@@ -44,8 +43,8 @@ class Narrator:
             return
         rest = text.removeprefix(begin).strip()
         if begin == "Installing collected packages:":
-            self._packages = len(rest.split(","))
-            self.say(f"installing {self._packages} packages")
+            count = len(rest.split(","))
+            self.say(f"installing {count} package{'' if count == 1 else 's'}")
         elif self._is_terminal:
             what = re.sub(r"\s*\(from .*", "", rest)
             print(f"\r{self._time()} {_STAGES[begin]} {what}"[:_WIDTH].ljust(_WIDTH), end="", flush=True)
