@@ -204,7 +204,7 @@ def test_the_client(
     tmp_path: Path,
 ) -> None:
     server = request.getfixturevalue(name)
-    images: list[Any] = list(pictures)
+    images: list[Any] = pictures[:8]
     for i in range(0, len(images), 2):
         images[i] = write(tmp_path / f"{i}.png", png(pictures[i]))
     thresholds = [thresholds_of(i) for i in range(len(images))]
@@ -213,7 +213,7 @@ def test_the_client(
         found = client.predict(images, **{key: [one[key] for one in thresholds] for key in thresholds[0]})
         with pytest.raises(ServerError, match="answered 400: The picture is not an image"):
             client.predict(write(tmp_path / "no.png", b"no picture"))
-    for result, wanted in zip(found, expected, strict=True):
+    for result, wanted in zip(found, expected[:8], strict=True):
         for field in ("boxes", "scores", "labels"):
             assert getattr(result, field).tobytes() == getattr(wanted, field).tobytes()
         assert result.rle() == wanted.rle() and result.image_size == wanted.image_size
