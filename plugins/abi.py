@@ -50,6 +50,7 @@ class RoiAlignStruct(ctypes.Structure):
         ("heights", ctypes.c_int32 * MAX_LEVELS),
         ("widths", ctypes.c_int32 * MAX_LEVELS),
         ("rois", ctypes.c_void_p),
+        ("order", ctypes.c_void_p),
         ("features", ctypes.c_void_p * MAX_LEVELS),
         ("output", ctypes.c_void_p),
     )

@@ -56,6 +56,8 @@ def multilevel_roi_align(
     output: CudaArray,
     attributes: RoiAlignAttributes,
     stream: int = 0,
+    *,
+    order: CudaArray | None = None,
 ) -> None:
     """Queue MultilevelRoIAlign (see `host.multilevel_roi_align`).
 
@@ -66,6 +68,8 @@ def multilevel_roi_align(
         output: [B * R, C, output_height, output_width], written; type and layout of the features.
         attributes: how to pool; one scale per feature.
         stream: a cudaStream_t.
+        order: [B, R] int32, written: memory for the order in which RoIs are pooled, that those close to each other find
+            their pixels in the cache. None: in that of `rois`. The result does not depend on it.
 
     Raises:
         ValueError: a shape, type or layout does not fit.
@@ -101,6 +105,7 @@ def multilevel_roi_align(
         channels_last=channels_last,
         channel_stride=channels,
         rois=boxes.pointer,
+        order=None if order is None else inspect_array("order", order, np.int32, boxes.shape[:2]).pointer,
         output=target.pointer,
     )
     for level, array in enumerate(maps):

@@ -53,6 +53,7 @@ typedef struct MaskrtRoiAlign {
     int32_t linear_output; /* 1: the output is channels first all the same, [.., channels, output_height, output_width] */
     int32_t heights[MASKRT_MAX_LEVELS], widths[MASKRT_MAX_LEVELS];
     const float* rois; /* [batch, rois_per_image, 4] xyxy canvas pixels */
+    int32_t* order;    /* [batch, rois_per_image], written: in which the RoIs are pooled, for the cache's sake; or NULL */
     const void* features[MASKRT_MAX_LEVELS];
     void* output;
 } MaskrtRoiAlign;

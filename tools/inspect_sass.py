@@ -23,7 +23,7 @@ _FUNCTION = re.compile(r"^\s*Function\s*:?\s*(\w+):?\s*$")
 _RESOURCES = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+)")
 _KERNEL_NAME = re.compile(
     r"(?:sort_tile|merge_runs|mask|resolve|resolve_rest|count_bins|collect|rank|merge_boxes|candidates|"
-    r"gather_detections|roi_align|roi_align_linear|decode_keypoints|resize_pad|pillow_weights|pillow_columns|"
+    r"gather_detections|roi_align|roi_align_linear|roi_order|decode_keypoints|resize_pad|pillow_weights|pillow_columns|"
     r"pillow_rows|paste_tile|paste_scan)_kernel"
 )
 _PTX_ENTRY = re.compile(r"\.entry\s+(\w+)")

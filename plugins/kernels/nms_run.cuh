@@ -9,9 +9,8 @@ namespace maskrt {
 
 constexpr int kSortThreads = kSortTile / 2;
 
-// Puts the first `length` keys of the tile in order and writes them as a run of an image. Called by the whole block.
-__device__ inline void sort_run(
-    uint64_t (&tile)[kSortTile], int length, int image, uint64_t* keys, int32_t* run_lengths, int runs)
+// Puts the first `length` keys of the tile in order. Called by the whole block.
+__device__ inline void sort_tile(uint64_t (&tile)[kSortTile], int length)
 {
     const int thread = static_cast<int>(threadIdx.x);
     int size = 2;
@@ -39,6 +38,14 @@ __device__ inline void sort_run(
             __syncthreads();
         }
     }
+}
+
+// The same, and writes them as a run of an image.
+__device__ inline void sort_run(
+    uint64_t (&tile)[kSortTile], int length, int image, uint64_t* keys, int32_t* run_lengths, int runs)
+{
+    sort_tile(tile, length);
+    const int thread = static_cast<int>(threadIdx.x);
     uint64_t* run = keys + (static_cast<int64_t>(image) * runs + blockIdx.x) * kSortTile;
     for (int slot = thread; slot < length; slot += kSortThreads) {
         run[slot] = tile[slot];

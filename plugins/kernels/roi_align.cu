@@ -5,6 +5,7 @@
 
 #include "launch.h"
 #include "roi_align_kernel.cuh"
+#include "roi_order_kernel.cuh"
 
 namespace maskrt {
 namespace {
@@ -100,16 +101,39 @@ bool is_valid(const MaskrtRoiAlign& call)
     return call.channels_last == 0 || (call.channel_stride >= call.channels && call.channel_stride % vector == 0);
 }
 
+// Where the features of an image fit into the second-level cache, the order of the RoIs hardly matters.
+bool order_pays(const MaskrtRoiAlign& call)
+{
+    if (call.order == nullptr || call.rois_per_image < 2 || call.rois_per_image > kSortTile || call.channels == 0) {
+        return false;
+    }
+    int64_t pixels = 0;
+    for (int level = 0; level < call.attributes.level_count; ++level) {
+        pixels += static_cast<int64_t>(call.heights[level]) * call.widths[level];
+    }
+    return pixels * call.channels * (call.data_type == MASKRT_FLOAT16 ? 2 : 4) > cache_bytes();
+}
+
 }  // namespace
 
-int32_t launch_roi_align(const MaskrtRoiAlign& call, cudaStream_t stream)
+int32_t launch_roi_align(const MaskrtRoiAlign& given, cudaStream_t stream)
 {
-    if (!is_valid(call)) {
+    if (!is_valid(given)) {
         return MASKRT_INVALID_ARGUMENT;
     }
-    for (int level = 0; level < call.attributes.level_count; ++level) {
-        if (static_cast<int64_t>(call.heights[level]) * call.widths[level] > INT_MAX) {
+    for (int level = 0; level < given.attributes.level_count; ++level) {
+        if (static_cast<int64_t>(given.heights[level]) * given.widths[level] > INT_MAX) {
             return MASKRT_TOO_LARGE;
+        }
+    }
+    MaskrtRoiAlign call = given;
+    if (given.batch == 0 || !order_pays(given)) {
+        call.order = nullptr;
+    } else {
+        const int32_t status = launch(
+            &roi_order_kernel, dim3(static_cast<unsigned>(call.batch)), dim3(kSortThreads), stream, call);
+        if (status != 0) {
+            return status;
         }
     }
     if (call.linear_output != 0) {

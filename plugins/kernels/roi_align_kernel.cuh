@@ -21,6 +21,16 @@ MASKRT_HOST_DEVICE int runs_per_row(int output_width)
     return (output_width + Layout<T>::kBins - 1) / Layout<T>::kBins;
 }
 
+// The RoI that a block works on.
+__device__ __forceinline__ unsigned ordered_roi(const MaskrtRoiAlign& call, unsigned place)
+{
+    if (call.order == nullptr) {
+        return place;
+    }
+    const unsigned rois = static_cast<unsigned>(call.rois_per_image);
+    return place / rois * rois + static_cast<unsigned>(__ldg(call.order + place));
+}
+
 // Pools a run of bins and calls store(bin, valid, pooled) for each of them; so many of the kChannels values as `valid`
 // says are channels of the features.
 template <typename T, template <typename> class Layout, PoolMode kMode, int kSamplingRatio, typename Store>
@@ -71,8 +81,9 @@ __global__ void __launch_bounds__(kRoiAlignThreads, kRoiAlignBlocks)
 {
     constexpr int kChannels = Layout<T>::kChannels;
     const MaskrtRoiAlignAttributes& attributes = call.attributes;
-    const unsigned roi_index = blockIdx.x / blocks_per_roi;
-    const int item = static_cast<int>((blockIdx.x - roi_index * blocks_per_roi) * kRoiAlignThreads + threadIdx.x);
+    const unsigned place = blockIdx.x / blocks_per_roi;
+    const unsigned roi_index = ordered_roi(call, place);
+    const int item = static_cast<int>((blockIdx.x - place * blocks_per_roi) * kRoiAlignThreads + threadIdx.x);
     const int bins = attributes.output_height * attributes.output_width;
     const int runs = attributes.output_height * runs_per_row<Layout, T>(attributes.output_width);
     const int padded_channels = call.channels_last ? call.channel_stride : call.channels;
@@ -102,8 +113,9 @@ __global__ void __launch_bounds__(kRoiAlignThreads, kRoiAlignBlocks) roi_align_l
     constexpr int kChannels = Layout::kChannels;
     __shared__ T gathered[kRoiAlignThreads * Layout::kBins * kChannels];
     const MaskrtRoiAlignAttributes& attributes = call.attributes;
-    const unsigned roi_index = blockIdx.x / blocks_per_roi;
-    const int first_group = static_cast<int>(blockIdx.x - roi_index * blocks_per_roi) * groups_per_block;
+    const unsigned place = blockIdx.x / blocks_per_roi;
+    const unsigned roi_index = ordered_roi(call, place);
+    const int first_group = static_cast<int>(blockIdx.x - place * blocks_per_roi) * groups_per_block;
     const int bins = attributes.output_height * attributes.output_width;
     const int runs = attributes.output_height * runs_per_row<ChannelsLast, T>(attributes.output_width);
     const int thread = static_cast<int>(threadIdx.x);

@@ -164,8 +164,16 @@ bool MultilevelRoIAlign::supportsFormatCombination(
         || (is_output && tensor.format == TensorFormat::kLINEAR && writes_linear(attributes_));
 }
 
+size_t MultilevelRoIAlign::getWorkspaceSize(
+    DynamicPluginTensorDesc const* inputs, int32_t, DynamicPluginTensorDesc const*, int32_t) const noexcept
+{
+    const Dims& largest = inputs[0].max;
+    return static_cast<size_t>(largest.d[0] * largest.d[1]) * sizeof(int32_t);  // the order of the RoIs
+}
+
 int32_t MultilevelRoIAlign::enqueue(PluginTensorDesc const* input_descriptions,
-    PluginTensorDesc const* output_descriptions, void const* const* inputs, void* const* outputs, void*, cudaStream_t stream) noexcept
+    PluginTensorDesc const* output_descriptions, void const* const* inputs, void* const* outputs, void* workspace,
+    cudaStream_t stream) noexcept
 {
     const Dims& rois = input_descriptions[0].dims;
     const PluginTensorDesc& first_feature = input_descriptions[1];
@@ -185,6 +193,7 @@ int32_t MultilevelRoIAlign::enqueue(PluginTensorDesc const* input_descriptions,
     call.linear_output
         = call.channels_last != 0 && output_descriptions[0].format == TensorFormat::kLINEAR ? 1 : 0;
     call.rois = static_cast<const float*>(inputs[0]);
+    call.order = static_cast<int32_t*>(workspace);
     for (int32_t level = 0; level < attributes_.level_count; ++level) {
         const Dims& feature = input_descriptions[1 + level].dims;
         if (feature.d[0] != rois.d[0] || feature.d[1] != first_feature.dims.d[1]) {

@@ -23,6 +23,8 @@ public:
         nvinfer1::DimsExprs* outputs, int32_t output_count, nvinfer1::IExprBuilder& builder) noexcept override;
     bool supportsFormatCombination(int32_t position, nvinfer1::DynamicPluginTensorDesc const* tensors,
         int32_t input_count, int32_t output_count) noexcept override;
+    size_t getWorkspaceSize(nvinfer1::DynamicPluginTensorDesc const* inputs, int32_t input_count,
+        nvinfer1::DynamicPluginTensorDesc const*, int32_t) const noexcept override;
     int32_t enqueue(nvinfer1::PluginTensorDesc const* input_descriptions,
         nvinfer1::PluginTensorDesc const* output_descriptions, void const* const* inputs, void* const* outputs,
         void* workspace, cudaStream_t stream) noexcept override;

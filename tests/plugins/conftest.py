@@ -190,6 +190,7 @@ class EmulatedKernels(_Kernels):
 
     def __init__(self, use: Callable[[Path], None], folder: Path) -> None:
         self.use, self.folder, self.seed = use, folder, 0
+        self.order: np.ndarray | None = None  # of the last call of RoIAlign
 
     def _start(self) -> int:
         self.use(self.folder)
@@ -219,7 +220,11 @@ class EmulatedKernels(_Kernels):
             output = np.ascontiguousarray(output.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
             features = [np.ascontiguousarray(f.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for f in features]
         arrays = [feature.view(_HostView) for feature in features]
-        device.multilevel_roi_align(rois.view(_HostView), arrays, output.view(_HostView), attributes)
+        guarded = np.full(rois.shape[0] * rois.shape[1] + 16, SENTINEL, np.int32)
+        order = guarded[:-16].reshape(rois.shape[:2]).view(_HostView)
+        device.multilevel_roi_align(rois.view(_HostView), arrays, output.view(_HostView), attributes, order=order)
+        assert (guarded[-16:] == SENTINEL).all(), "written behind the order"
+        self.order = order
         return output
 
     def batched_nms(
@@ -283,7 +288,8 @@ class GpuKernels(_Kernels):
         shape = output_shape(rois, features, attributes)
         output = torch.full(shape, torch.nan, dtype=tensors[0].dtype, device="cuda").contiguous(memory_format=layout)
         stream = torch.cuda.current_stream().cuda_stream
-        device.multilevel_roi_align(torch.from_numpy(rois).cuda(), tensors, output, attributes, stream)
+        order = torch.empty(rois.shape[:2], dtype=torch.int32, device="cuda")
+        device.multilevel_roi_align(torch.from_numpy(rois).cuda(), tensors, output, attributes, stream, order=order)
         return output.cpu().numpy()
 
     def batched_nms(

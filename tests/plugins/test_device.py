@@ -95,6 +95,34 @@ def test_roi_align_batches(kernels: Any, reference: Callable[..., Any], batch: i
     np.testing.assert_array_equal(result, reference(host.multilevel_roi_align, rois, features, attributes))
 
 
+def test_rois_are_pooled_level_by_level(emulated_kernels: Any, reference: Callable[..., Any]) -> None:
+    """And from top to bottom in a level; each image's RoIs are its own, and NaN has a place, too."""
+    rng = np.random.default_rng(0)
+    attributes = RoiAlignAttributes(1, 1, 2, SCALES, THRESHOLDS)
+    rois, features = random_rois(rng, 2, 300), random_features(rng, 2, 2, np.float32)
+    result = emulated_kernels.roi_align(rois, features, attributes)
+    np.testing.assert_array_equal(result, reference(host.multilevel_roi_align, rois, features, attributes))
+    levels = reference(host.select_levels, rois, THRESHOLDS)
+    for image, order in enumerate(emulated_kernels.order):
+        assert sorted(order) == list(range(300))
+        assert (np.diff(levels[image, order]) >= 0).all()
+        finest = [index for index in order if levels[image, index] == 0 and index >= len(ODD)]
+        middle = rois[image, finest][:, 1::2].mean(axis=1).clip(min=0)
+        assert len(finest) > 50
+        assert (np.diff(middle) > -4 * 16).all()  # a tile, in pixels of the canvas
+
+
+def test_more_rois_than_are_ordered(emulated_kernels: Any, reference: Callable[..., Any]) -> None:
+    rng = np.random.default_rng(0)
+    attributes = RoiAlignAttributes(1, 1, 1, SCALES[:2], THRESHOLDS[:1])
+    features = random_features(rng, 1, 1, np.float32)[:2]
+    for count, ordered in ((2048, True), (2049, False)):
+        rois = random_rois(rng, 1, count)
+        result = emulated_kernels.roi_align(rois, features, attributes)
+        np.testing.assert_array_equal(result, reference(host.multilevel_roi_align, rois, features, attributes))
+        assert (sorted(emulated_kernels.order[0]) == list(range(count))) == ordered
+
+
 def per_image(batch: int, threshold: float) -> np.ndarray:
     """Give all images one threshold: [batch, 1] float32."""
     return np.full((batch, 1), threshold, np.float32)

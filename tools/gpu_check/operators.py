@@ -46,7 +46,8 @@ def multilevel_roi_align(
     maps = [feature.contiguous(memory_format=layout) for feature in features]
     shape = (rois.shape[0] * rois.shape[1], first.shape[1], output_height, output_width)
     output = torch.empty(shape, dtype=first.dtype, device=first.device, memory_format=layout)
-    device.multilevel_roi_align(rois.float().contiguous(), maps, output, attributes, _stream())
+    order = torch.empty(rois.shape[:2], dtype=torch.int32, device=rois.device)
+    device.multilevel_roi_align(rois.float().contiguous(), maps, output, attributes, _stream(), order=order)
     return output
 
 

@@ -245,6 +245,12 @@ using std::min;
 
 namespace maskrt {
 
+// A cache that holds nothing.
+inline int64_t cache_bytes()
+{
+    return 0;
+}
+
 template <typename... Parameters>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, cudaStream_t, Parameters... parameters)
 {

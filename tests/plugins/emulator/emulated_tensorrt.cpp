@@ -108,8 +108,14 @@ extern "C" int32_t emulated_roi_align(const MaskrtRoiAlign* call)
         return kUnsupported;
     }
     auto* runtime = static_cast<IPluginV3OneRuntime*>(plugin->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
+    auto* build = static_cast<IPluginV3OneBuild*>(plugin->getCapabilityInterface(PluginCapabilityType::kBUILD));
+    const DynamicPluginTensorDesc rois{tensors[0], tensors[0].dims, tensors[0].dims, tensors[0].dims};
+    std::vector<int32_t> workspace(build->getWorkspaceSize(&rois, 1, nullptr, 1) / sizeof(int32_t) + 16, 77);
     void* output = call->output;
-    return runtime->enqueue(tensors.data(), &tensors.back(), inputs.data(), &output, nullptr, nullptr);
+    const int32_t status
+        = runtime->enqueue(tensors.data(), &tensors.back(), inputs.data(), &output, workspace.data(), nullptr);
+    const bool strayed = std::any_of(workspace.end() - 16, workspace.end(), [](int32_t value) { return value != 77; });
+    return strayed ? kStrayed : status;
 }
 
 // The ID for TensorRT's timing cache, of a plugin as it is made, or after it was written and read again.

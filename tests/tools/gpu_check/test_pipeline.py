@@ -36,7 +36,13 @@ def host_as_gpu(once: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> l
     called: list[str] = []
 
     def roi_align(
-        rois: Tensor, features: Sequence[Tensor], output: Tensor, attributes: RoiAlignAttributes, stream: int
+        rois: Tensor,
+        features: Sequence[Tensor],
+        output: Tensor,
+        attributes: RoiAlignAttributes,
+        stream: int,
+        *,
+        order: Tensor,
     ) -> None:
         called.append(f"roi_align {features[0].dtype}")
         pooled = host.multilevel_roi_align(rois.numpy(), [feature.numpy() for feature in features], attributes)
