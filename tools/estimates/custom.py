@@ -49,6 +49,7 @@ def roi_align(node: onnx.NodeProto, shapes: Shapes) -> Launch:
     return Launch(
         bytes=once + shapes.bytes_of((node.input[0], *node.output)),
         bytes_read_again=int(_READ_AGAIN * (loaded - once)),
+        working_set=features,
         instructions=pooled // 8 // 32 * _INSTRUCTIONS_PER_BIN,
     )
 

@@ -42,7 +42,7 @@ class Gpu:
 
     def expected(self, launch: Launch) -> float:
         """Give the seconds to expect: with what is reached of the peaks, serial parts, and the gaps between kernels."""
-        read_again = launch.bytes_read_again * max(0.0, 1 - self.cache / max(launch.bytes, 1))
+        read_again = launch.bytes_read_again * max(0.0, 1 - self.cache / max(launch.working_set, 1))
         busy = max(
             launch.flops / (self.flops * self.matrix_share),
             (launch.bytes + read_again) / (self.bandwidth * _MEMORY_SHARE),
