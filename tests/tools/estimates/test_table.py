@@ -89,7 +89,7 @@ def test_the_command(shapes_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert command.main([str(shapes_onnx), *size, "--page", str(page)]) == 0
     assert page.read_text() == f"before\n{command.START}\n{table}\n{command.END}after\n"
     page.write_text("nothing")
-    assert command.main([str(shapes_onnx), *size, "--page", str(page)]) == 1
+    assert command.main([str(shapes_onnx), *size, "--page", str(page)]) == 2
     assert "has no place for the table" in capsys.readouterr().err
     assert command.main([str(shapes_onnx), "--size", "321", "448"]) == 1
     assert "expected a canvas whose sides the model's divisor divides" in capsys.readouterr().err
