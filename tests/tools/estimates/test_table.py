@@ -91,11 +91,11 @@ def test_the_command(shapes_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFi
     page.write_text("nothing")
     assert command.main([str(shapes_onnx), *size, "--page", str(page)]) == 2
     assert "has no place for the table" in capsys.readouterr().err
-    assert command.main([str(shapes_onnx), "--size", "321", "448"]) == 1
+    assert command.main([str(shapes_onnx), "--size", "321", "448"]) == 2
     assert "expected a canvas whose sides the model's divisor divides" in capsys.readouterr().err
-    assert command.main([str(page)]) == 1
+    assert command.main([str(page)]) == 2
     assert "cannot be read as an ONNX file" in capsys.readouterr().err
-    assert command.main([str(tmp_path / "none.onnx")]) == 1
+    assert command.main([str(tmp_path / "none.onnx")]) == 2
 
 
 @pytest.mark.slow
