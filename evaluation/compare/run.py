@@ -113,6 +113,7 @@ def compare(request: Request, stream: TextIO = sys.stderr) -> Comparison:
         not_compared=tuple(not_compared),
         images=tuple(records),
         image_folder=str(folder),
+        keypoint_names=() if source.spec.keypoint_head is None else source.spec.keypoint_head.names,
     )
 
 

@@ -67,7 +67,10 @@ def _strip(entry: ImageRecord, compare: Comparison, labels: Mapping[str, str]) -
     if image.shape[:2] != size:
         raise ImageError(f"it has {image.shape[1]}x{image.shape[0]} pixels now, not {size[1]}x{size[0]}.")
     names = sorted({record.name for records in entry.instances.values() for record in records})
-    sides = {name: instances_from_json(records, names, size) for name, records in entry.instances.items()}
+    sides = {
+        name: instances_from_json(records, names, size, compare.keypoint_names)
+        for name, records in entry.instances.items()
+    }
     name = compare.reference.name
     if name not in sides:
         raise ArgumentError(f"compare.json is damaged: it has no instances of {name} on {file}. Make it again.")

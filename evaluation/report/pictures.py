@@ -129,7 +129,10 @@ def _encode(image: np.ndarray, alt: str, caption: str) -> Picture:
 
 
 def instances_from_json(
-    records: Sequence[InstanceRecord], class_names: Sequence[str], size: tuple[int, int]
+    records: Sequence[InstanceRecord],
+    class_names: Sequence[str],
+    size: tuple[int, int],
+    keypoint_names: tuple[str, ...] = (),
 ) -> Instances:
     """Make the instances of one side on one image, from compare.json.
 
@@ -137,9 +140,10 @@ def instances_from_json(
         records: as compare.json has them.
         class_names: the names that occur; they become the labels, from 1.
         size: (height, width) of the image.
+        keypoint_names: of the keypoints; empty where they are not known.
 
     Raises:
-        ArgumentError: a mask is damaged, or of an image of another size.
+        ArgumentError: a mask is damaged, or of an image of another size; there are more or fewer keypoints than names.
     """
     masks = [RLE(size=list(mask.size), counts=mask.counts) for record in records if (mask := record.rle) is not None]
     has_masks = len(masks) == len(records)
@@ -151,6 +155,10 @@ def instances_from_json(
     keypoints = [record.keypoints for record in records if record.keypoints is not None]
     if len({len(numbers) for numbers in keypoints}) > 1 or any(len(numbers) % 3 for numbers in keypoints):
         raise ArgumentError("The instances of an image should have as many keypoints, of three numbers each.")
+    if keypoint_names and any(len(numbers) != 3 * len(keypoint_names) for numbers in keypoints):
+        raise ArgumentError(
+            f"The instances of an image should have the {len(keypoint_names)} keypoints that are named."
+        )
     has_keypoints = bool(records) and len(keypoints) == len(records)
     return Instances(
         boxes=np.array([record.box for record in records], dtype=np.float32).reshape(-1, 4),
@@ -160,4 +168,5 @@ def instances_from_json(
         class_names=("__background__", *class_names),
         image_size=size,
         keypoints=np.array(keypoints, dtype=np.float32).reshape(len(records), -1, 3) if has_keypoints else None,
+        keypoint_names=keypoint_names if has_keypoints else (),
     )

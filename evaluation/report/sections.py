@@ -37,7 +37,7 @@ def accuracy(models: Sequence[Model], results: Results) -> Section | None:
         plot = accuracy_against_speed(points, kind)
         blocks.append(Plot(plot, f"{kind.capitalize()} AP against speed: {text}.", "Accuracy against speed"))
     by_class: list[Block] = []
-    for name in ("box", "mask", "keypoints"):
+    for name, overlap in (("box", "IoU"), ("mask", "IoU"), ("keypoints", "OKS")):
         rows = [
             [model.label, *(figures.ap(value) for value in asdict(ap).values())]
             for model in evaluated
@@ -46,7 +46,7 @@ def accuracy(models: Sequence[Model], results: Results) -> Section | None:
         if rows:
             blocks.append(
                 Table(
-                    f"{name.capitalize()} AP by IoU and size of the objects",
+                    f"{name.capitalize()} AP by {overlap} and size of the objects",
                     ["Model", *STATISTICS],
                     rows,
                 )

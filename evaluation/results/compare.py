@@ -189,6 +189,7 @@ class Comparison:
         not_compared: files, or kinds of files, that were left out.
         images: in the order in which they were compared.
         image_folder: that their names are relative to.
+        keypoint_names: of the source model's keypoints; empty without any.
     """
 
     environment: Environment
@@ -198,3 +199,4 @@ class Comparison:
     not_compared: tuple[NotCompared, ...]
     images: tuple[ImageRecord, ...]
     image_folder: str
+    keypoint_names: tuple[str, ...] = ()

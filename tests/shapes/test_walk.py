@@ -5,18 +5,20 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from maskrt.shapes import walk
 from maskrt.shapes.keypoints import keypoint_model
+from maskrt.shapes.outlines import CLASS_NAMES
 from maskrt.shapes.scenes import generate_scene
+from maskrt.shapes.steps import run_steps
 
 
 @pytest.fixture(scope="module")
 def seen():
-    return walk.walk(keypoint_model(), generate_scene(walk.SCENE, "test").image)
+    return run_steps(keypoint_model(), generate_scene(walk.SCENE, "test").image)
 
 
 def test_what_is_drawn_is_what_the_model_computes(seen):
     assert [feature.shape[0] for feature in seen.features] == [128] * 5
     assert len(seen.boxes) == len(seen.masks) <= 40 < len(seen.proposals)
-    assert seen.masks.shape[1:] == (len(walk.CLASS_NAMES), 28, 28)
+    assert seen.masks.shape[1:] == (len(CLASS_NAMES), 28, 28)
     assert seen.scores.max() > 0.9
     np.testing.assert_allclose(seen.heatmaps.sum(axis=(2, 3)), 1, rtol=1e-4)
     best = seen.heatmaps.reshape(*seen.heatmaps.shape[:2], -1).argmax(axis=2)

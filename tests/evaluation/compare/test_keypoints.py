@@ -66,6 +66,7 @@ def test_whole_files_and_their_keypoints(
     assert all(tensor.within_budget for tensor in fp16.tensors)
     assert fp16.detections.keypoint_size is not None
     assert fp16.detections.keypoint_size <= PRECISIONS["fp16"].budget.keypoint_size
+    assert result.keypoint_names == ("nose", "neck", "tail")
     ours = result.images[0].instances[single.name]
     assert all(instance.keypoints is not None and len(instance.keypoints) == 9 for instance in ours)
     write_result(tmp_path / "compare.json", result)
