@@ -19,7 +19,9 @@ from maskrt.evaluation.compare.run import Request, compare
 from maskrt.evaluation.compare.table import table
 from maskrt.evaluation.results.compare import CandidateRecord, Comparison
 from maskrt.evaluation.results.files import read_result, write_result
+from maskrt.export import export_onnx
 from maskrt.export.families.base import SourceModel, describe_model
+from maskrt.shapes.keypoints import keypoint_model
 
 from ...support.torchvision_models import drawn, small_faster_rcnn
 
@@ -113,6 +115,19 @@ def test_models_of_other_outputs_are_refused_either_way(
         _compare(boxes, [small_keypoint_onnx], picture)
     with pytest.raises(ArgumentError, match=r"gives masks and 3 keypoints, but .* masks and no keypoints: is it of"):
         _compare(keypoint_source, [shapes_onnx], picture)
+
+
+@pytest.mark.slow
+def test_a_trained_model_keeps_to_the_budgets(scene_folder: Path, tmp_path: Path) -> None:
+    """The demo model with its keypoint head, in FP16 and in INT8."""
+    source = describe_model(keypoint_model(), source="maskrt.shapes.keypoints:keypoint_model")
+    single = export_onnx(source.model, tmp_path / "single.onnx", verify=False)
+    half = quantize(single, tmp_path / "half.onnx", "fp16").path
+    int8 = quantize(single, tmp_path / "int8.onnx", "int8", CalibrationOptions([scene_folder])).path
+    files = [single, half, int8]
+    result = compare(Request(source, files, sorted(scene_folder.glob("*.png"))[:3], threads=1), io.StringIO())
+    assert [candidate.reasons for candidate in result.candidates] == [()] * 3
+    assert all(candidate.detections.keypoint_size is not None for candidate in result.candidates)
 
 
 CASCADES = {
