@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -181,19 +181,7 @@ class Reference(ABC):
         `category_id` is the label; `segmentation` (compressed run-length encoding) is there where the model has masks,
         `keypoints` (x, y, score of one behind the other) where it has keypoints.
         """
-        found = self.detect(picture, thresholds)
-        boxes, scores, labels = (values.tolist() for values in (found.boxes, found.scores, found.labels))
-        records: list[dict[str, Any]] = [
-            {"image_id": image_id, "category_id": label, "bbox": [x0, y0, x1 - x0, y1 - y0], "score": score}
-            for (x0, y0, x1, y1), score, label in zip(boxes, scores, labels, strict=True)
-        ]
-        if found.masks is not None:
-            for record, rle in zip(records, encode_masks(found.masks), strict=True):
-                record["segmentation"] = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
-        if found.keypoints is not None:
-            for record, keypoints in zip(records, found.keypoints.flatten(1).tolist(), strict=True):
-                record["keypoints"] = keypoints
-        return records
+        return coco_records(self.detect(picture, thresholds), image_id)
 
     def canvas_levels(self, picture: np.ndarray) -> np.ndarray:
         """Return the picture as the network takes it, without the normalisation: `[1, H, W, 3]` float32 RGB, 0-255."""
@@ -204,6 +192,22 @@ class Reference(ABC):
 def best_device() -> torch.device:
     """Return the GPU where torch has one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def coco_records(found: PictureDetections, image_id: int = 0) -> list[dict[str, Any]]:
+    """Return what was found in a picture as COCO result records; see `Reference.records`."""
+    boxes, scores, labels = (values.tolist() for values in (found.boxes, found.scores, found.labels))
+    records: list[dict[str, Any]] = [
+        {"image_id": image_id, "category_id": label, "bbox": [x0, y0, x1 - x0, y1 - y0], "score": score}
+        for (x0, y0, x1, y1), score, label in zip(boxes, scores, labels, strict=True)
+    ]
+    if found.masks is not None:
+        for record, rle in zip(records, encode_masks(found.masks), strict=True):
+            record["segmentation"] = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+    if found.keypoints is not None:
+        for record, keypoints in zip(records, found.keypoints.flatten(1).tolist(), strict=True):
+            record["keypoints"] = keypoints
+    return records
 
 
 def encode_masks(masks: Tensor) -> Iterator[dict[str, Any]]:
@@ -224,3 +228,22 @@ def to_levels(canvas: Canvas, normalization: Normalization) -> np.ndarray:
     if normalization.colors == "BGR":
         levels = levels.flip(1)
     return levels.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def with_levels(canvas: Canvas, levels: np.ndarray, normalization: Normalization) -> Canvas:
+    """Return a canvas with other grey levels, normalised; the inverse of `to_levels`.
+
+    Args:
+        canvas: its padding stays zero.
+        levels: `[B, H, W, 3]` RGB, 0-255, of the canvas' size.
+        normalization: of the model.
+    """
+    device = canvas.tensors.device
+    mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (normalization.mean, normalization.std))
+    planes = torch.from_numpy(levels).to(device).permute(0, 3, 1, 2).float()
+    if normalization.colors == "BGR":
+        planes = planes.flip(1)
+    tensors = torch.zeros_like(canvas.tensors)
+    for row, plane, (height, width) in zip(tensors, planes, canvas.image_sizes, strict=True):
+        row[:, :height, :width] = (plane[:, :height, :width] / normalization.divisor - mean) / std
+    return replace(canvas, tensors=tensors)

@@ -7,13 +7,21 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import TextIO
 
 import maskrt
+from maskrt.command import run_command
 from maskrt.options import positive
 from maskrt.plugins import libraries
+from maskrt.plugins.build_progress import BuildProgress
 
 SOURCE_DIRECTORY = Path(__file__).resolve().parent
+
+_COMPILED = (libraries.PLUGINS, libraries.RTX_SHIM, libraries.AUTOLOAD, libraries.HOST)
+_SHOW_SECONDS = 0.5
+_SAID = 8000  # characters of what a tool that failed has said
 
 
 class BuildError(RuntimeError):
@@ -27,6 +35,7 @@ def build(
     host_only: bool = False,
     tensorrt: str = "ON",
     jobs: int | None = None,
+    stream: TextIO | None = None,
 ) -> Path:
     """Configure and compile into a folder, and return it.
 
@@ -36,6 +45,7 @@ def build(
         host_only: only libmaskrt_host.so, which needs no CUDA.
         tensorrt: "ON", or "AUTO" to build the kernels alone where no TensorRT headers are found.
         jobs: parallel compilations; by default the number of CPU cores.
+        stream: where the progress is shown; by default nowhere.
 
     Raises:
         BuildError: CMake is missing or a step failed.
@@ -59,15 +69,41 @@ def build(
         configure.append(f"-DCMAKE_CUDA_ARCHITECTURES={architectures}")
     else:
         configure.append("-UCMAKE_CUDA_ARCHITECTURES")  # those that an earlier build in this folder was given
-    _run(configure)
-    _run([cmake, "--build", str(output), "--parallel", str(jobs or os.cpu_count() or 1)])
+    progress = None if stream is None else BuildProgress(stream)
+    try:
+        _run(configure, progress)
+        _run([cmake, "--build", str(output), "--parallel", str(jobs or os.cpu_count() or 1)], progress)
+    finally:
+        if progress is not None:
+            progress.close()
     return output
 
 
-def _run(command: list[str]) -> None:
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise BuildError(f"{' '.join(command)} failed:\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}")
+def _run(command: list[str], progress: BuildProgress | None) -> None:
+    lines: list[str] = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        reader = threading.Thread(target=_read, args=(process, lines, progress), daemon=True)
+        reader.start()
+        try:
+            while reader.is_alive():  # until all that the tool started has closed its output
+                reader.join(_SHOW_SECONDS)
+                if progress is not None:
+                    progress.show()
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode != 0:
+        raise BuildError(f"{' '.join(command)} failed:\n{''.join(lines)[-_SAID:]}")
+
+
+def _read(process: subprocess.Popen[str], lines: list[str], progress: BuildProgress | None) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line)
+        if progress is not None:
+            progress.take(line)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,23 +117,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=positive, metavar="N", help="parallel compilations (default: all cores)")
     options = parser.parse_args(arguments)
     output = options.output or libraries.directory()
-    print(
-        f"compiling into {output}" + ("" if options.host_only else ", which takes minutes"), file=sys.stderr, flush=True
-    )
-    try:
-        build(
-            output,
-            architectures=options.architectures,
-            host_only=options.host_only,
-            jobs=options.jobs,
-        )
-    except BuildError as error:
-        print(error, file=sys.stderr)
-        return 1
-    compiled = (libraries.PLUGINS, libraries.RTX_SHIM, libraries.AUTOLOAD, libraries.HOST)
-    for name in (libraries.HOST,) if options.host_only else compiled:
-        print(output / name)
-    return 0
+
+    def work() -> int:
+        try:
+            build(
+                output,
+                architectures=options.architectures,
+                host_only=options.host_only,
+                jobs=options.jobs,
+                stream=sys.stderr,
+            )
+        except BuildError as error:
+            print(error, file=sys.stderr)
+            return 1
+        for name in (libraries.HOST,) if options.host_only else _COMPILED:
+            print(output / name)
+        return 0
+
+    minutes = "" if options.host_only else ", which takes minutes"
+    print(f"compiling into {output}{minutes}", file=sys.stderr, flush=True)
+    return run_command("maskrt.plugins.build", work, interrupted="the next build goes on from there")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Raw tensors are compared on the same canvas, and behind the proposals on the source model's own RoIs; detections are
 compared from pixels to pasted masks. Of a TensorRT engine, whose tensors nobody can ask for, the canvas, the detections
-and the pasting are compared.
+and the pasting are compared. A file of another model (other outputs, classes or weights) is refused at once.
 
 The results are compare.json (`maskrt.evaluation.results.compare`).
 

@@ -56,14 +56,14 @@ def judge(
         begin: the layer where the first difference of the network begins, if somebody looked.
     """
     places = dict(_network_misses(list(seen.tensors.values()), limits, begin))
-    if (different := _different_names(*names)) is not None:
+    if (different := different_names(*names)) is not None:
         places[CLASS_NAMES] = different
     if seen.pasting_iou is not None and seen.pasting_iou < _PASTING_IOU:
         places[PASTED_MASKS] = (
             f"pasted masks: IoU {seen.pasting_iou:.4f} with what the source model's framework pastes from the same "
             f"boxes and mask probabilities (at least {_PASTING_IOU})"
         )
-    if misses := list(_detection_misses(seen.detections, limits.budget)):
+    if misses := list(detection_misses(seen.detections, limits.budget)):
         places[DETECTIONS] = f"detections: {'; '.join(misses)}"
     return places
 
@@ -104,10 +104,8 @@ def _layer_reason(seen: TensorDifference, begin: TensorDifference, budget: Budge
     return begin.name, f"{begin.name} (ONNX tensor {begin.onnx}): {noise}{behind} (on {begin.image})"
 
 
-def _different_names(theirs: Sequence[str], ours: Sequence[str]) -> str | None:
-    """Write a sentence on the labels whose names differ; None where none does."""
-    if len(theirs) != len(ours):
-        return f"class names: the source model has {len(theirs) - 1} classes, the file {len(ours) - 1}"
+def different_names(theirs: Sequence[str], ours: Sequence[str]) -> str | None:
+    """Write a sentence on the labels whose names differ, of which there are as many; None where none does."""
     different = [label for label, names in enumerate(zip(theirs, ours, strict=True)) if len(set(names)) > 1]
     if not different:
         return None
@@ -118,7 +116,8 @@ def _different_names(theirs: Sequence[str], ours: Sequence[str]) -> str | None:
     )
 
 
-def _detection_misses(differences: DetectionDifferences, budget: Budget) -> Iterator[str]:
+def detection_misses(differences: DetectionDifferences, budget: Budget) -> Iterator[str]:
+    """Yield a sentence, without a stop, for each value of the detections that misses the budget."""
     found, unmatched = differences.counts(), differences.unmatched
     if unmatched > budget.unmatched:
         yield (

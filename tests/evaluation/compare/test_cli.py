@@ -23,6 +23,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 from maskrt.calibration import quantize
 from maskrt.contract.seal import SEAL, sealed
 from maskrt.evaluation.compare import run as compare_run
+from maskrt.evaluation.compare.budget import read_budgets
 from maskrt.evaluation.compare.cli import choose_images, main
 from maskrt.evaluation.compare.run import Request, compare
 from maskrt.evaluation.compare.table import table
@@ -171,8 +172,10 @@ def test_fault_class_names_shifted_by_one(source: SourceModel, plant: Any, image
         background, *names = json.loads(entry.value)
         entry.value = json.dumps([background, *names[1:], names[0]])
 
-    candidate = _failing(source, plant(shift), images[:1])
+    stream = io.StringIO()
+    candidate = _failing(source, plant(shift), images[:1], stream)
     assert candidate.first_difference == "class names"
+    assert stream.getvalue().startswith("faulty.onnx: class names: label 1 is ")  # before the first image
     first, second = source.class_names[1:3]
     assert f"label 1 is '{first}' in the source model and '{second}' in the file; 8 of 9" in candidate.reasons[0]
     assert candidate.detections.missing > 0
@@ -210,8 +213,8 @@ def test_fault_masks_pasted_twice_resized(
     assert candidate.pasting_iou < 0.99
 
 
-def test_another_model(source: SourceModel, shapes_onnx: Path, images: list[Path]) -> None:
-    """It has more classes, which it does not name, and keeps more RoIs than the file has room for."""
+def _of_thirty_classes(source: SourceModel) -> SourceModel:
+    """A model of 29 classes, which it does not name, that keeps more RoIs than the demo's file has room for."""
     model = copy.deepcopy(source.model)
     heads, classes = model.roi_heads, 30
     heads.box_predictor = FastRCNNPredictor(heads.box_predictor.cls_score.in_features, classes)
@@ -220,14 +223,61 @@ def test_another_model(source: SourceModel, shapes_onnx: Path, images: list[Path
     heads.score_thresh, heads.detections_per_img = 0.0, 100
     del model.class_names
     model.rpn._post_nms_top_n = {"training": 1000, "testing": 1000}
-    stream = io.StringIO()
-    candidate = _failing(describe_model(model.eval(), source="other"), shapes_onnx, images[:1], stream)
-    assert f"{shapes_onnx.name} was exported from other weights than those of other" in stream.getvalue()
+    return describe_model(model.eval(), source="other")
+
+
+def _claim(model: onnx.ModelProto, **claims: Any) -> None:
+    """Has the metadata of a file say something else."""
+    entries = {entry.key: entry for entry in model.metadata_props}
+    for name, value in claims.items():
+        entries[f"maskrt.{name}"].value = json.dumps(value)
+
+
+def test_another_network(source: SourceModel, plant: Any, images: list[Path]) -> None:
+    """The file says that it is of a model that has more classes and RoIs than its network."""
+    other = _of_thirty_classes(source)
+    weights, names = compare_run.weights_hash(other.model), ["background", *map(str, range(29))]
+    file = plant(lambda model: _claim(model, weights_sha256=weights, class_names=names))
+    candidate = _failing(other, file, images[:1])
     assert candidate.first_difference == "proposals"
-    assert "class names: the source model has 29 classes, the file 8" in candidate.reasons
     assert "cls_score (ONNX tensor linear_2): of another shape than in the source model" in candidate.reasons[1]
     within = {tensor.name: tensor.within_budget for tensor in candidate.tensors}
     assert within["RoIAlign of proposals"]
+
+
+def test_another_model_is_refused_at_once(
+    source: SourceModel, shapes_onnx: Path, plant: Any, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before an image is read; the first of classes and weights that differs is what the sentence is about."""
+    monkeypatch.setattr(compare_run, "read_image", lambda path: pytest.fail("an image was read"))
+    other = _of_thirty_classes(source)
+    of_another = r"it is of another model. Give the --source, --weights, --checkpoint and --config that it was"
+    with pytest.raises(ArgumentError, match=rf"other has 29 classes, but .*shapes.onnx 8: {of_another}"):
+        _compare(other, [shapes_onnx], images)
+    file = plant(lambda model: _claim(model, weights_sha256="0" * 64))
+    with pytest.raises(ArgumentError, match=rf"faulty.onnx was exported from other weights .*0….* {of_another}"):
+        _compare(source, [shapes_onnx, file], images)
+
+
+def test_rounding_is_named(
+    source: SourceModel, shapes_onnx: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the source model, given the rounded picture, finds what the file finds, and only there."""
+    budgets = read_budgets(["box_px=0.002", "score=0.00005", "mask_iou=0.9999"])
+
+    def reasons(file: Path) -> str:
+        (candidate,) = compare(Request(source, [file], images, budgets, threads=1), io.StringIO()).candidates
+        return " ".join(candidate.reasons)
+
+    right = Segmenter.postprocess
+    assert "That is the rounding of resized pictures to uint8, not the network" in reasons(shapes_onnx)
+    monkeypatch.setattr(
+        Segmenter,
+        "postprocess",
+        lambda self, *arguments: [replace(found, scores=0.9 * found.scores) for found in right(self, *arguments)],
+    )
+    assert reasons(shapes_onnx).startswith("detections: ")
+    assert "rounding" not in reasons(shapes_onnx)
 
 
 def test_a_layer_that_the_model_lacks(source: SourceModel, plant: Any, images: list[Path]) -> None:
