@@ -10,6 +10,8 @@ from typing import Any
 from maskrt.calibration.calibrate import Calibration
 from maskrt.calibration.model_file import write_file
 from maskrt.contract.metadata import load_json
+from maskrt.errors import MaskrtError
+from maskrt.files import read_text_file
 
 _FORMAT = 1
 
@@ -27,7 +29,7 @@ def write_cache(path: Path, key: dict[str, Any], calibration: Calibration) -> No
 def read_cache(path: Path, key: dict[str, Any]) -> Calibration | None:
     """Read the calibration in a file, if there is one that was measured with the same."""
     try:
-        content = load_json(path.read_text(encoding="utf-8"))
+        content = load_json(read_text_file(path, "calibration"))
         if content["format"] != _FORMAT or content["key"] != key:
             return None
         return Calibration(
@@ -36,5 +38,5 @@ def read_cache(path: Path, key: dict[str, Any]) -> Calibration | None:
             images=int(content["images"]),
             empty_images=int(content["empty_images"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (MaskrtError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -10,6 +10,8 @@ from typing import Any
 
 from maskrt.contract.metadata import load_json
 from maskrt.errors import ArgumentError
+from maskrt.files import read_text_file
+from maskrt.terminal import printable
 
 
 @dataclass(frozen=True)
@@ -31,20 +33,23 @@ class LayerChoice:
         """The share of the multiply-accumulates that is quantized, 0–1."""
         return sum(macs for group, macs in self.macs.items() if group not in self.kept) / sum(self.macs.values())
 
-    def table(self, precision: str) -> str:
-        """Return a line per group: share of the multiply-accumulates, AP won back by keeping it, and its precision.
+    def table(self, precision: str) -> list[str]:
+        """Return a head, and a line per group: share of the multiply-accumulates, and its precision.
 
-        The AP is shown where it was measured.
+        Where it was measured, the AP that keeping the group wins back is shown, too.
         """
         total = sum(self.macs.values())
-        width = max(map(len, self.macs))
+        names = {group: printable(group) for group in self.macs}
+        width = max(map(len, names.values()))
         head = f"  {'AP if kept':>10}" if self.gains else ""
         lines = [f"{'layers':{width}}  {'share of MACs':>13}{head}  precision"]
         for group, macs in self.macs.items():
             gain = f"{self.gains[group]:+10.4f}" if group in self.gains else f"{'':10}"
             shown = f"  {gain}" if self.gains else ""
-            lines.append(f"{group:{width}}  {macs / total:13.1%}{shown}  {'fp16' if group in self.kept else precision}")
-        return "\n".join(lines)
+            lines.append(
+                f"{names[group]:{width}}  {macs / total:13.1%}{shown}  {'fp16' if group in self.kept else precision}"
+            )
+        return lines
 
     def to_json(self, **context: Any) -> str:
         """Return the choice as JSON text; `context` is added for the reader."""
@@ -66,10 +71,9 @@ def read_kept_groups(path: Path, groups: Sequence[str]) -> frozenset[str]:
     Raises:
         ArgumentError: it cannot be read, is not such a file, or names layers that the model lacks.
     """
+    text = read_text_file(path, "choice of layers", ArgumentError)
     try:
-        kept = load_json(path.read_text(encoding="utf-8"))["fp16_layers"]
-    except OSError as error:
-        raise ArgumentError(f"{path} cannot be read: {error.strerror or error}.") from None
+        kept = load_json(text)["fp16_layers"]
     except (ValueError, KeyError, TypeError):
         raise ArgumentError(f"{path} is not a choice of layers that `maskrt quantize` wrote.") from None
     if not isinstance(kept, Collection) or isinstance(kept, str):

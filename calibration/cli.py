@@ -186,23 +186,23 @@ def _check_targets(names: Sequence[str], precision: str) -> None:
     if len(refusals) == len(names):
         raise ArgumentError(" ".join(refusals))
     for refusal in refusals:
-        print(f"warning: {refusal}", file=sys.stderr)
+        say(f"warning: {refusal}", file=sys.stderr)
 
 
 def _report(result: QuantizationResult, precision: str, model: Path) -> None:
     from maskrt.calibration.quantization import choice_path
 
     if result.choice is not None:
-        print(result.choice.table(precision))
-        print(f"{result.choice.quantized_share:.1%} of the multiply-accumulates are {precision}")
+        say(*result.choice.table(precision))
+        say(f"{result.choice.quantized_share:.1%} of the multiply-accumulates are {precision}")
     if result.coverage is not None:
-        print(result.coverage.sentence(precision if result.choice is None else f"{precision} or fp16"))
+        say(result.coverage.sentence(precision if result.choice is None else f"{precision} or fp16"))
     if result.before is not None and result.after is not None:
-        print(f"{SOURCE_PRECISION}: {result.before}\n{precision}: {result.after}")
+        say(f"{SOURCE_PRECISION}: {result.before}", f"{precision}: {result.after}")
     size, old_size = result.path.stat().st_size, model.stat().st_size
-    print(f"{result.path}: {size / 1e6:.1f} MB ({size / old_size:.0%} of {model.name})")
+    say(f"{result.path}: {size / 1e6:.1f} MB ({size / old_size:.0%} of {model.name})")
     if result.choice is not None:
-        print(f"choice of layers: {choice_path(result.path)}")
+        say(f"choice of layers: {choice_path(result.path)}")
 
 
 def _verdict(result: QuantizationResult, max_ap_drop: float | None) -> int:
@@ -211,9 +211,9 @@ def _verdict(result: QuantizationResult, max_ap_drop: float | None) -> int:
         return 0
     loss = result.before.drop_to(result.after)
     if result.budget_met:
-        print(f"The loss of AP, {loss:.4f}, is within {max_ap_drop:g}.")
+        say(f"The loss of AP, {loss:.4f}, is within {max_ap_drop:g}.")
         return 0
-    print(
+    say(
         f"maskrt quantize: no choice of layers keeps the loss of AP within {max_ap_drop:g}; the best one loses "
         f"{loss:.4f} and was written. Calibrate with more or other images, another --method, or use --precision fp16.",
         file=sys.stderr,

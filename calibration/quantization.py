@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,8 @@ from maskrt.contract.metadata import ModelMetadata
 from maskrt.contract.precision import PRECISIONS
 from maskrt.contract.seal import sealed
 from maskrt.errors import ArgumentError
-from maskrt.files import check_writable
+from maskrt.files import check_writable, remove_stale, temporary_folder
+from maskrt.terminal import say
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,10 @@ def quantize(
     """
     stream = sys.stderr if stream is None else stream
     converter = find_converter(precision)
-    check_writable(output)
+    inputs = [model, *([] if layers is None else [layers]), *([] if calibration is None else calibration.images)]
+    check_writable(output, inputs)
+    remove_stale(output.parent)
     original, metadata = load_exported(model)
-    _check_is_not(model, output)
     if isinstance(converter, NumberFormat):
         if calibration is None:
             raise ArgumentError(f"{precision} needs images to calibrate with: --images FOLDER, image files or videos.")
@@ -110,8 +111,8 @@ def quantize(
     recipe = Recipe(original, precision, converter)
     kept = frozenset[str]() if layers is None else read_kept_groups(layers, recipe.groups)
     cache = calibration.cache or output.with_name(f"{model.stem}.{calibration.method}.calibration.json")
-    check_writable(cache)
-    _check_is_not(model, cache)
+    check_writable(cache, [*inputs, output, choice_path(output)])
+    check_writable(choice_path(output), [model, *calibration.images])  # it may take the place of `layers`
     sample = choose_images(calibration.images, calibration.limit, calibration.seed)
     before = None if measure is None else _measure_original(measure, model, stream)
     if max_ap_drop is not None and before is not None and before.box == 0:
@@ -122,7 +123,7 @@ def quantize(
     gains: Mapping[str, float] = {}
     after, met = None, True
     if measure is not None and before is not None:
-        measurement = _Measurement(recipe, found, measure, before, stream)
+        measurement = _Measurement(recipe, found, measure, before, output.parent, stream)
         if max_ap_drop is not None:
             result = search(found.macs, measurement.drop, max_ap_drop)
             kept, gains, met = result.kept, result.gains, result.drop <= max_ap_drop
@@ -167,14 +168,9 @@ def _cast(
     before = after = None
     if measure is not None:
         before = _measure_original(measure, model, stream)
-        after = _measure_candidate(measure, converted)
+        after = _measure_candidate(measure, converted, output.parent)
     write_file(output, sealed(converted.SerializeToString(deterministic=True)))
     return QuantizationResult(output, None, before, after, coverage=find_coverage(converted))
-
-
-def _check_is_not(model: Path, written: Path) -> None:
-    if written.exists() and written.samefile(model):
-        raise ArgumentError(f"{written} is the model itself; give the new file another name.")
 
 
 def _calibrate(
@@ -189,7 +185,7 @@ def _calibrate(
     """Return the ranges, from the cache if they were measured before."""
     method = options.method
     if len(sample) < SENSIBLE_COUNT // 2:
-        stream.write(f"warning: calibrating with only {len(sample)} images; {SENSIBLE_COUNT} are sensible\n")
+        say(f"warning: calibrating with only {len(sample)} images; {SENSIBLE_COUNT} are sensible", file=stream)
     key = {
         "model": sha256_of(model),
         "images": sample.fingerprint(),
@@ -199,24 +195,24 @@ def _calibrate(
     known = read_cache(cache, key)
     # Another version of maskrt may quantize other tensors.
     if known is not None and known.macs.keys() == set(recipe.groups) and known.thresholds.keys() >= set(recipe.tensors):
-        stream.write(f"Reusing the calibration {cache}\n")
+        say(f"Reusing the calibration {cache}", file=stream)
         return known
-    stream.write(f"Calibrating with {len(sample)} images of {sample.source} ({method})\n")
+    say(f"Calibrating with {len(sample)} images of {sample.source} ({method})", file=stream)
     found = calibrate(recipe.model, metadata, recipe.layers, recipe.tensors, sample, method, options.percentile, stream)
     if found.empty_images:
-        stream.write(f"note: the model finds nothing in {found.empty_images} of {found.images} images\n")
+        say(f"note: the model finds nothing in {found.empty_images} of {found.images} images", file=stream)
     write_cache(cache, key, found)
     return found
 
 
 def _measure_original(measure: Measure, model: Path, stream: TextIO) -> Accuracy:
-    stream.write(f"Measuring AP of {model}\n")
+    say(f"Measuring AP of {model}", file=stream)
     return measure(model)
 
 
-def _measure_candidate(measure: Measure, model: onnx.ModelProto) -> Accuracy:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "candidate.onnx"
+def _measure_candidate(measure: Measure, model: onnx.ModelProto, beside: Path) -> Accuracy:
+    with temporary_folder(beside) as folder:
+        path = folder / "candidate.onnx"
         path.write_bytes(model.SerializeToString())
         return measure(path)
 
@@ -225,12 +221,13 @@ class _Measurement:
     """AP of the quantized model for any choice of layers."""
 
     def __init__(
-        self, recipe: Recipe, calibration: Calibration, measure: Measure, before: Accuracy, stream: TextIO
+        self, recipe: Recipe, calibration: Calibration, measure: Measure, before: Accuracy, folder: Path, stream: TextIO
     ) -> None:
         self._recipe = recipe
         self._calibration = calibration
         self._measure = measure
         self._before = before
+        self._folder = folder
         self._stream = stream
         self._known: dict[frozenset[str], Accuracy] = {}
 
@@ -238,10 +235,9 @@ class _Measurement:
         """With the groups `kept` in FP16."""
         if kept not in self._known:
             model = self._recipe.build(self._calibration.thresholds, kept)
-            self._known[kept] = _measure_candidate(self._measure, model)
+            self._known[kept] = _measure_candidate(self._measure, model, self._folder)
             names = ", ".join(group for group in self._recipe.groups if group in kept) or "nothing"
-            self._stream.write(f"{self._known[kept]} with {names} kept in fp16\n")
-            self._stream.flush()
+            say(f"{self._known[kept]} with {names} kept in fp16", file=self._stream)
         return self._known[kept]
 
     def drop(self, kept: frozenset[str]) -> float:

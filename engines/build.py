@@ -25,7 +25,8 @@ from maskrt.engines.onnx_model import OnnxModel, read_onnx_model
 from maskrt.engines.request import BuildOptions, BuildReport, BuildRequest, BuildResult
 from maskrt.engines.targets import check_precision, find_target
 from maskrt.errors import ArgumentError, ModelError
-from maskrt.files import check_writable
+from maskrt.files import check_writable, remove_stale
+from maskrt.terminal import say
 
 
 def build_engine(request: BuildRequest, stream: TextIO | None = None) -> BuildResult:
@@ -119,6 +120,7 @@ def check_options(builder: Builder, options: BuildOptions) -> None:
 
 def _check_output(engine: Path, builder: Builder, onnx: Path) -> None:
     check_writable(engine)
+    remove_stale(engine.parent)
     check_writable(manifest_path(engine))
     if engine.exists() and engine.samefile(onnx):
         raise ArgumentError(f"The engine would overwrite its ONNX file {engine}: choose another --output.")
@@ -139,6 +141,6 @@ def _find_existing(engine: Path, inputs: BuildInputs, stream: TextIO) -> Manifes
             return None
         check_engine_files(engine, manifest)
     except ModelError as error:
-        stream.write(f"Building again: {error}\n")
+        say(f"Building again: {error}", file=stream)
         return None
     return manifest

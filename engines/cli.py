@@ -23,6 +23,7 @@ from maskrt.engines.summary import describe
 from maskrt.engines.targets import LOCAL, check_precision, find_target, target_names
 from maskrt.errors import ArgumentError, DependencyError
 from maskrt.options import add_output_option
+from maskrt.terminal import say
 
 EXTRA = "maskrt[engines]"
 INTERRUPTED_NOTE = "no half-written engine is left"
@@ -88,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.all_targets:
         return _build_all(request)
-    print(describe(build_engine(request)))
+    say(*describe(build_engine(request)))
     return 0
 
 
@@ -123,11 +124,10 @@ def _build_all(request: BuildRequest) -> int:
         if status == INTERRUPTED:
             raise KeyboardInterrupt
         (failed if status else built).append(name)
-    for line in skipped:
-        print(f"skipped {line}")
-    print(f"engines: {', '.join(built) or 'none'}")
+    say(*(f"skipped {line}" for line in skipped))
+    say(f"engines: {', '.join(built) or 'none'}")
     if failed:
-        print(f"maskrt engine: failed for {', '.join(failed)}", file=sys.stderr)
+        say(f"maskrt engine: failed for {', '.join(failed)}", file=sys.stderr)
     return USAGE if failed or not built else 0
 
 

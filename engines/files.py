@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from maskrt.engines.errors import EngineError
+from maskrt.files import replacing
 
 _BLOCK = 16 << 20
 
@@ -19,16 +21,12 @@ def write_together(files: Mapping[Path, bytes | memoryview]) -> None:
     Raises:
         EngineError: there is no room, or a file cannot be written. No file is changed then.
     """
-    partial = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in files}
     try:
-        try:
+        with contextlib.ExitStack() as stack:
+            # In reverse, so that the first of the files is the first that takes its name.
+            unfinished = {path: stack.enter_context(replacing(path)) for path in reversed(files)}
             for path, data in files.items():
-                _write(partial[path], data)
-            for path in files:
-                partial[path].replace(path)
-        finally:
-            for path in partial.values():
-                path.unlink(missing_ok=True)
+                _write(unfinished[path], data)
     except OSError as error:
         first = next(iter(files))
         raise EngineError(_explain(error, first, sum(len(data) for data in files.values()))) from error

@@ -11,11 +11,11 @@ from maskrt.engines.request import BuildResult
 _LISTED_TYPES = 6
 
 
-def describe(result: BuildResult) -> str:
-    """Tell of a build: files, what the builder has to say, layers; or that the engine was there already."""
+def describe(result: BuildResult) -> list[str]:
+    """Tell of a build, in lines: files, what the builder has to say, layers; or that the engine was there already."""
     manifest, report = result.manifest, result.report
     if report is None:
-        return f"{result.engine} is up to date: the same inputs built it before.\n{_table(_identity(manifest))}"
+        return [f"{result.engine} is up to date: the same inputs built it before.", *_table(_identity(manifest))]
     types = sorted(report.layers.items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{count} {name}" for name, count in types[:_LISTED_TYPES])
     rows = {
@@ -29,7 +29,7 @@ def describe(result: BuildResult) -> str:
         f"{path}: {_mb(file.size)}"
         for path, file in zip(manifest.paths(result.engine), manifest.files.values(), strict=True)
     ]
-    return "\n".join((*sizes, _table(rows)))
+    return [*sizes, *_table(rows)]
 
 
 def _identity(manifest: Manifest) -> dict[str, str]:
@@ -40,8 +40,8 @@ def _identity(manifest: Manifest) -> dict[str, str]:
     }
 
 
-def _table(rows: dict[str, str]) -> str:
-    return "\n".join(f"  {name:9} {text}" for name, text in rows.items())
+def _table(rows: dict[str, str]) -> list[str]:
+    return [f"  {name:9} {text}" for name, text in rows.items()]
 
 
 def _mb(size: int) -> str:

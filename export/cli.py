@@ -13,6 +13,7 @@ from maskrt.errors import MaskrtError
 from maskrt.export.families.base import load_source
 from maskrt.files import check_writable
 from maskrt.options import add_output_option, add_source_options, source_options
+from maskrt.terminal import say
 
 EXTRA = "maskrt[export]"
 INTERRUPTED_NOTE = "no file was written"
@@ -46,12 +47,12 @@ def run(options: argparse.Namespace) -> int:
 
     named, output, verify = source_options(options), options.output, not options.skip_verification
     assert named is not None  # argparse asks for it
-    check_writable(output)
+    check_writable(output, [Path(named.source), *filter(None, (named.checkpoint, named.config, named.class_names))])
     if verify:
         require_onnxruntime()
-    print(f"Loading {named.source}", flush=True)
+    say(f"Loading {named.source}")
     source = load_source(named)
-    print(f"Exporting to {output}", flush=True)
+    say(f"Exporting to {output}")
     try:
         export_onnx(
             source.model,
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         raise MaskrtError(f"Cannot write {output}: {error.strerror or error}") from error
     outcome = "equal to the PyTorch model" if verify else "not compared with the PyTorch model, marked as unverified"
-    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {outcome}")
+    say(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {outcome}")
     return 0
 
 

@@ -38,7 +38,7 @@ from maskrt.export.rcnn.modules import RcnnModules
 from maskrt.export.rcnn.pooling import GraphPooling
 from maskrt.export.rcnn.spec import ModelSpec
 from maskrt.export.verify import require_onnxruntime, verify_onnx
-from maskrt.files import write_in_one_step
+from maskrt.files import remove_stale, temporary_folder, write_in_one_step
 
 # Height and width: any two different multiples of 32 large enough that no level of the pyramid is empty.
 _SAMPLE_SIZE = (320, 416)
@@ -87,6 +87,7 @@ def export_onnx(
         raise ArgumentError(f"cannot write {target}: the runtime opens ONNX files by their suffix; name it .onnx")
     if verify:
         require_onnxruntime()
+    remove_stale(target.parent)
     model = unwrap_model(model)
     family = family_of(model)
     weights = weights_hash(model)
@@ -107,8 +108,8 @@ def export_onnx(
     if not verify:
         write_in_one_step(target, content)
         return target
-    unverified = target.with_name(f".{os.getpid()}.unverified.onnx")
-    try:
+    with temporary_folder(target.parent) as folder:
+        unverified = folder / "unverified.onnx"
         unverified.write_bytes(content)
         if stream is not None:
             print("Comparing with PyTorch", file=stream, flush=True)
@@ -116,8 +117,6 @@ def export_onnx(
         if stream is not None:
             print(f"  {differences}", file=stream, flush=True)
         unverified.replace(target)
-    finally:
-        unverified.unlink(missing_ok=True)
     return target
 
 

@@ -1,13 +1,16 @@
 """Nothing half-written, and where nothing can be written."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from maskrt import files
 from maskrt.errors import ArgumentError, MaskrtError
-from maskrt.files import check_writable, read_text_file, write_in_one_step
+from maskrt.files import check_writable, read_text_file, remove_stale, write_in_one_step
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,3 +102,32 @@ def test_text(tmp_path: Path, content: bytes, text: str | None) -> None:
 def test_long_names_can_be_written(tmp_path: Path, name: str) -> None:
     write_in_one_step(tmp_path / name, b"content")
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+KILLED = {
+    "a file": "with files.replacing(Path('a.json')) as path: path.write_text('half'); os.kill(os.getpid(), 9)",
+    "a folder": "with files.temporary_folder(Path()) as path: (path / 'b').mkdir(); os.kill(os.getpid(), 9)",
+}
+"""What a process is at when it is killed."""
+
+
+@pytest.mark.parametrize("what", KILLED)
+def test_what_a_killed_run_leaves_is_removed(tmp_path: Path, what: str) -> None:
+    program = f"import os; from pathlib import Path; from maskrt import files\n{KILLED[what]}"
+    process = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False)
+    assert process.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    with files.replacing(tmp_path / "mine.json"), files.temporary_folder(tmp_path):  # of a run at work
+        assert len(list(tmp_path.iterdir())) == 3
+        remove_stale(tmp_path)
+        assert not left.exists()
+        assert len(list(tmp_path.iterdir())) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.json"]
+
+
+def test_a_link_that_looks_stale_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    (tmp_path / ".maskrt-1-0.tmp").symlink_to("mine")
+    remove_stale(tmp_path)
+    assert (tmp_path / "mine" / "file").exists()

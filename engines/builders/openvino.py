@@ -6,7 +6,6 @@ The IR runs on any CPU that OpenVINO runs on: kernels are chosen on the device, 
 from __future__ import annotations
 
 import importlib
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,9 @@ from maskrt.engines.onnx_model import OnnxModel, inlined
 from maskrt.engines.request import BuildOptions
 from maskrt.engines.targets import GpuTarget, Target
 from maskrt.errors import ArgumentError, DependencyError
+from maskrt.files import temporary_folder
 from maskrt.runtime.backends.openvino import CONFIG, DEVICE, FILES, SUFFIX, TITLE, version_of
+from maskrt.terminal import printable
 
 if TYPE_CHECKING:
     import onnx
@@ -67,7 +68,7 @@ class OpenVinoBuilder:
         """See `base.Builder`."""
         return BuildInputs(
             maskrt_version=__version__,
-            onnx_file=model.path.name,
+            onnx_file=printable(model.path.name),
             onnx_sha256=model.sha256,
             target=target.name,
             builder=self.name,
@@ -134,8 +135,8 @@ def _import_openvino() -> ModuleType:
 
 def _serialized(openvino: ModuleType, network: Any, folder: Path) -> dict[str, bytes]:
     """Return the IR's files, by suffix."""
-    with tempfile.TemporaryDirectory(prefix=".openvino-", dir=folder) as name:
-        paths = {suffix: (Path(name) / "model").with_suffix(suffix) for suffix in FILES}
+    with temporary_folder(folder) as inside:
+        paths = {suffix: (inside / "model").with_suffix(suffix) for suffix in FILES}
         openvino.serialize(network, *map(str, paths.values()))
         return {suffix: path.read_bytes() for suffix, path in paths.items()}
 

@@ -33,8 +33,9 @@ from maskrt.engines.package.readme import readme
 from maskrt.engines.package.triton.repository import ENGINES, TritonOptions, make_repository
 from maskrt.engines.package.wheel import runtime_wheel
 from maskrt.errors import ArgumentError
-from maskrt.files import check_writable
+from maskrt.files import check_writable, remove_stale
 from maskrt.options import add_output_option, picture_size, positive
+from maskrt.terminal import printable, say
 
 EXTRA = "maskrt[engines]"
 INTERRUPTED_NOTE = "no half-written package is left"
@@ -79,6 +80,9 @@ def make_package(
     """
     model = Path(model)
     check_model_name(model)
+    for path in (model, *([] if output is None else [Path(output)])):
+        if printable(path.name) != path.name:  # the README of the package has it in its commands
+            raise ArgumentError(f"{path}: its name has control characters or bytes that are no text. Rename it.")
     output = default_output(model) if output is None else Path(output)
     if not output.name.removesuffix(SUFFIX) or not output.name.endswith(SUFFIX):
         raise ArgumentError(f"The package {output} must have a name and end in {SUFFIX}.")
@@ -88,7 +92,8 @@ def make_package(
         raise ArgumentError(f"--onnx goes with an engine, but {model} is an ONNX file already.")
     else:
         contents = onnx_contents(model)
-    check_writable(output)
+    check_writable(output, [model, *([] if onnx is None else [Path(onnx)])])
+    remove_stale(output.parent)
     folder = output.name.removesuffix(SUFFIX)
     files = {f"{folder}/{path}": content for path, content in _files(contents).items()}
     write_together({output: archive(files)})
@@ -133,15 +138,13 @@ def archive(files: Mapping[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
-def describe(package: Package) -> str:
-    """Return what the user reads after packing: the files with their sizes, and how to go on."""
+def describe(package: Package) -> list[str]:
+    """Return the lines that the user reads after packing: the files with their sizes, and how to go on."""
     folder = package.path.name.removesuffix(SUFFIX)
-    return "\n".join(
-        (
-            *_sizes(package.path, package.path.stat().st_size, package.files),
-            f"On the device: tar xf {shlex.quote(package.path.name)}, then as {folder}/README.md says.",
-        )
-    )
+    return [
+        *_sizes(package.path, package.path.stat().st_size, package.files),
+        f"On the device: tar xf {shlex.quote(package.path.name)}, then as {folder}/README.md says.",
+    ]
 
 
 def _sizes(path: Path, size: int, files: Mapping[str, int]) -> list[str]:
@@ -200,13 +203,13 @@ def run(options: argparse.Namespace) -> int:
             given = next(name for name, value in vars(triton).items() if value is not None)
             name = "triton-engine" if given == "engine" else given.replace("_", "-")
             raise ArgumentError(f"--{name} goes with --format triton.")
-        print(describe(make_package(options.model, options.output, onnx=options.onnx)))
+        say(*describe(make_package(options.model, options.output, onnx=options.onnx)))
         return 0
     if options.onnx is not None:
         raise ArgumentError("--onnx goes with --format archive: a repository for Triton serves one file.")
     check_model_name(options.model)
     folder, files = make_repository(options.model, options.output, triton)
-    print("\n".join((*_sizes(folder, sum(files.values()), files), f"To start it: as {folder / 'README.md'} says.")))
+    say(*_sizes(folder, sum(files.values()), files), f"To start it: as {folder / 'README.md'} says.")
     return 0
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from maskrt.command import run_verb
 from maskrt.errors import ArgumentError
+from maskrt.files import check_writable, remove_stale
 from maskrt.options import (
     add_image_options,
     add_key_option,
@@ -40,6 +41,7 @@ from maskrt.options import (
     source_options,
     thresholds,
 )
+from maskrt.terminal import say
 
 EXTRA = "maskrt[evaluate,cpu]"
 INTERRUPTED_NOTE = "no result was written"
@@ -103,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
     request = PipelineRequest(options.images or (), options.limit, options.batch_size or [1], options.size)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(output.parent)
+        check_writable(output, [*options.models, *map(Path, options.images or ())])
         compiled = [AGAINST[side] for side in options.against]
         openers = openers_of(options.models, source_options(options), compiled, options.threads)
         turns = Turns(options.repeats or _REPEATS, options.warm_up or _WARM_UP)
@@ -111,8 +115,8 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         raise ArgumentError(f"{error.filename or output} cannot be written: {error.strerror or error}") from None
     for failure in result.failed:
-        print(f"failed: {failure.name}, batch {failure.batch}: {failure.reason}", file=sys.stderr)
-    print(f"\nresults: {output}")
+        say(f"failed: {failure.name}, batch {failure.batch}: {failure.reason}", file=sys.stderr)
+    say("", f"results: {output}")
     return FAILED if result.failed else 0
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from maskrt.errors import ArgumentError
 from maskrt.runtime import read_image
+from maskrt.runtime.images.read import check_file
 from maskrt.runtime.inference.find import find_images
 
 _JPEG_QUALITY = (cv2.IMWRITE_JPEG_QUALITY, 95)
@@ -20,10 +21,13 @@ def gather_pictures(arguments: Sequence[str], count: int) -> list[Path]:
 
     Raises:
         ArgumentError: no image there.
+        ImageError: one of them is not there, or no file.
     """
     files, problems = find_images(arguments)
     if problems or not files:
         raise ArgumentError(" ".join(problems) or "There is nothing to do: no image was found.")
+    for file in files[:count]:
+        check_file(file)
     return files[:count]
 
 

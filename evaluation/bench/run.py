@@ -18,6 +18,7 @@ from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.results.bench import Benchmark, Failure, OperationRecord, PipelineRecord, Settings
 from maskrt.export.families.base import families
 from maskrt.options import SourceOptions, names_of
+from maskrt.terminal import say
 
 OPERATION_REPEATS = 7
 """At most: frameworks paste 100 masks at 4K in seconds."""
@@ -135,12 +136,11 @@ def measure(
                     pipeline += records
                     failed += failures
                     title = f"batch {batch}, pictures " + ("as they are" if size is None else f"of {size[0]}x{size[1]}")
-                    print(f"\n{title}, {turns.repeats} repeats", file=stream)
-                    if records:
-                        print(pipeline_table(records), file=stream)
+                    rows = pipeline_table(records) if records else []
+                    say("", f"{title}, {turns.repeats} repeats", *rows, file=stream)
     of_operations = _measure_operations(threads, min(turns.repeats, OPERATION_REPEATS)) if operations else []
     if of_operations:
-        print(f"\n{operations_table(of_operations)}", file=stream)
+        say("", *operations_table(of_operations), file=stream)
     return Benchmark(
         environment=describe_environment(),
         settings=Settings(threads, turns.repeats, turns.warm_up, pictures),

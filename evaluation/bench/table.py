@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from maskrt.evaluation.results.bench import STAGES, OperationRecord, PipelineRecord, ServingRecord
+from maskrt.terminal import printable
 
 
-def pipeline_table(records: Sequence[PipelineRecord]) -> str:
+def pipeline_table(records: Sequence[PipelineRecord]) -> list[str]:
     """Show a line for each side: milliseconds of a batch, of its stages, images per second, speed-up and memory."""
-    width = max(len(record.name) for record in records)
+    width = max(len(printable(record.name)) for record in records)
     stages = " ".join(f"{stage:>11}" for stage in STAGES)
     totals = " ".join(f"{key:>8}" for key in ("median", "p90", "p99"))
     header = f"{'ms':<{width}} {totals} {stages} {'images/s':>9} {'overlapped':>10} {'peak MB':>8}  faster by"
@@ -22,13 +23,13 @@ def pipeline_table(records: Sequence[PipelineRecord]) -> str:
         memory = " + ".join(f"{value / 1e6:.0f}" for value in peaks if value is not None)
         overlapped = record.overlapped_images_per_second
         lines.append(
-            f"{record.name:<{width}} {total} {stages} {record.images_per_second:>9.1f} "
+            f"{printable(record.name):<{width}} {total} {stages} {record.images_per_second:>9.1f} "
             f"{'-' if overlapped is None else f'{overlapped:.1f}':>10} {memory or '-':>8}  {record.speedup}"
         )
-    return "\n".join(lines)
+    return lines
 
 
-def operations_table(records: Sequence[OperationRecord]) -> str:
+def operations_table(records: Sequence[OperationRecord]) -> list[str]:
     """Show a line for each operation: milliseconds of both sides and their ratio."""
     lines = [f"{'operation':<32} {'image':>10} {'reference ms':>13} {'maskrt ms':>10}  faster by"]
     for record in records:
@@ -39,10 +40,10 @@ def operations_table(records: Sequence[OperationRecord]) -> str:
             f"{record.operation:<32} {height}x{width:<5} {theirs:>13.1f} {ours:>10.2f}  "
             f"{record.ratio} than {record.reference}{differing}"
         )
-    return "\n".join(lines)
+    return lines
 
 
-def serving_table(records: Sequence[ServingRecord]) -> str:
+def serving_table(records: Sequence[ServingRecord]) -> list[str]:
     """Show a line for each rate: answers, refusals, milliseconds of an answer, and how batches were filled."""
     headings = ("requests/s", "answers/s", "sent", "busy", "failed", "median ms", "p90 ms", "p99 ms", "queue ms")
     lines = [" ".join(f"{heading:>10}" for heading in headings) + "  runs"]
@@ -54,4 +55,4 @@ def serving_table(records: Sequence[ServingRecord]) -> str:
         cells.append("-" if queue is None else f"{1000 * queue:.1f}")
         runs = ", ".join(f"{count} of {size}" for size, count in record.batches.items() if count)
         lines.append(" ".join(f"{cell:>10}" for cell in cells) + f"  {runs}")
-    return "\n".join(lines)
+    return lines

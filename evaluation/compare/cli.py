@@ -21,6 +21,7 @@ from pathlib import Path
 from maskrt.command import run_verb
 from maskrt.errors import ArgumentError
 from maskrt.evaluation.compare.budget import read_budgets
+from maskrt.files import check_writable, remove_stale
 from maskrt.options import (
     add_image_options,
     add_model_files,
@@ -30,7 +31,9 @@ from maskrt.options import (
     fraction,
     source_options,
 )
+from maskrt.runtime.images.read import check_file
 from maskrt.runtime.inference.find import find_images
+from maskrt.terminal import say
 
 EXTRA = "maskrt[evaluate,cpu]"
 INTERRUPTED_NOTE = "nothing was written"
@@ -85,25 +88,34 @@ def run(options: argparse.Namespace) -> int:
     output: Path = options.output
     try:
         output.mkdir(parents=True, exist_ok=True)
-        result = compare(request, sys.stderr)
+        remove_stale(output)
         path = output / "compare.json"
+        check_writable(path, [*files, *images])
+        result = compare(request, sys.stderr)
         write_result(path, result)
     except OSError as error:
         raise ArgumentError(f"cannot write to {output}: {error.strerror or error}") from None
-    print(table(result))
-    print(f"\n{path}")
+    say(*table(result), "", str(path))
     return FAILED if any(candidate.verdict == "fail" for candidate in result.candidates) else 0
 
 
 def choose_images(arguments: Sequence[str] | None, limit: int) -> list[Path]:
-    """Choose at most `limit` of the image files that were given, evenly spread."""
+    """Choose at most `limit` of the image files that were given, evenly spread.
+
+    Raises:
+        ArgumentError: there is none.
+        ImageError: one of them is not there, or no file.
+    """
     if arguments is None:
         raise ArgumentError("There is nothing to compare on: give --images with files, folders or quoted globs.")
     files, problems = find_images(arguments)
     if problems or not files:
         raise ArgumentError(problems[0] if problems else "There is no image to compare on.")
     count = min(limit, len(files))
-    return [files[number * len(files) // count] for number in range(count)]
+    chosen = [files[number * len(files) // count] for number in range(count)]
+    for file in chosen:
+        check_file(file)
+    return chosen
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from maskrt.evaluation.results.compare import Comparison, TensorRecord
+from maskrt.terminal import printable
 
 
-def table(result: Comparison) -> str:
+def table(result: Comparison) -> list[str]:
     """Show a line for each file, a line for each tensor, the reasons, and what was not compared."""
     candidates = result.candidates
-    width = max(len(candidate.name) for candidate in candidates)
+    names = {candidate.name: printable(candidate.name) for candidate in candidates}
+    width = max(map(len, names.values()))
     with_keypoints = any(candidate.detections.keypoint_size is not None for candidate in candidates)
     keypoints = "keypoints  " if with_keypoints else ""
     head = f"precision  verdict   found again  box px   score  mask IoU  {keypoints}least signal to noise"
@@ -19,7 +21,7 @@ def table(result: Comparison) -> str:
         network = [tensor for tensor in candidate.tensors if tensor.onnx is not None and tensor.found is None]
         least = min(network, key=lambda tensor: tensor.snr_db, default=None)
         lines.append(
-            f"{candidate.name:{width}}  {candidate.precision:9}  {candidate.verdict:7}  {again:>12}  "
+            f"{names[candidate.name]:{width}}  {candidate.precision:9}  {candidate.verdict:7}  {again:>12}  "
             f"{_number(found.box_px, '6.3f')}  {_number(found.score, '6.4f')}  "
             f"{_number(found.mask_iou, '8.4f')}  "
             + (f"{_number(found.keypoint_size, '9.4f')}  " if with_keypoints else "")
@@ -29,11 +31,11 @@ def table(result: Comparison) -> str:
     if exposed:
         rows = list(dict.fromkeys(tensor.name for candidate in exposed for tensor in candidate.tensors))
         first = max(map(len, rows))
-        lines += ["", f"{'signal to noise, dB':{first}}  " + "  ".join(f"{c.name:>12}" for c in exposed)]
+        lines += ["", f"{'signal to noise, dB':{first}}  " + "  ".join(f"{names[c.name]:>12}" for c in exposed)]
         cells = [{tensor.name: tensor for tensor in candidate.tensors} for candidate in exposed]
         for row in rows:
             values = "  ".join(
-                f"{_cell(tensors.get(row)):>{max(12, len(candidate.name))}}"
+                f"{_cell(tensors.get(row)):>{max(12, len(names[candidate.name]))}}"
                 for tensors, candidate in zip(cells, exposed, strict=True)
             )
             lines.append(f"{row:{first}}  {values}")
@@ -42,7 +44,7 @@ def table(result: Comparison) -> str:
             lines += ["", f"{candidate.name} fails:", *(f"  {reason}." for reason in candidate.reasons)]
     lines += ["", result.reference.remark]
     lines += [*(f"Not compared: {entry.name}. {entry.why}" for entry in result.not_compared)]
-    return "\n".join(lines).rstrip()
+    return lines
 
 
 def _number(value: float | None, form: str) -> str:

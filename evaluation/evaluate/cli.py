@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 from maskrt.command import run_verb
 from maskrt.errors import ArgumentError
+from maskrt.files import check_writable, remove_stale
 from maskrt.options import (
     SourceOptions,
     Thresholds,
@@ -41,6 +42,7 @@ from maskrt.options import (
     source_options,
     thresholds,
 )
+from maskrt.terminal import say
 
 if TYPE_CHECKING:
     from maskrt.evaluation.metrics.predict import Predictor
@@ -100,6 +102,8 @@ def run(options: argparse.Namespace) -> int:
     output: Path = options.output
     try:
         output.mkdir(parents=True, exist_ok=True)
+        remove_stale(output)
+        check_writable(output / "evaluate.json", [*options.models, options.dataset])
         files = {file.name: file for file in options.models}
         dataset = open_dataset(request)
         result = evaluate(
@@ -116,8 +120,7 @@ def run(options: argparse.Namespace) -> int:
         write_result(path, result)
     except OSError as error:
         raise ArgumentError(f"cannot write to {output}: {error.strerror or error}") from None
-    print(table(result))
-    print(f"\n{path}")
+    say(*table(result), "", str(path))
     return 0
 
 

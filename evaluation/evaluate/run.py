@@ -29,6 +29,7 @@ from maskrt.evaluation.metrics.predict import Predictor, predict_images
 from maskrt.evaluation.results.evaluate import ClassAp, DatasetRecord, Evaluation, ModelRecord
 from maskrt.files import write_in_one_step
 from maskrt.runtime.inference.progress import count
+from maskrt.terminal import say
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,13 @@ def evaluate(
                     f"--metric cityscapes measures masks, but {name} gives none: leave it out, or name others."
                 )
         check_cityscapes(dataset)
-    for note in dataset.notes:
-        print(note, file=stream)
+    say(*dataset.notes, file=stream)
     annotations = len(dataset.truth["annotations"])
     if told := masks_not_measured(dataset.truth):
-        print(told, file=stream)
+        say(told, file=stream)
     models = []
     for name, predictor in predictors.items():
-        print(f"{name}: {count(len(dataset.files), 'image')}, {predictor.backend}", file=stream)
+        say(f"{name}: {count(len(dataset.files), 'image')}, {predictor.backend}", file=stream)
         record = evaluate_model(
             predictor,
             name,
@@ -179,11 +179,11 @@ def evaluate_model(
     with ResultsLog(output / f"{name}.results.jsonl", key) as log:
         left = {number: image for number, image in dataset.files.items() if number not in log.seconds}
         if log.started_anew:
-            print(f"{name}: starting anew, since this differs: {', '.join(log.started_anew)}", file=stream)
+            say(f"{name}: starting anew, since this differs: {', '.join(log.started_anew)}", file=stream)
         elif not left:
-            print(f"{name}: all images were done before; without {log.path} they are done anew", file=stream)
+            say(f"{name}: all images were done before; without {log.path} they are done anew", file=stream)
         elif len(left) < len(dataset.files):
-            print(f"{name}: going on; {len(left)} of {len(dataset.files)} images are left", file=stream)
+            say(f"{name}: going on; {len(left)} of {len(dataset.files)} images are left", file=stream)
         for result in predict_images(predictor, left, categories, stream, dataset.sizes):
             log.append(result)
         results = [record for record in log.records() if record["image_id"] in dataset.files]
@@ -191,11 +191,11 @@ def evaluate_model(
     results_path = output / f"{name}.results.json"
     write_in_one_step(results_path, json.dumps(results, ensure_ascii=False).encode())
     if limit := beyond_limit(dataset.truth, results, max_detections):
-        print(f"{name}: {limit}", file=stream)
+        say(f"{name}: {limit}", file=stream)
     box, mask = box_and_mask_ap(dataset.truth, results, max_detections)
     keypoints = keypoint_ap(dataset.truth, results)
     if told := keypoints_not_measured(name, dataset.truth, results):
-        print(told, file=stream)
+        say(told, file=stream)
     score_threshold, nms_threshold = predictor.thresholds
     return ModelRecord(
         name=name,

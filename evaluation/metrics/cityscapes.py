@@ -25,7 +25,9 @@ from maskrt.command import run_verb
 from maskrt.errors import ArgumentError, ImageError
 from maskrt.files import write_in_one_step
 from maskrt.options import add_output_option
+from maskrt.runtime.images.read import check_file
 from maskrt.runtime.inference.progress import Progress
+from maskrt.terminal import say
 
 EXTRA = "maskrt[evaluate,cpu]"
 INTERRUPTED_NOTE = "nothing was written"
@@ -81,6 +83,7 @@ def convert(root: Path, split: str) -> dict[str, Any]:
     progress = Progress(len(files), sys.stderr)
     try:
         for number, file in enumerate(files, start=1):
+            check_file(file)
             instance_ids = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
             if instance_ids is None or instance_ids.ndim != 2:
                 raise ImageError(f"{file} is not an image with one channel of 16 bits.")
@@ -117,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
         write_in_one_step(output, content)
     except OSError as error:
         raise ArgumentError(f"cannot write {output}: {error.strerror or error}") from None
-    print(f"{output}\nmaskrt evaluate model.onnx --dataset {output} --images {options.folder} --metric cityscapes")
+    say(str(output), f"maskrt evaluate model.onnx --dataset {output} --images {options.folder} --metric cityscapes")
     return 0
 
 

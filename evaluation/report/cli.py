@@ -14,8 +14,9 @@ from pathlib import Path
 
 from maskrt.command import run_verb
 from maskrt.errors import ArgumentError
-from maskrt.files import write_in_one_step
+from maskrt.files import check_writable, remove_stale, write_in_one_step
 from maskrt.options import add_output_option, positive
+from maskrt.terminal import say
 
 EXTRA = "maskrt[report]"
 INTERRUPTED_NOTE = "nothing was written"
@@ -48,13 +49,17 @@ def run(options: argparse.Namespace) -> int:
     from maskrt.evaluation.report.page import make_report
     from maskrt.evaluation.report.render import to_html, to_markdown
 
+    remove_stale(output.parent)
+    for path in (output, output.with_suffix(".md")):
+        if path.exists():
+            check_writable(path)
     document = make_report(read_results(options.results), options.limit)
     pages = {output: to_html(document), output.with_suffix(".md"): to_markdown(document)}
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         for path, text in pages.items():
             write_in_one_step(path, text.encode(errors="replace"))  # JSON may hold half of a character
-            print(f"{path}: {path.stat().st_size / 1e3:.0f} KB")
+            say(f"{path}: {path.stat().st_size / 1e3:.0f} KB")
     except OSError as error:
         raise ArgumentError(f"{output} cannot be written: {error.strerror or error}.") from None
     return 0

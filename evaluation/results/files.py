@@ -12,7 +12,7 @@ from maskrt.evaluation.results.bench import Benchmark
 from maskrt.evaluation.results.compare import Comparison
 from maskrt.evaluation.results.evaluate import Evaluation
 from maskrt.evaluation.results.schema import SchemaError, from_json, to_json
-from maskrt.files import write_in_one_step
+from maskrt.files import read_text_file, write_in_one_step
 
 FORMAT = 1
 
@@ -64,9 +64,8 @@ def read_result(file: Path) -> Result:
 
 
 def _read_json(file: Path) -> Any:
+    text = read_text_file(file, "result", ArgumentError)
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ArgumentError(f"{file} cannot be read: {error.strerror or error}.") from None
+        return json.loads(text)
     except (ValueError, RecursionError):
         raise ArgumentError(f"{file} is damaged: it is not JSON. Make it again.") from None

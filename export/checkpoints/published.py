@@ -6,7 +6,6 @@ Their files are downloaded once, checked against the sums that the frameworks pu
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import hashlib
 import os
@@ -20,6 +19,7 @@ from urllib.request import urlopen
 
 from maskrt.export.checkpoints.errors import CheckpointError, shown
 from maskrt.export.checkpoints.zoo import detectron2, mmdet
+from maskrt.files import remove_stale, replacing
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes so far, and with how many there will be, where the server says."""
@@ -107,16 +107,16 @@ def fetch(model: Published, progress: Progress | None = None) -> Path:
             model.path.unlink()  # cut short, or not what was published
         except OSError as error:
             raise CheckpointError(f"{model.path} is damaged. Delete it ({error.strerror}).") from error
-    unfinished = model.path.with_name(f".{model.path.name}.{os.getpid()}.tmp")
     try:
         model.path.parent.mkdir(parents=True, exist_ok=True)
-        found = _download(model, unfinished, progress)
-        if not found.startswith(model.digits):
-            raise CheckpointError(
-                f"The file at {model.url} is not the one that was published: its {model.algorithm.upper()} sum begins "
-                f"with {found[: len(model.digits)]}, expected {model.digits}. {_by_hand(model)}"
-            )
-        unfinished.replace(model.path)
+        remove_stale(model.path.parent)
+        with replacing(model.path) as unfinished:
+            found = _download(model, unfinished, progress)
+            if not found.startswith(model.digits):
+                raise CheckpointError(
+                    f"The file at {model.url} is not the one that was published: its {model.algorithm.upper()} sum "
+                    f"begins with {found[: len(model.digits)]}, expected {model.digits}. {_by_hand(model)}"
+                )
     except HTTPError as error:
         raise CheckpointError(
             f"Cannot download {model.url}: the server says {error.code}. {_by_hand(model)}"
@@ -125,9 +125,6 @@ def fetch(model: Published, progress: Progress | None = None) -> Path:
         raise CheckpointError(f"Cannot download {model.url}: {error.reason}. {_by_hand(model)}") from error
     except OSError as error:
         raise CheckpointError(f"Cannot download {model.url}: {error}. {_by_hand(model)}") from error
-    finally:
-        with contextlib.suppress(OSError):  # there is none, or no folder for it
-            unfinished.unlink()
     return model.path
 
 

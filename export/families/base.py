@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from maskrt.export.class_names import fit_class_names, read_class_names
 from maskrt.export.errors import SourceError, UnsupportedModelError
 from maskrt.options import SourceOptions
+from maskrt.terminal import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -211,8 +212,7 @@ def load_source(options: SourceOptions, *, stream: TextIO | None = None) -> Sour
     """
     given = None if options.class_names is None else read_class_names(options.class_names)
     loaded = _load(options)
-    for note in loaded.notes:
-        print(f"note: {note}", file=sys.stderr if stream is None else stream)
+    say(*(f"note: {note}" for note in loaded.notes), file=sys.stderr if stream is None else stream)
     return describe_model(loaded.model, given or loaded.class_names, source=options.source)
 
 

@@ -76,7 +76,7 @@ class OnnxRuntimeBackend:
             options.intra_op_num_threads = threads
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=list(providers), enable_fallback=len(providers) > 1
+                _loadable(path), options, providers=list(providers), enable_fallback=len(providers) > 1
             )
             inputs = _types(self._session.get_inputs())
             outputs = _types(self._session.get_outputs())
@@ -103,6 +103,15 @@ class OnnxRuntimeBackend:
                 f"ONNX Runtime failed on a batch of shape {list(feed[IMAGES].shape)}: {_first_line(error)}"
             ) from None
         return Detections.of(dict(zip(self._output_names, outputs, strict=True)))
+
+
+def _loadable(path: Path) -> str | bytes:
+    """Return what ONNX Runtime loads: the path, or where that is no text, which it does not take, the content."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return path.read_bytes()
+    return str(path)
 
 
 def _types(tensors: Sequence[Any]) -> dict[str, np.dtype]:

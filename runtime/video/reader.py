@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from maskrt.errors import DependencyError, VideoError
+from maskrt.files import check_regular
 from maskrt.runtime.video.display import check_brightness, display_matrix, square_pixels, upright
 
 VIDEO_SUFFIXES = frozenset(
@@ -111,6 +112,8 @@ class VideoReader:
         self._av = import_av()
         self.name = display_name(source)
         self._path = None if is_stream(source) else Path(source)
+        if self._path is not None:
+            check_regular(self._path, "video", VideoError)
         camera = _CAMERA.fullmatch(source)
         scheme = source.partition("://")[0] if self._path is None else "file"
         self.is_live = bool(camera) or scheme not in ("file", "http", "https")

@@ -7,7 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from maskrt.errors import DependencyError, MaskrtError, with_code
 from maskrt.signals import interruptible
@@ -43,10 +43,17 @@ class Verb(Protocol):
         """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with arguments without passing on what they do to a terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def documented_parser(prog: str, documentation: str | None) -> argparse.ArgumentParser:
     """Return a parser whose help is a module's documentation: its first line above the options, the rest below."""
     description, _, rest = (documentation or "").partition("\n")
-    return argparse.ArgumentParser(
+    return _Parser(
         prog=prog, description=description, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
 

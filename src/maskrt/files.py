@@ -7,9 +7,10 @@ that would be replaced. An interrupt or a full disk leaves the old file or the n
 import contextlib
 import itertools
 import os
+import shutil
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from maskrt.errors import ArgumentError, MaskrtError
@@ -122,7 +123,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: it cannot be written there.
     """
     check_replaceable(path)
-    unfinished, lock = _temporary(path.parent)
+    unfinished, lock = _temporary(path.parent, _new_file)
     try:
         yield unfinished
         unfinished.replace(path)
@@ -131,13 +132,33 @@ def replacing(path: Path) -> Iterator[Path]:
         os.close(lock)
 
 
+@contextlib.contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Give a new, empty folder in `parent` that is removed with what is in it; see `remove_stale`.
+
+    Raises:
+        OSError: it cannot be made there.
+    """
+    folder, lock = _temporary(parent, _new_folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
 def remove_stale(folder: Path) -> None:
-    """Remove the files that killed runs have left unfinished in a folder; those of runs at work are locked."""
+    """Remove the files and folders that killed runs have left in a folder; those of runs at work are locked."""
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         with contextlib.suppress(OSError):
-            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            access = os.O_RDONLY if path.is_dir() else os.O_RDWR
+            descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
-                if lock(descriptor):
+                if not lock(descriptor):
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
                     path.unlink()
             finally:
                 os.close(descriptor)
@@ -165,8 +186,17 @@ def lock(descriptor: int) -> bool:
     return True
 
 
-def _temporary(folder: Path) -> tuple[Path, int]:
-    """Make a new file, locked as long as the descriptor is open.
+def _new_file(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _new_folder(path: Path) -> int:
+    path.mkdir()
+    return os.open(path, os.O_RDONLY)
+
+
+def _temporary(folder: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
+    """Make a new file or folder, locked as long as the descriptor is open.
 
     Returns:
         Its path, and the descriptor.
@@ -174,7 +204,7 @@ def _temporary(folder: Path) -> tuple[Path, int]:
     while True:
         path = folder / f"{_PREFIX}{os.getpid()}-{next(_numbers)}{_SUFFIX}"
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            descriptor = make(path)
         except FileExistsError:  # of a killed run that had our number, as the first process of a container has
             continue
         with contextlib.suppress(BlockingIOError):

@@ -16,7 +16,7 @@ def test_the_choice_is_given_back_in(tmp_path):
 
 
 def test_the_table_names_share_gain_and_precision():
-    header, backbone, head = CHOICE.table("int8").splitlines()
+    header, backbone, head = CHOICE.table("int8")
     assert header.split("  ")[0] == "layers"
     assert backbone.split() == ["backbone", "70.0%", "int8"]
     assert head.split() == ["head", "30.0%", "+0.0123", "fp16"]

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from maskrt.engines import EngineError, files
 from maskrt.engines.files import write_together
+from maskrt.files import remove_stale
 
 
 @pytest.fixture
@@ -76,3 +79,18 @@ def test_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_other_errors_are_said(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"Cannot write .*: No such file or directory"):
         write_together({tmp_path / "missing" / "a": b"1"})
+
+
+@pytest.mark.parametrize("name", ["a.engine", f"{'x' * 240}.engine"])
+def test_what_a_killed_run_leaves_is_removed(tmp_path: Path, name: str) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from maskrt.engines import files\n"
+        "files.os.fsync = lambda descriptor: os.kill(os.getpid(), 9)\n"
+        "files.write_together({Path(sys.argv[1]): b'1', Path(sys.argv[1] + '.json'): b'2'})"
+    )
+    process = subprocess.run([sys.executable, "-c", program, name], cwd=tmp_path, check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2
+    remove_stale(tmp_path)
+    write_together({tmp_path / name: b"1"})
+    assert [path.name for path in tmp_path.iterdir()] == [name]

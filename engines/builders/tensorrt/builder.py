@@ -32,7 +32,9 @@ from maskrt.engines.onnx_model import OnnxModel
 from maskrt.engines.request import BuildOptions
 from maskrt.engines.targets import GpuTarget, Target, at_least
 from maskrt.errors import ArgumentError
+from maskrt.files import check_writable
 from maskrt.runtime.backends.tensorrt.manifest import SUFFIX, TensorRtSettings
+from maskrt.terminal import printable, say
 
 _OLDEST = "7.5"
 """The compute capability of the first GPUs that TensorRT 10, which the plugins need, supports (Turing)."""
@@ -133,7 +135,7 @@ class TensorRtBuilder:
         )
         return BuildInputs(
             maskrt_version=__version__,
-            onnx_file=model.path.name,
+            onnx_file=printable(model.path.name),
             onnx_sha256=model.sha256,
             target=target.name,
             builder=self.name,
@@ -152,6 +154,8 @@ class TensorRtBuilder:
         timing_cache = options.timing_cache or engine.with_name(
             f"tensorrt-{inputs.builder_version}-{capability}.timing"
         )
+        if timing_cache.exists():
+            check_writable(timing_cache)
         title = f"Building for {inputs.target} (compute capability {capability}, {inputs.precision})"
         progress = BuildProgress(title, stream)
         network = None
@@ -217,9 +221,10 @@ def _load_plugins(trt: ModuleType, compute_capability: str, stream: TextIO) -> s
     except PluginLibraryError as error:
         raise EngineError(str(error)) from error
     if not runs_on(library.architectures, compute_capability):
-        stream.write(
+        say(
             f"warning: {library.path} has no code for compute capability {compute_capability} (it has "
-            f"{library.architectures}). The engine is fine; give the device a library that has it: `make plugins`.\n"
+            f"{library.architectures}). The engine is fine; give the device a library that has it: `make plugins`.",
+            file=stream,
         )
     return library.version
 

@@ -46,7 +46,7 @@ class KernelCache:
 
     def _load(self, path: Path) -> bool:
         try:
-            content = path.read_bytes()
+            content = path.read_bytes() if path.is_file() else b""  # a pipe would wait for ever
         except OSError:
             return False
         digest, kernels = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]

@@ -7,9 +7,11 @@ So the manifest is read and checked before the engine is opened.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -143,6 +145,8 @@ def sha256_of(path: Path) -> str:
         OSError: it cannot be read.
     """
     digest = hashlib.sha256()
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
@@ -167,8 +171,12 @@ def read_manifest(engine: Path) -> Manifest:
     """
     path = manifest_path(engine)
     try:
-        if not engine.is_file():
+        if not engine.exists():
             raise ModelError(f"{engine}: there is no such file. `maskrt engine` or `make engine` builds one.")
+        if not engine.is_file():
+            raise ModelError(f"{engine} is not a file.")
+        if path.exists() and not path.is_file():  # a pipe would wait for ever
+            raise ModelError(f"{path} is not a file.")
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:

@@ -82,7 +82,7 @@ def test_operations_table():
         ratio=Ratio(90, 80, 100),
         differing=0,
     )
-    line = operations_table([record]).splitlines()[1]
+    line = operations_table([record])[1]
     assert "900.0" in line
     assert "90x (80x to 100x) than pycocotools; 0 results differ" in line
 
