@@ -25,6 +25,7 @@ from maskrt.contract.tensors import IMAGES, make_feed
 from maskrt.errors import ArgumentError, ModelError
 from maskrt.runtime.inference.progress import Progress
 from maskrt.runtime.transforms.canvas import make_batch
+from maskrt.terminal import say
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,14 @@ def calibrate(
     macs: dict[str, float] = dict.fromkeys((layer.group for layer in layers), 0.0)
     read = empty = 0
     progress = Progress(len(sample), stream)
+    left_out: list[str] = []
+
+    def leave_out(problem: str) -> None:
+        left_out.append(problem)
+        progress.fail(f"left out: {problem}")
+
     try:
-        for feed in model_inputs(model, metadata, sample, lambda problem: progress.fail(f"left out: {problem}")):
+        for feed in model_inputs(model, metadata, sample, leave_out):
             found, *arrays = session.run(["num_detections", *extra], feed)
             values = dict(zip(extra, arrays, strict=True))
             for layer in layers:
@@ -89,6 +96,12 @@ def calibrate(
             del arrays, values  # else they would be kept beside those of the next image
     finally:
         progress.close()
+    if not read:
+        raise ArgumentError(
+            f"None of the {len(sample)} images of {sample.source} can be read. The first of them: {left_out[0]}"
+        )
+    if left_out:
+        say(f"{len(left_out)} of the {len(sample)} images were left out, since they cannot be read", file=stream)
     if read < LEAST_COUNT:
         raise ArgumentError(
             f"Only {read} of the {len(sample)} images of {sample.source} can be read: too few to calibrate with. "

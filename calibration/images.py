@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,8 +17,8 @@ import numpy as np
 from maskrt.calibration.options import LEAST_COUNT, SENSIBLE_COUNT
 from maskrt.errors import ArgumentError, ImageError
 from maskrt.runtime import read_image
-from maskrt.runtime.inference.find import find_images
-from maskrt.runtime.video.reader import is_video
+from maskrt.runtime.images.read import check_file
+from maskrt.runtime.inference.find import find_inputs
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,19 @@ class ImageSample:
     def fingerprint(self) -> str:
         """SHA-256 of the images' content; of a video, of its name, size, time and the chosen frames.
 
-        Raises:
-            ImageError: a file cannot be read.
+        A file that cannot be read counts as an empty one: `read` leaves it out.
         """
         digest = hashlib.sha256()
-        try:
-            for file in self.files:
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
-            for video, frames in self.frames.items():
-                status = video.stat()
-                digest.update(f"{video.name} {status.st_size} {status.st_mtime_ns} {frames}".encode())
-        except OSError as error:
-            raise ImageError(f"{error.filename} cannot be read: {error.strerror or error}.") from None
+        for file in self.files:
+            try:
+                check_file(file)
+                content = file.read_bytes()
+            except (OSError, ImageError):
+                content = b""
+            digest.update(hashlib.sha256(content).digest())
+        for video, frames in self.frames.items():
+            status = video.stat()
+            digest.update(os.fsencode(video.name) + f" {status.st_size} {status.st_mtime_ns} {frames}".encode())
         return digest.hexdigest()
 
     def read(self, left_out: Callable[[str], object]) -> Iterator[np.ndarray]:
@@ -65,25 +67,29 @@ class ImageSample:
             yield from _read_frames(video, frames, left_out)
 
 
-def choose_images(sources: Sequence[Path], limit: int, seed: int) -> ImageSample:
+def choose_images(
+    sources: Sequence[Path], limit: int, seed: int, left_out: Callable[[str], object] | None = None
+) -> ImageSample:
     """Choose `limit` images, or all where there are fewer; the same for the same seed.
 
     Args:
-        sources: image files, folders of them, globs, and videos.
+        sources: image files, videos, folders of both, and globs.
         limit: how many.
         seed: of the random choice.
+        left_out: gets a sentence for what a source holds beside images that can be read; None: nobody is told.
 
     Raises:
-        ArgumentError: there are no images, or fewer than `LEAST_COUNT`.
+        ArgumentError: a source holds nothing that can be read, or all of them fewer images than `LEAST_COUNT`.
     """
+    images: list[Path] = []
+    videos: dict[Path, int] = {}
     for source in sources:
-        if not source.exists() and not glob.has_magic(str(source)):
-            raise ArgumentError(f"{source}: there is no such file or folder. Give images, folders of them, or videos.")
-    found, problems = find_images(list(map(str, sources)))
-    if problems:
-        raise ArgumentError(problems[0])
-    videos = {file: _count_frames(file) for file in found if is_video(file)}
-    images = [file for file in found if file not in videos]
+        of_source, remarks = _find(source)
+        images += [file for file, frames in of_source.items() if frames is None]
+        videos |= {file: frames for file, frames in of_source.items() if frames is not None}
+        for remark in remarks if left_out is not None else ():
+            left_out(remark)
+    images = list(dict.fromkeys(images))
     frames = [(video, number) for video, count in videos.items() for number in range(count)]
     total = len(images) + len(frames)
     name = str(sources[0]) if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1} more"
@@ -97,6 +103,23 @@ def choose_images(sources: Sequence[Path], limit: int, seed: int) -> ImageSample
         tuple(images[index] for index in chosen if index < len(images)),
         {video: tuple(numbers) for video, numbers in of_videos.items()},
     )
+
+
+def _find(source: Path) -> tuple[dict[Path, int | None], list[str]]:
+    """Find the files of a source; of a video with the number of its frames. And a sentence for what is left out."""
+    if not source.exists() and not glob.has_magic(str(source)):
+        raise ArgumentError(f"{source}: there is no such file or folder. Give images, folders of them, or videos.")
+    found = find_inputs([str(source)])
+    files: dict[Path, int | None] = dict.fromkeys(found.images)
+    problems = list(found.problems)
+    for video in map(Path, found.videos):
+        try:
+            files[video] = _count_frames(video)
+        except ArgumentError as error:
+            problems.append(str(error))
+    if not files:
+        raise ArgumentError(problems[0])
+    return files, [*problems, *found.skipped]
 
 
 def _check_count(source: str, count: int, noun: str) -> None:

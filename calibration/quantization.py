@@ -113,7 +113,12 @@ def quantize(
     cache = calibration.cache or output.with_name(f"{model.stem}.{calibration.method}.calibration.json")
     check_writable(cache, [*inputs, output, choice_path(output)])
     check_writable(choice_path(output), [model, *calibration.images])  # it may take the place of `layers`
-    sample = choose_images(calibration.images, calibration.limit, calibration.seed)
+    sample = choose_images(
+        calibration.images,
+        calibration.limit,
+        calibration.seed,
+        lambda sentence: say(f"left out: {sentence}", file=stream),
+    )
     before = None if measure is None else _measure_original(measure, model, stream)
     if max_ap_drop is not None and before is not None and before.box == 0:
         raise ArgumentError(

@@ -24,7 +24,7 @@ def write_together(files: Mapping[Path, bytes | memoryview]) -> None:
     try:
         with contextlib.ExitStack() as stack:
             # In reverse, so that the first of the files is the first that takes its name.
-            unfinished = {path: stack.enter_context(replacing(path)) for path in reversed(files)}
+            unfinished = {path: stack.enter_context(replacing(path)) for path in reversed(list(files))}
             for path, data in files.items():
                 _write(unfinished[path], data)
     except OSError as error:

@@ -26,7 +26,7 @@ def test_the_table_names_share_gain_and_precision():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot be read"),
+        (None, "Cannot read the choice of layers"),
         ("hello", "is not a choice of layers"),
         ("{}", "is not a choice of layers"),
         ('{"fp16_layers": "head"}', "is not a choice of layers"),

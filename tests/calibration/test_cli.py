@@ -95,7 +95,7 @@ def test_a_budget_where_there_is_no_ap_to_lose(quantize_with_budget, tmp_path, c
         ),
         (
             ["MODEL", "--images", "SCENES", "--layers", "nowhere.json"],
-            "nowhere.json cannot be read",
+            "Cannot read the choice of layers nowhere.json: there is no such file",
         ),
         (
             ["MODEL", "--precision", "fp16", "--dataset", "EVAL", "--max-ap-drop", "0"],
@@ -116,8 +116,8 @@ def test_a_budget_where_there_is_no_ap_to_lose(quantize_with_budget, tmp_path, c
             "--percentile goes with --method percentile",
         ),
         (["MODEL", "--images", "SCENES", "--cache", "no/folder/a.json"], "there is no folder no/folder"),
-        (["MODEL", "--images", "SCENES", "--cache", "MODEL"], "is the model itself"),
-        (["MODEL", "--images", "SCENES", "--output", "MODEL"], "is the model itself"),
+        (["MODEL", "--images", "SCENES", "--cache", "MODEL"], "it is an input of this run"),
+        (["MODEL", "--images", "SCENES", "--output", "MODEL"], "it is an input of this run"),
         (["MODEL", "--precision", "fp8", "--images", "SCENES", "--target", "t4"], "t4 .* has no fp8"),
         (["MODEL", "--precision", "fp16", "--target", "gtx480"], "There is no target 'gtx480'"),
     ],

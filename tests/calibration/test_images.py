@@ -104,3 +104,39 @@ def test_what_is_not_there_or_no_video(tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
     with pytest.raises(ArgumentError, match="is not a video that OpenCV can open"):
         choose_images([tmp_path / "broken.mp4"], 8, 0)
+
+
+def test_a_folder_of_all_sorts(tmp_path):
+    """Videos in folders are taken; what cannot be read is named and left out, and nothing stops for it."""
+    folder = write_pictures(tmp_path / "a", 9)
+    write_video(folder / "clip.avi", 12)
+    (folder / "broken.mp4").write_bytes(b"nothing")
+    (folder / "photo.heic").write_bytes(b"something")
+    (folder / "notes.txt").write_text("mine")
+    left_out: list[str] = []
+    sample = choose_images([folder], 100, 0, left_out.append)
+    assert len(sample) == 9 + 12
+    assert dict(sample.frames) == {folder / "clip.avi": tuple(range(12))}
+    heic, broken, others = left_out
+    assert "1 picture in .heic cannot be read here" in heic
+    assert "broken.mp4 is not a video that OpenCV can open" in broken
+    assert "1 other file passed over (1 with .txt)" in others
+    assert len(list(sample.read(pytest.fail))) == 21
+
+
+def test_a_file_that_is_not_there_any_more(tmp_path):
+    folder = write_pictures(tmp_path / "a", 9)
+    sample = choose_images([folder], 9, 0)
+    (folder / "004.png").unlink()
+    left_out: list[str] = []
+    assert len(list(sample.read(left_out.append))) == 8
+    assert "004.png: there is no such file" in left_out[0]
+    assert sample.fingerprint()  # of those that are there
+
+
+@pytest.mark.parametrize("name", ["photo.heic", "broken.mp4"])
+def test_nothing_in_a_folder_can_be_read(tmp_path, name):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / name).write_bytes(b"something")
+    with pytest.raises(ArgumentError, match=name.partition(".")[2] if name == "photo.heic" else name):
+        choose_images([tmp_path / "a"], 9, 0)

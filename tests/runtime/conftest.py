@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec
@@ -172,6 +173,20 @@ def infer(
         given = [model or write_model(), "--images", *arguments, "--output", tmp_path / output, "--threads", 1]
         code = main([str(argument) for argument in given])
         return Inference(code, *capsys.readouterr(), tmp_path / output)
+
+    return run
+
+
+@pytest.fixture
+def interrupted_infer(write_model: Callable[..., Path], tmp_path: Path) -> Callable[..., Inference]:
+    """`interrupted_infer("picture", *images)` is `infer` in a process that a SIGINT ends; see interrupted_infer.py."""
+
+    def run(scenario: str, *arguments: object) -> Inference:
+        folder = tmp_path / "out"
+        given = [write_model(), "--images", *arguments, "--output", folder, "--threads", 1]
+        program = [sys.executable, str(Path(__file__).with_name("interrupted_infer.py")), scenario]
+        process = subprocess.run([*program, *map(str, given)], capture_output=True, text=True, check=False, timeout=120)
+        return Inference(process.returncode, process.stdout, process.stderr, folder)
 
     return run
 

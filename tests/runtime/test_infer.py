@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from maskrt.runtime import Instances, ModelError, Segmenter, draw_instances, read_image, segmenter
+from maskrt.runtime import Instances, ModelError, Segmenter, draw_instances, read_image
 from maskrt.runtime.backends.base import Detections
 from maskrt.runtime.infer import main
 from maskrt.runtime.inference import run as infer_run
@@ -259,29 +257,9 @@ def test_an_overlay_that_no_jpeg_can_hold(infer: Infer, tmp_path: Path) -> None:
     assert names_in(output) == []
 
 
-def test_interrupt_keeps_what_is_finished(
-    infer: Infer, good_photos: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupt_keeps_what_is_finished(interrupted_infer: Infer, good_photos: list[Path]) -> None:
     """A SIGINT while the second image is read and the third waits: the main thread is anywhere then."""
-    arrived = threading.Event()
-
-    def interrupt(*_: object) -> None:
-        arrived.set()
-        raise KeyboardInterrupt
-
-    def interrupted_read(path: Path) -> np.ndarray:
-        if path.name == "z.png":
-            os.kill(os.getpid(), signal.SIGINT)
-            assert arrived.wait(60)
-            time.sleep(0.2)  # until the main thread has told the others
-        return read_image(path)
-
-    monkeypatch.setattr(segmenter, "read_image", interrupted_read)
-    handler = signal.signal(signal.SIGINT, interrupt)
-    try:
-        code, out, _, output = infer(good_photos[0], good_photos[2], good_photos[1])
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    code, out, _, output = interrupted_infer("picture", good_photos[0], good_photos[2], good_photos[1])
     assert code == 130
     names = names_in(output)
     assert names in ([], ["a.jpg"])

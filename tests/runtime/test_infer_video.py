@@ -300,18 +300,9 @@ def test_the_rate_on_the_picture_is_the_measured_one(
     assert captions == ["0.5 frames/s", "1.5 frames/s", "2.5 frames/s", "3.5 frames/s"]
 
 
-def test_interrupt_keeps_what_is_finished(infer: Infer, make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_keeps_what_is_finished(interrupted_infer: Infer, make_clip: MakeClip) -> None:
     """A SIGINT in the middle: the video and the lines end with the same frame."""
-    pictures = VideoReader.pictures
-
-    def interrupted(self: VideoReader) -> Iterator[Picture]:
-        for picture in pictures(self):
-            if picture.number == 20:
-                os.kill(os.getpid(), signal.SIGINT)
-            yield picture
-
-    monkeypatch.setattr(VideoReader, "pictures", interrupted)
-    code, out, _, output = infer(make_clip(times=range(100)), make_clip("next.mp4"))
+    code, out, _, output = interrupted_infer("video", make_clip(times=range(100)), make_clip("next.mp4"))
     assert code == 130
     records = lines_of(output / "clip.jsonl")
     assert 10 < len(records) < 100

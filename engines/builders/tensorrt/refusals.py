@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from maskrt.engines.builders.tensorrt.remedies import remedies
 from maskrt.plugins.attributes import RoiAlignAttributes
 from maskrt.plugins.detection_attributes import DetectionAttributes
 from maskrt.plugins.proposal_attributes import ProposalAttributes
@@ -125,8 +126,8 @@ def sentence(refusals: list[Refusal]) -> str:
     shown = "; ".join(map(str, refusals[:_MOST_SHOWN]))
     more = f"; and {len(refusals) - _MOST_SHOWN} more" if len(refusals) > _MOST_SHOWN else ""
     return (
-        f"it does not take {shown}{more}. Replace that part of the model by operators that it takes and export it "
-        "again, or run the ONNX file itself: `maskrt infer`."
+        f"it does not take {shown}{more}. {remedies(refusal.operator for refusal in refusals[:_MOST_SHOWN])} Then "
+        "export the model again; or run the ONNX file itself: `maskrt infer`."
     )
 
 
@@ -134,4 +135,5 @@ def _words(description: str) -> str:
     """Shorten what the parser says: an assertion in its source, mostly."""
     words = " ".join(description.split())
     words = re.sub(r"^Assertion failed: ", "", words)
-    return "" if words in ("", "false") else words[:200]
+    # What it does not know it takes for a plugin that is missing.
+    return "" if words in ("", "false") or re.search("plugin.*not found", words.lower()) else words[:200]

@@ -16,6 +16,7 @@ from maskrt.engines.builders.tensorrt.refusals import (
     sentence,
     without_kernel,
 )
+from maskrt.engines.builders.tensorrt.remedies import REMEDIES
 from maskrt.plugins.proposal_attributes import ProposalAttributes
 
 trt: Any = pytest.importorskip("tensorrt_rtx")
@@ -26,6 +27,21 @@ CONSTANTS = {
     "rois": np.zeros((1, 4), np.float32),
     "batch": np.zeros(1, np.int64),
     "scales": np.array([1, 1, 2, 2], np.float32),
+    "theta": np.zeros((1, 2, 3), np.float32),
+    "size": np.array([1, 1, 4, 4]),
+    "size2": np.array([4, 4]),
+    "columns": np.zeros((1, 16, 1), np.float32),
+    "kept": np.array([True]),
+    "i": np.zeros((1, 4), np.uint8),
+    "bytes": np.zeros((1, 1, 3, 3), np.uint8),
+    "scale": np.float32(1),
+    "zero": np.uint8(0),
+    "weights": np.zeros((4, 4, 3, 3), np.float32),
+    "offsets": np.zeros((1, 18, 6, 6), np.float32),
+    "rois5": np.zeros((1, 5), np.float32),
+    "indices": np.zeros((1, 4, 8, 8), np.int64),
+    "matrix": np.zeros((1, 8), np.float32),
+    "step": np.array(2),
 }
 
 
@@ -58,6 +74,66 @@ def test_operator_and_node_are_named(operator: str, inputs: list[str], attribute
     assert (refusal.operator, refusal.node) == (operator, "backbone.layer3.odd")
     assert "false" not in str(refusal).split()
     assert f"the operator {operator} of the node backbone.layer3.odd" in sentence([refusal])
+
+
+GIVEN: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "AffineGrid": (["theta", "size"], {}),
+    "Bernoulli": (["r"], {}),
+    "BitShift": (["i", "i"], {"direction": "LEFT"}),
+    "BitwiseAnd": (["i", "i"], {}),
+    "BitwiseNot": (["i"], {}),
+    "BitwiseOr": (["i", "i"], {}),
+    "BitwiseXor": (["i", "i"], {}),
+    "Col2Im": (["columns", "size2", "size2"], {}),
+    "Compress": (["r", "kept"], {}),
+    "ConvInteger": (["bytes", "bytes"], {}),
+    "DFT": (["r"], {}),
+    "DeformConv": (["r", "weights", "offsets"], {}),
+    "DynamicQuantizeLinear": (["r"], {}),
+    "MatMulInteger": (["bytes", "bytes"], {}),
+    "MaxRoiPool": (["r", "rois5"], {"pooled_shape": [2, 2]}),
+    "MaxUnpool": (["r", "indices"], {"kernel_shape": [2, 2]}),
+    "Multinomial": (["matrix"], {}),
+    "NonZero": (["r"], {}),
+    "QLinearConv": (["bytes", "scale", "zero", "bytes", "scale", "zero", "scale", "zero"], {}),
+    "QLinearMatMul": (["bytes", "scale", "zero", "bytes", "scale", "zero", "scale", "zero"], {}),
+    "Resize": (["r", "", "scales"], {"mode": "linear", "antialias": 1}),
+    "RoiAlign": (["r", "rois", "batch"], {}),
+    "STFT": (["matrix", "step"], {}),
+    "SequenceAt": (["r", "step"], {}),
+    "SequenceConstruct": (["r", "r"], {}),
+    "SplitToSequence": (["r"], {}),
+    "Unique": (["r"], {}),
+}
+"""Inputs and attributes of the operators that have a remedy, as a network may have them."""
+
+
+@pytest.mark.parametrize("operator", GIVEN)
+def test_each_remedy_is_of_an_operator_that_is_refused(operator: str) -> None:
+    inputs, attributes = GIVEN[operator]
+    node = helper.make_node(operator, inputs, ["y"], name="backbone.odd", **attributes)
+    refusals = find_refusals(trt, model(node).SerializeToString())
+    assert (refusals[0].operator, refusals[0].node) == (operator, "backbone.odd")
+    text = sentence(refusals)
+    assert f"For {operator}, {REMEDIES[operator]}." in text
+    assert "plugin was not" not in text.lower()
+
+
+def test_all_remedies_are_tried() -> None:
+    of_outputs = {"MaxPool", "NonMaxSuppression"}  # below: refused for its second output, and by the builder alone
+    assert REMEDIES.keys() == GIVEN.keys() | of_outputs
+
+
+def test_indices_of_a_pooling() -> None:
+    node = helper.make_node("MaxPool", ["r"], ["y", "z"], name="backbone.pool", kernel_shape=[2, 2])
+    refusals = find_refusals(trt, model(node).SerializeToString())
+    assert "For MaxPool, do without its second output, the indices." in sentence(refusals)
+
+
+def test_one_remedy_for_several() -> None:
+    text = sentence([Refusal("NonZero", "a", ""), Refusal("Unique", "b", ""), Refusal("Odd", "c", "")])
+    assert "For NonZero and Unique, keep all elements" in text
+    assert "For Odd, replace it by operators that it takes." in text
 
 
 def test_what_it_takes_is_not_refused() -> None:
