@@ -22,7 +22,7 @@ from maskrt.calibration.options import DEFAULT_METHOD, DEFAULT_PERCENTILE, METHO
 from maskrt.command import run_verb
 from maskrt.contract.precision import PRECISIONS, SOURCE_PRECISION
 from maskrt.errors import ArgumentError
-from maskrt.options import add_image_options, add_output_option, fraction, number
+from maskrt.options import add_image_options, add_output_option, fraction, named_path, number
 from maskrt.terminal import say
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ DEFAULT_PRECISION = "int8"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="FP32 ONNX file that `maskrt export` wrote")
+    parser.add_argument("model", type=named_path, metavar="MODEL", help="FP32 ONNX file that `maskrt export` wrote")
     add_output_option(parser, None, "file to write (default: MODEL with the precision in its name)")
     names = [name for name in PRECISIONS if name != SOURCE_PRECISION]
     parser.add_argument("--precision", choices=names, default=DEFAULT_PRECISION, help="(default: %(default)s)")
@@ -59,14 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help=f"values inside, for --method percentile (default: {DEFAULT_PERCENTILE})",
     )
-    images.add_argument("--cache", type=Path, metavar="FILE", help="the ranges found (default: beside the output)")
+    images.add_argument("--cache", type=named_path, metavar="FILE", help="ranges found (default: beside the output)")
 
     accuracy = parser.add_argument_group("accuracy")
-    accuracy.add_argument("--dataset", type=Path, metavar="JSON", help="COCO annotations: AP before and after")
+    accuracy.add_argument("--dataset", type=named_path, metavar="JSON", help="COCO annotations: AP before and after")
     accuracy.add_argument(
         "--max-ap-drop", type=fraction, metavar="D", help="keep layers in fp16 until AP falls by D at the most"
     )
-    accuracy.add_argument("--layers", type=Path, metavar="JSON", help="the choice of layers of an earlier run")
+    accuracy.add_argument("--layers", type=named_path, metavar="JSON", help="the choice of layers of an earlier run")
 
 
 def _percentile(text: str) -> float:

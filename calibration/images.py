@@ -87,8 +87,9 @@ def choose_images(
         of_source, remarks = _find(source)
         images += [file for file, frames in of_source.items() if frames is None]
         videos |= {file: frames for file, frames in of_source.items() if frames is not None}
-        for remark in remarks if left_out is not None else ():
-            left_out(remark)
+        if left_out is not None:
+            for remark in remarks:
+                left_out(remark)
     images = list(dict.fromkeys(images))
     frames = [(video, number) for video, count in videos.items() for number in range(count)]
     total = len(images) + len(frames)

@@ -94,6 +94,8 @@ def quantize(
     converter = find_converter(precision)
     inputs = [model, *([] if layers is None else [layers]), *([] if calibration is None else calibration.images)]
     check_writable(output, inputs)
+    if output.suffix.lower() != ".onnx":
+        raise ArgumentError(f"cannot write {output}: the runtime opens ONNX files by their suffix; name it .onnx")
     remove_stale(output.parent)
     original, metadata = load_exported(model)
     if isinstance(converter, NumberFormat):

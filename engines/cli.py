@@ -22,7 +22,7 @@ from maskrt.engines.request import AUTO, BuildOptions, BuildRequest
 from maskrt.engines.summary import describe
 from maskrt.engines.targets import LOCAL, check_precision, find_target, target_names
 from maskrt.errors import ArgumentError, DependencyError
-from maskrt.options import add_output_option
+from maskrt.options import add_output_option, named_path
 from maskrt.terminal import say
 
 EXTRA = "maskrt[engines]"
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         nargs="?",
-        type=Path,
+        type=named_path,
         default=Path("model.onnx"),
         metavar="MODEL",
         help="ONNX file (default: %(default)s)",
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workspace", type=int, metavar="MIB", help="scratch memory of a layer (default: the target's)"
     )
     tensorrt.add_argument("--version-compatible", action="store_true", help="for its lean and dispatch runtimes")
-    tensorrt.add_argument("--timing-cache", type=Path, metavar="FILE", help="(default: beside the engine)")
+    tensorrt.add_argument("--timing-cache", type=named_path, metavar="FILE", help="(default: beside the engine)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from maskrt.errors import ArgumentError
-from maskrt.options import add_key_option, api_key, picture_size
+from maskrt.options import LARGEST_PICTURE, add_key_option, api_key, named_path, picture_size
+from maskrt.runtime.images.read import MAX_PIXELS
 
 
 def test_sizes_of_pictures():
@@ -15,6 +16,18 @@ def test_sizes_of_pictures():
 def test_no_size_of_a_picture(text):
     with pytest.raises(argparse.ArgumentTypeError, match=r"expected HEIGHTxWIDTH in pixels, as in 800x1333, got"):
         picture_size(text)
+
+
+def test_pictures_that_are_decoded_alone():
+    assert LARGEST_PICTURE == MAX_PIXELS
+    with pytest.raises(argparse.ArgumentTypeError, match=r"expected at most 200,000,000 pixels, got 99999x99999"):
+        picture_size("99999x99999")
+
+
+def test_names():
+    assert named_path("a/b") == Path("a/b")
+    with pytest.raises(argparse.ArgumentTypeError, match=r"expected a name, got an empty one"):
+        named_path("")
 
 
 def read_key(path: Path | None) -> str | None:

@@ -34,7 +34,7 @@ from maskrt.engines.package.triton.repository import ENGINES, TritonOptions, mak
 from maskrt.engines.package.wheel import runtime_wheel
 from maskrt.errors import ArgumentError
 from maskrt.files import check_writable, remove_stale
-from maskrt.options import add_output_option, picture_size, positive
+from maskrt.options import add_output_option, named_path, picture_size, positive
 from maskrt.terminal import printable, say
 
 EXTRA = "maskrt[engines]"
@@ -153,13 +153,16 @@ def _sizes(path: Path, size: int, files: Mapping[str, int]) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="the engine, or an .onnx file")
+    parser.add_argument("model", type=named_path, metavar="MODEL", help="the engine, or an .onnx file")
     add_output_option(parser, None, f"archive, {SUFFIX}, or folder for Triton (default: beside the model)")
     parser.add_argument(
         "--format", choices=FORMATS, default="archive", help="what for: a device, or Triton (default: %(default)s)"
     )
     parser.add_argument(
-        "--onnx", type=Path, metavar="FILE", help="pack the engine's ONNX file as well, to run where there is no GPU"
+        "--onnx",
+        type=named_path,
+        metavar="FILE",
+        help="pack the ONNX file as well, to run where there is no GPU",
     )
     group = parser.add_argument_group("with --format triton")
     group.add_argument(

@@ -46,6 +46,9 @@ from maskrt.terminal import say
 EXTRA = "maskrt[evaluate,cpu]"
 INTERRUPTED_NOTE = "no result was written"
 
+_LARGEST_BATCH = 1024
+"""More pictures at a time would fill the memory before anything is measured."""
+
 FAILED = 1
 _REPEATS, _WARM_UP, _SECONDS = 30, 8, 30
 _OF_LOAD = ("rate", "seconds", "score_threshold", "nms_threshold", "api_key_file")
@@ -64,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="the source model on the same device: eager in FP32, or torch.compile with FP16 autocast",
     )
-    parser.add_argument("--batch-size", nargs="+", type=positive, metavar="N", help="(default: 1)")
+    parser.add_argument("--batch-size", nargs="+", type=_batch, metavar="N", help="(default: 1)")
     parser.add_argument(
         "--size",
         nargs="+",
@@ -136,11 +139,13 @@ def _run_load(options: argparse.Namespace) -> int:
     )
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(output.parent)
+        check_writable(output, map(Path, options.images))
         result = measure_serving(load)
         write_result(output, result)
     except OSError as error:
         raise ArgumentError(f"{error.filename or output} cannot be written: {error.strerror or error}") from None
-    print(f"\nresults: {output}")
+    say("", f"results: {output}")
     return FAILED if any(record.failed for record in result.serving) else 0
 
 
@@ -179,6 +184,12 @@ def _check(options: argparse.Namespace) -> None:
 
 def _rate(text: str) -> float:
     return number(text, 0.01, 100_000)
+
+
+def _batch(text: str) -> int:
+    if (value := positive(text)) > _LARGEST_BATCH:
+        raise argparse.ArgumentTypeError(f"expected at most {_LARGEST_BATCH:,}, got {text}")
+    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

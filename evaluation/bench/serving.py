@@ -22,6 +22,7 @@ from maskrt.evaluation.bench.timing import percentiles
 from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.results.bench import Benchmark, ServingRecord, Settings
 from maskrt.options import Thresholds
+from maskrt.terminal import say
 
 _CONNECTIONS = 128
 """At a time at the most: half of those that `maskrt serve` takes."""
@@ -76,7 +77,7 @@ def measure_serving(load: Load, stream: TextIO | None = None) -> Benchmark:
         for file in files[:2]:  # it is there, takes such pictures, and has done so before
             client.predict(file, score_threshold=load.thresholds.score, nms_threshold=load.thresholds.nms)
     records = [_at_rate(load, model, rate, pictures) for rate in load.rates]
-    print(f"\n{model} of {load.url}, {load.seconds:g} s each\n{serving_table(records)}", file=stream)
+    say("", f"{model} of {load.url}, {load.seconds:g} s each", *serving_table(records), file=stream)
     return Benchmark(
         environment=describe_environment(),
         settings=Settings(None, 1, 1, len(files)),

@@ -38,6 +38,7 @@ from maskrt.options import (
     add_source_options,
     add_thread_option,
     add_threshold_options,
+    named_path,
     positive,
     source_options,
     thresholds,
@@ -56,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add_model_files(parser, nargs="*")
     data = parser.add_argument_group("data set")
-    data.add_argument("--dataset", type=Path, metavar="JSON", help="COCO annotations")
-    data.add_argument("--images", type=Path, metavar="FOLDER", help="of the images (default: searched for)")
+    data.add_argument("--dataset", type=named_path, metavar="JSON", help="COCO annotations")
+    data.add_argument("--images", type=named_path, metavar="FOLDER", help="of the images (default: searched for)")
     data.add_argument("--limit", type=positive, metavar="N", help="take the first N images (default: all)")
     data.add_argument("--skip-missing", action="store_true", help="leave out images that are not there")
     data.add_argument(

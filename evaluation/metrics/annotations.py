@@ -9,6 +9,9 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from maskrt.errors import ArgumentError
+from maskrt.runtime.masks.rle import area
+
 
 def without_strokes(annotation: dict[str, Any]) -> dict[str, Any]:
     """Return an annotation without the polygons of fewer than three points, which enclose nothing.
@@ -87,12 +90,23 @@ def _problem_of_mask(mask: Any, image: Mapping[str, Any]) -> str | None:
         return f"has a mask, for which height and width of its image {image['id']} should be given"
     if isinstance(mask, dict) and isinstance(mask.get("counts"), list | str):
         if mask.get("size") == size:
-            return None
+            return None if _describes(mask["counts"], size) else "has a mask whose RLE does not fit its size"
         return f"has a mask of {mask.get('size')} pixels, but its image has {size} (height, width)"
     # The first polygon tells pycocotools that these are polygons; further ones may be as short as they like.
     if isinstance(mask, list) and all(map(_is_polygon, mask)) and len(mask[0]) >= 6:
         return None
     return "has a mask that is neither polygons [[x, y, x, y, x, y, …], …] nor RLE {size, counts}"
+
+
+def _describes(counts: list[Any] | str, size: list[Any]) -> bool:
+    """Tell whether run lengths are those of a mask of a size: pycocotools follows others out of its memory, or on."""
+    if isinstance(counts, str):
+        try:
+            area({"size": size, "counts": counts})
+        except ArgumentError:
+            return False
+        return True
+    return all(isinstance(count, int) and count >= 0 for count in counts) and sum(counts) == size[0] * size[1]
 
 
 def _is_polygon(value: Any) -> bool:

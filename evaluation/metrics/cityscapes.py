@@ -24,7 +24,7 @@ import numpy as np
 from maskrt.command import run_verb
 from maskrt.errors import ArgumentError, ImageError
 from maskrt.files import write_in_one_step
-from maskrt.options import add_output_option
+from maskrt.options import add_output_option, named_path
 from maskrt.runtime.images.read import check_file
 from maskrt.runtime.inference.progress import Progress
 from maskrt.terminal import say
@@ -103,7 +103,7 @@ def convert(root: Path, split: str) -> dict[str, Any]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="with gtFine/ and leftImg8bit/ in it")
+    parser.add_argument("folder", metavar="FOLDER", type=named_path, help="with gtFine/ and leftImg8bit/ in it")
     parser.add_argument("--split", default="val", help="(default: %(default)s)")
     add_output_option(parser, None, "file to write (default: FOLDER/instances_gtFine_<split>.json)")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from maskrt.command import run_verb
 from maskrt.errors import ArgumentError
 from maskrt.files import check_writable, remove_stale, write_in_one_step
-from maskrt.options import add_output_option, positive
+from maskrt.options import add_output_option, named_path, positive
 from maskrt.terminal import say
 
 EXTRA = "maskrt[report]"
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "results",
         nargs="*",
-        type=Path,
+        type=named_path,
         default=[Path("out")],
         metavar="RESULTS",
         help="result files, or folders of them (default: out)",

@@ -16,11 +16,27 @@ from maskrt.errors import ArgumentError
 from maskrt.files import read_text_file
 
 
+LARGEST_PICTURE = 200_000_000
+"""Pixels; `maskrt.runtime.images.read` decodes no larger one either."""
+
+
 def positive(text: str) -> int:
     """Parse a whole number from 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
     return int(text)
+
+
+def named(text: str) -> str:
+    """Take a name that is not empty: that of a shell's variable that is not set would be the working folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a name, got an empty one")
+    return text
+
+
+def named_path(text: str) -> Path:
+    """Parse a path that is not empty."""
+    return Path(named(text))
 
 
 def number(text: str, low: float, high: float) -> float:
@@ -44,6 +60,8 @@ def picture_size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
     if not match:
         raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH in pixels, as in 800x1333, got {text}")
+    if int(match[1]) * int(match[2]) > LARGEST_PICTURE:
+        raise argparse.ArgumentTypeError(f"expected at most {LARGEST_PICTURE:,} pixels, got {text}")
     return int(match[1]), int(match[2])
 
 
@@ -97,7 +115,7 @@ def add_source_options(parser: argparse.ArgumentParser, *, positional: bool = Fa
     group.add_argument("--weights", metavar="NAME", help="the framework's own weights, for example COCO_V1")
     group.add_argument(
         "--checkpoint",
-        type=Path,
+        type=named_path,
         metavar="FILE",
         help="weights in a file; give --weights too if they were fine-tuned from these",
     )
@@ -107,12 +125,12 @@ def add_source_options(parser: argparse.ArgumentParser, *, positional: bool = Fa
         help="which weights, where a checkpoint holds several sets: ema, teacher, … (default: the model's own)",
     )
     group.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings of the model, where the framework has them"
+        "--config", type=named_path, metavar="FILE", help="settings of the model, where the framework has them"
     )
     group.add_argument(
         "--num-classes", type=positive, metavar="N", help="with the background (default: the checkpoint's)"
     )
-    group.add_argument("--class-names", type=Path, metavar="FILE", help="one name a line, without the background")
+    group.add_argument("--class-names", type=named_path, metavar="FILE", help="one name a line, without the background")
 
 
 def source_options(options: argparse.Namespace) -> SourceOptions | None:
@@ -138,7 +156,7 @@ def add_images_option(
     parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, what: str, required: bool = False
 ) -> None:
     """Add `--images PATH...`."""
-    parser.add_argument("--images", nargs="+", required=required, metavar="PATH", help=what)
+    parser.add_argument("--images", nargs="+", type=named, required=required, metavar="PATH", help=what)
 
 
 def add_image_options(
@@ -172,7 +190,7 @@ def add_thread_option(parser: argparse.ArgumentParser) -> None:
 
 def add_key_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup, what: str) -> None:
     """Add `--api-key-file`: a file, since what stands on a command line is there for all to see."""
-    parser.add_argument("--api-key-file", type=Path, metavar="FILE", help=what)
+    parser.add_argument("--api-key-file", type=named_path, metavar="FILE", help=what)
 
 
 def api_key(options: argparse.Namespace) -> str | None:
@@ -193,14 +211,14 @@ def api_key(options: argparse.Namespace) -> str | None:
 def add_output_option(parser: argparse.ArgumentParser, default: Path | None, what: str) -> None:
     """Add `-o`, `--output`; a default of None is explained by `what`."""
     shown = "" if default is None else f" (default: {default})"
-    parser.add_argument("-o", "--output", type=Path, default=default, metavar="PATH", help=f"{what}{shown}")
+    parser.add_argument("-o", "--output", type=named_path, default=default, metavar="PATH", help=f"{what}{shown}")
 
 
 def add_model_files(
     parser: argparse.ArgumentParser, *, nargs: str | int, what: str = "model file: .onnx, .engine or .openvino.xml"
 ) -> None:
     """Add the model files that a verb works on, as `models`."""
-    parser.add_argument("models", nargs=nargs, type=Path, metavar="MODEL", help=what)
+    parser.add_argument("models", nargs=nargs, type=named_path, metavar="MODEL", help=what)
 
 
 def names_of(files: Sequence[Path]) -> list[str]:

@@ -88,3 +88,20 @@ def test_weights_that_are_not_numbers(exported, scene_folder):
     weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
     with pytest.raises(ModelError, match="not finite numbers"):
         run((model, exported[1]), scene_folder, [])
+
+
+def test_left_out_images_are_counted(exported, scene_folder, tmp_path):
+    for file in scene_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "x.png").write_bytes(b"no picture")
+    found, shown = run(exported, tmp_path, [])
+    assert found.images == 10
+    assert "left out: " in shown
+    assert "1 of the 11 images were left out, since they cannot be read" in shown
+
+
+def test_nothing_can_be_read(exported, tmp_path):
+    for number in range(9):
+        (tmp_path / f"{number}.png").write_bytes(b"no picture")
+    with pytest.raises(ArgumentError, match=r"None of the 9 images of .* can be read. The first of them: .*\.png"):
+        run(exported, tmp_path, [])

@@ -110,6 +110,7 @@ def test_a_budget_where_there_is_no_ap_to_lose(quantize_with_budget, tmp_path, c
         (["MODEL", "--images", "COCO"], "it and all others are in none of"),
         (["MODEL", "--precision", "fp16", "--output", "no/folder/a.onnx"], "there is no folder no/folder"),
         (["MODEL", "--precision", "fp16", "--output", "empty"], "is a folder"),
+        (["MODEL", "--precision", "fp16", "--output", "new.bin"], "the runtime opens ONNX files by their suffix"),
         (["INT8", "--images", "SCENES"], "is of precision int8 already"),
         (
             ["MODEL", "--images", "SCENES", "--method", "max", "--percentile", "99.9"],

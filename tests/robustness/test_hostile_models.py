@@ -16,6 +16,7 @@ COMMANDS = {
     "infer": ["MODEL", "--images", "PICTURE", "-o", "out"],
     "quantize": ["MODEL", "--precision", "fp16", "-o", "out.onnx"],
     "engine": ["MODEL", "--target", "rtx4090", "-o", "out.engine"],
+    "compare": ["MODEL", "--source", "maskrt.shapes.model:shapes_model", "--images", "PICTURE", "-o", "out"],
     "evaluate": ["MODEL", "--dataset", "missing.json", "-o", "out"],
     "bench": ["MODEL", "--images", "PICTURE", "-o", "out"],
     "package": ["MODEL", "-o", "out.tar.gz"],

@@ -184,7 +184,8 @@ def test_nothing_can_be_done(
         ["--nms-threshold", "nan"],
         ["--batch-size", "0"],
     ]
-    + [["--threads", "-1"], ["--unknown"], ["--tile", "800"], ["--tile", "0x9"]],
+    + [["--threads", "-1"], ["--unknown"], ["--tile", "800"], ["--tile", "0x9"], ["--warm-up", "99999x99999"]]
+    + [["--images", ""], ["--output", ""]],  # of a shell's variable that is not set
 )
 def test_bad_options(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:

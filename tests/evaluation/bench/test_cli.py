@@ -142,7 +142,11 @@ def test_bad_input_is_a_sentence(run, images, arguments: list[str], message: str
 
 
 @pytest.mark.parametrize(
-    "option", [["--batch-size", "0"], ["--size", "320"], ["--size", "0x5"], ["--repeats", "-1"], ["--against", "jax"]]
+    "option",
+    [
+        *(["--batch-size", "0"], ["--batch-size", "999999999999"], ["--repeats", "-1"], ["--against", "jax"]),
+        *(["--size", "320"], ["--size", "0x5"], ["--size", "99999x99999"]),
+    ],
 )
 def test_bad_options(run, option: list[str], capsys):
     with pytest.raises(SystemExit) as stopped:

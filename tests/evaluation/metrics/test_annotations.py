@@ -23,7 +23,7 @@ def _problem(**changes: Any) -> str | None:
         {"segmentation": [POLYGON]},
         {"segmentation": [POLYGON, [1, 2, 3, 4]]},
         {"segmentation": {"size": [20, 30], "counts": [100, 50, 450]}},
-        {"segmentation": {"size": [20, 30], "counts": "abc"}},
+        {"segmentation": {"size": [20, 30], "counts": "T3b1R>"}},
     ],
 )
 def test_what_pycocotools_takes(changes: dict[str, Any]) -> None:
@@ -47,6 +47,10 @@ def test_what_pycocotools_takes(changes: dict[str, Any]) -> None:
         ({"segmentation": [[1, 2, 3, 4]]}, "has a mask that is neither polygons"),
         ({"segmentation": [1, 2, 3, 4, 5, 6]}, "has a mask that is neither polygons"),
         ({"segmentation": {"size": [30, 20], "counts": "abc"}}, "has a mask of [30, 20] pixels, but its image has [20"),
+        *(
+            ({"segmentation": {"size": [20, 30], "counts": counts}}, "has a mask whose RLE does not fit its size")
+            for counts in ("abc", "\0zzz", "", "größe", [-5, 605], [5, 5], [0, 99999999999], [300.0, 300], ["a"], [])
+        ),
         ({"image_id": 8, "segmentation": [POLYGON]}, "has a mask, for which height and width of its image 8"),
     ],
 )
