@@ -15,7 +15,6 @@ from pathlib import Path
 from maskrt.errors import ArgumentError
 from maskrt.files import read_text_file
 
-
 LARGEST_PICTURE = 200_000_000
 """Pixels; `maskrt.runtime.images.read` decodes no larger one either."""
 
