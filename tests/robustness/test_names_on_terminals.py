@@ -28,6 +28,7 @@ _COMMANDS = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202
 
 MISSING = {
     "export": ["export", "ODD.pth"],
+    "deploy": ["deploy", "ODD.pth", "--target", "openvino"],
     "quantize": ["quantize", "ODD.onnx", "--precision", "fp16"],
     "engine": ["engine", "ODD.onnx", "--target", "rtx4090"],
     "infer": ["infer", "ODD.onnx", "--images", "."],
@@ -37,6 +38,7 @@ MISSING = {
     "bench": ["bench", "ODD.onnx", "--images", "photo.png"],
     "report": ["report", "ODD.json"],
     "package": ["package", "ODD.onnx"],
+    "serve": ["serve", "ODD.onnx"],
     "targets": ["targets", "ODD"],
 }
 """Commands that name a file that is not there."""
@@ -129,6 +131,10 @@ def test_results_on_a_page(place: Path, capfd: pytest.CaptureFixture[str]) -> No
     assert code == 0
     assert SHOWN in text
     assert not _COMMANDS.findall(text)
+
+
+def test_every_verb_is_tried() -> None:
+    assert {command.partition(" ")[0] for command in MISSING} == VERBS.keys() - {"doctor"}  # it takes no names
 
 
 def test_the_pattern_finds_what_it_should() -> None:

@@ -55,6 +55,8 @@ READ = {
     "package model": ["package", "ODD.onnx"],
     "package engine": ["package", "ODD.engine"],
     "package manifest": ["package", "whole.engine"],
+    "serve model": ["serve", "ODD.onnx"],
+    "serve key": ["serve", "model.onnx", "--api-key-file", "ODD.txt"],
 }
 """By what is odd; ODD stands for it, and `whole.engine` has an odd manifest."""
 
