@@ -22,6 +22,7 @@ from maskrt.calibration.options import DEFAULT_METHOD, DEFAULT_PERCENTILE, METHO
 from maskrt.command import run_verb
 from maskrt.contract.precision import PRECISIONS, SOURCE_PRECISION
 from maskrt.errors import ArgumentError
+from maskrt.files import check_writable
 from maskrt.options import add_image_options, add_output_option, fraction, named_path, number
 from maskrt.terminal import say
 
@@ -82,6 +83,8 @@ def run(options: argparse.Namespace) -> int:
     model: Path = options.model
     precision: str = options.precision
     output: Path = options.output or model.with_name(f"{model.stem}.{precision}.onnx")
+    if options.cache is not None:  # neither a data set nor what lists the images
+        check_writable(options.cache, [Path(path) for path in (options.dataset, *(options.images or ())) if path])
     if options.target:
         _check_targets(options.target, precision)
     from maskrt.calibration.quantization import check_uncalibrated, quantize

@@ -119,6 +119,8 @@ def test_a_budget_where_there_is_no_ap_to_lose(quantize_with_budget, tmp_path, c
         (["MODEL", "--images", "SCENES", "--cache", "no/folder/a.json"], "there is no folder no/folder"),
         (["MODEL", "--images", "SCENES", "--cache", "MODEL"], "it is an input of this run"),
         (["MODEL", "--images", "SCENES", "--output", "MODEL"], "it is an input of this run"),
+        (["MODEL", "--images", "COCO", "--cache", "COCO"], "it is an input of this run"),
+        (["MODEL", "--images", "SCENES", "--dataset", "COCO", "--cache", "COCO"], "it is an input of this run"),
         (["MODEL", "--precision", "fp8", "--images", "SCENES", "--target", "t4"], "t4 .* has no fp8"),
         (["MODEL", "--precision", "fp16", "--target", "gtx480"], "There is no target 'gtx480'"),
     ],
