@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 _QUANTIZED = "export the model before it is quantized, and quantize the file: `maskrt quantize`"
+_LIMIT = "stay within what its plugin can do"
 _SELECTION = "keep all elements and multiply by a mask, or take a fixed number of them with TopK"
 _BITS = "compute with integers (Mul, Div, Mod) or with And, Or, Not on booleans"
 _RANDOM = "a model in evaluation mode draws no random numbers: leave it out"
@@ -28,11 +29,14 @@ REMEDIES: Mapping[str, str] = {
     "ConvInteger": _QUANTIZED,
     "DFT": _SPECTRUM,
     "DeformConv": "replace deformable convolutions by ordinary ones, and train anew; nothing else computes the same",
+    "DetectionOutput": _LIMIT,
     "DynamicQuantizeLinear": _QUANTIZED,
+    "GenerateProposals": _LIMIT,
     "MatMulInteger": _QUANTIZED,
     "MaxPool": "do without its second output, the indices",
     "MaxRoiPool": "use RoIAlign in the detector's own heads, for which maskrt has a plugin",
     "MaxUnpool": "enlarge by Resize, or by a transposed convolution",
+    "MultilevelRoIAlign": _LIMIT,
     "Multinomial": _RANDOM,
     "NonMaxSuppression": "leave NMS to the detector's own RPN and heads, for which maskrt has a plugin",
     "NonZero": _SELECTION,

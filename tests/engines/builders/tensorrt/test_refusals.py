@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 
 from maskrt.engines.builders.tensorrt.builder import TENSORRT_RTX
 from maskrt.engines.builders.tensorrt.refusals import (
+    _LIMITS,
     Refusal,
     beyond_the_kernels,
     find_refusals,
@@ -121,7 +122,7 @@ def test_each_remedy_is_of_an_operator_that_is_refused(operator: str) -> None:
 
 def test_all_remedies_are_tried() -> None:
     of_outputs = {"MaxPool", "NonMaxSuppression"}  # below: refused for its second output, and by the builder alone
-    assert REMEDIES.keys() == GIVEN.keys() | of_outputs
+    assert REMEDIES.keys() == GIVEN.keys() | of_outputs | _LIMITS.keys()
 
 
 def test_indices_of_a_pooling() -> None:
