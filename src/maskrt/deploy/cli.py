@@ -31,7 +31,14 @@ from maskrt.deploy.plan import Request, Step, plan
 from maskrt.engines.gpu import local_gpu
 from maskrt.engines.targets import LOCAL
 from maskrt.errors import ArgumentError
-from maskrt.options import add_images_option, add_output_option, add_source_options, fraction, source_options
+from maskrt.options import (
+    add_images_option,
+    add_output_option,
+    add_source_options,
+    fraction,
+    named_path,
+    source_options,
+)
 from maskrt.terminal import say
 
 EXTRA = "maskrt[export,quantize,evaluate,engines,cpu]"
@@ -46,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--precision", choices=PRECISIONS, default=SOURCE_PRECISION, help="(default: %(default)s)")
     add_images_option(parser, what="images like those that the model will see, to calibrate and compare with")
-    parser.add_argument("--dataset", type=Path, metavar="JSON", help="COCO annotations: AP before and after quantizing")
+    parser.add_argument("--dataset", type=named_path, metavar="JSON", help="COCO annotations: AP before and after")
     parser.add_argument("--max-ap-drop", type=fraction, metavar="D", help="that quantizing may cost, with --dataset")
     parser.add_argument(
         "--budget",

@@ -113,7 +113,9 @@ def test_models_of_other_outputs_are_refused_either_way(
     boxes = describe_model(drawn(small_faster_rcnn()), source="boxes")
     with pytest.raises(ArgumentError, match=r"boxes gives no masks and no keypoints, but .* masks and 3 keypoints"):
         _compare(boxes, [small_keypoint_onnx], picture)
-    with pytest.raises(ArgumentError, match=r"gives masks and 3 keypoints, but .* masks and no keypoints: it is of another model"):
+    with pytest.raises(
+        ArgumentError, match=r"gives masks and 3 keypoints, but .* masks and no keypoints: it is of another model"
+    ):
         _compare(keypoint_source, [shapes_onnx], picture)
 
 
