@@ -17,6 +17,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+import maskrt
 from maskrt.plugins import build, libraries
 
 from .support.reference_models import REFERENCE_FILE, export_reference, load_reference
@@ -115,12 +116,12 @@ def build_inputs() -> Callable[..., Any]:
 
     settings = TensorRtSettings(
         compute_capability="8.9",
-        plugin_version="0.1.0",
+        plugin_version=maskrt.__version__,
         workspace_mib=4096,
         profile=Profile((1, 32, 32), (1, 64, 128), (8, 512, 512)),
     )
     inputs = BuildInputs(
-        maskrt_version="0.1.0",
+        maskrt_version=maskrt.__version__,
         onnx_file="model.onnx",
         onnx_sha256="00",
         target="rtx4090",

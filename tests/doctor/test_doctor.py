@@ -66,7 +66,10 @@ def test_nothing_is_installed(name: str, tmp_path: Path) -> None:
         assert (found.state, found.detail) == (MISSING, "not installed")
         assert found.remedy.startswith("pip install ")
     if name == "extras":
-        assert (found.state, found.remedy) == (BROKEN, 'pip install ".[cpu]"')
+        # What an installation from a checkout leaves in it tells what is required.
+        remedies = ('pip install ".[cpu]"', "pip install numpy opencv-python-headless")
+        assert found.state == BROKEN
+        assert found.remedy in remedies
 
 
 def test_the_engines_that_are_here_run() -> None:

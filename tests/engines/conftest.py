@@ -58,7 +58,9 @@ def write_skeleton() -> Callable[..., None]:
 
 def save_skeleton(path: Path, **metadata: str) -> None:
     images = onnx.helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, ["batch", "height", "width", 3])
-    node = onnx.helper.make_node("MultilevelRoIAlign", ["images"], ["boxes"], domain="maskrt")
+    attributes = {"output_height": 7, "output_width": 7, "sampling_ratio": 2, "scales": [0.25], "mode": "avg"}
+    attributes["coordinate_transformation_mode"] = "half_pixel"
+    node = onnx.helper.make_node("MultilevelRoIAlign", ["images"], ["boxes"], domain="maskrt", **attributes)
     output = onnx.helper.make_tensor_value_info("boxes", onnx.TensorProto.FLOAT, None)
     model = onnx.helper.make_model(onnx.helper.make_graph([node], "maskrt", [images], [output]))
     values = properties(min_size=256, max_size=448, detections_per_image=40)

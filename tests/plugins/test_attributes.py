@@ -28,8 +28,8 @@ def test_struct_has_the_values() -> None:
         2,
     )
     assert (struct.half_pixel, struct.max_mode) == (1, 1)
-    assert list(struct.scales) == [0.25, 0.125, 0, 0, 0]
-    assert list(struct.level_thresholds) == [112, 0, 0, 0]
+    assert list(struct.scales) == [0.25, 0.125, 0, 0, 0, 0, 0, 0]
+    assert list(struct.level_thresholds) == [112, 0, 0, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(

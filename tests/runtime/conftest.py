@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+import maskrt
+
 
 def load_fake(name: str) -> ModuleType:
     """A module of the folder `fakes`."""
@@ -101,7 +103,7 @@ def install(machine: Any, fake_cuda: ModuleType, monkeypatch: pytest.MonkeyPatch
         trt = fake_tensorrt.make_module(name, version, machine, fake_cuda.Misuse, fake_cuda.Operation, device)
         trt.__spec__ = ModuleSpec(name, None)
         monkeypatch.setitem(sys.modules, name, trt)
-        library = PluginLibrary(Path("libmaskrt_plugins.so"), "0.1.0", "10.14.1", 13000, "89-real")
+        library = PluginLibrary(Path("libmaskrt_plugins.so"), maskrt.__version__, "10.14.1", 13000, "89-real")
         monkeypatch.setattr(tensorrt_engine, "plugin_library", lambda: library)
         monkeypatch.setattr(tensorrt_engine, "load_plugins", load_plugins)
         monkeypatch.setattr(tensorrt_images, "resize_pad", resize_pad)

@@ -159,7 +159,7 @@ def test_files_that_are_no_videos(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(VideoError, match=f"{name} "):
             read(tmp_path / name)
-    with pytest.raises(VideoError, match=r"nowhere.mp4 cannot be opened: No such file or directory."):
+    with pytest.raises(VideoError, match=r"nowhere.mp4: there is no such file."):
         read(tmp_path / "nowhere.mp4")
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import maskrt
 from maskrt.contract.manifest import BuildInputs, Manifest
 from maskrt.runtime import ModelError
 from maskrt.runtime.backends.tensorrt.manifest import (
@@ -44,7 +46,7 @@ def test_settings_are_read_as_they_were_written(manifest: Manifest) -> None:
 def test_everything_fits(manifest: Manifest) -> None:
     check_gpu(ENGINE, manifest, "8.9", "NVIDIA L4")
     check_tensorrt(ENGINE, manifest, "tensorrt-rtx", "1.7.1.116")
-    check_plugins(ENGINE, manifest, "0.1.0")
+    check_plugins(ENGINE, manifest, maskrt.__version__)
 
 
 def test_another_gpu(manifest: Manifest) -> None:
@@ -61,8 +63,11 @@ def test_another_tensorrt(manifest: Manifest, flavor: str, version: str) -> None
 
 
 def test_another_plugin_version(manifest: Manifest) -> None:
-    with pytest.raises(ModelError, match=rf"plugin library 0.1.0, but 0.2.0 is installed.*make plugins.*{REBUILD}"):
-        check_plugins(ENGINE, manifest, "0.2.0")
+    with pytest.raises(
+        ModelError,
+        match=rf"plugin library {re.escape(maskrt.__version__)}, but 9.9.9 is installed.*make plugins.*{REBUILD}",
+    ):
+        check_plugins(ENGINE, manifest, "9.9.9")
 
 
 @pytest.mark.parametrize(
