@@ -78,12 +78,13 @@ def install(folder: Path, environment: Path) -> Path:
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 import maskrt
+OF_SERVE = {"starlette", "uvicorn", "prometheus_client", "python_multipart"}
 names = [module.name for module in pkgutil.walk_packages(maskrt.__path__, "maskrt.")]
 for name in names:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name.partition(".")[0] not in ("starlette", "uvicorn", "prometheus_client"):  # of the extra serve
+        if error.name.partition(".")[0] not in OF_SERVE:
             raise
 print(*names)
 print(maskrt.__file__)
