@@ -24,6 +24,7 @@ from maskrt.runtime import Segmenter
 from maskrt.runtime.structures.instances import Instances
 
 from ...support import triton
+from ...support.batches import skip_unless_batches_are_exact
 
 pytestmark = [
     pytest.mark.slow,
@@ -73,6 +74,7 @@ def pictures() -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def expected(segmenter: Segmenter, pictures: list[np.ndarray]) -> list[Instances]:
     """What `predict` finds in each, with `thresholds_of` it."""
+    skip_unless_batches_are_exact(segmenter, pictures)
     return [segmenter.predict(picture, **thresholds_of(i)) for i, picture in enumerate(pictures)]
 
 
