@@ -77,7 +77,7 @@ def read_onnx_model(path: Path) -> OnnxModel:
         custom_layers=custom_layers,
         weights_bytes=sum(tensor.ByteSize() for tensor in graph.initializer),
         operators={node.op_type: _layer_name(node) for node in graph.node if not node.domain},
-        custom_attributes={_layer_name(node): _attributes(node) for node in graph.node if node.domain == DOMAIN},
+        custom_attributes={_layer_name(node): _attributes(path, node) for node in graph.node if node.domain == DOMAIN},
     )
 
 
@@ -102,12 +102,22 @@ def _layer_name(node: onnx.NodeProto) -> str:
     return node.name or f"node_of_{next(iter(node.output), '')}"
 
 
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """Return the values by name; texts as `str`."""
+def _attributes(path: Path, node: onnx.NodeProto) -> dict[str, Any]:
+    """Return the values by name; texts as `str`.
+
+    Raises:
+        ModelError: one is a text that is none.
+    """
     from onnx import helper
 
-    values = ((attribute.name, helper.get_attribute_value(attribute)) for attribute in node.attribute)
-    return {name: value.decode() if isinstance(value, bytes) else value for name, value in values}
+    try:
+        values = [(attribute.name, helper.get_attribute_value(attribute)) for attribute in node.attribute]
+        return {name: value.decode() if isinstance(value, bytes) else value for name, value in values}
+    except ValueError as error:  # as a UnicodeDecodeError is
+        raise ModelError(
+            f"{path} is damaged: the attributes of its node {_layer_name(node)} cannot be read ({error}). Export it "
+            "again with `maskrt export`."
+        ) from None
 
 
 def without_functions(path: Path) -> bytes:

@@ -72,6 +72,16 @@ def test_damage_anywhere(tmp_path: Path, skeleton_onnx: Path) -> None:
     assert all(message.startswith(str(damaged)) for message in messages)
 
 
+def test_an_attribute_that_is_no_text(tmp_path: Path, skeleton_onnx: Path) -> None:
+    model = onnx.load(skeleton_onnx)
+    (mode,) = (attribute for attribute in model.graph.node[0].attribute if attribute.name == "mode")
+    mode.s = b"\xff\xfe"
+    path = tmp_path / "damaged.onnx"
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="is damaged: the attributes of its node node_of_boxes cannot be read"):
+        read_onnx_model(path)
+
+
 def test_not_a_maskrt_file(tmp_path: Path) -> None:
     path = tmp_path / "other.onnx"
     value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
