@@ -8,20 +8,28 @@ take the same batches in turns; peak memory is measured in a process of its own.
 the runtime are timed beside the functions of the frameworks and of pycocotools that they replace (on the CPU).
 
     maskrt bench --serve http://127.0.0.1:8000 --images photos/ --rate 5 10 20 --seconds 30
+    maskrt bench --serve http://127.0.0.1:8000 --images photos/ --clients 8 --requests 10000
+    maskrt bench model.onnx --serve http://127.0.0.1:8000 --images photos/ --clients 8 --rate 2x
 
-tests a server under load: requests come at so many a second, whether it keeps up or not.
+tests a server under load. With --rate requests come at so many a second, whether it keeps up or not; with --clients
+each client sends its next request when it has an answer; 2x is twice as many a second as these got. Each answer is
+compared with the one to the same picture alone. Given the model file of the server, its `Segmenter.stream` takes turns
+with the clients.
 
 The results are bench.json (`maskrt.evaluation.results.bench`).
 
-Exit code: 0, 1 where a side could not run a batch, 2 where nothing could be done, 130 interrupted.
+Exit code: 0, 1 where a side could not run a batch, or requests failed, got lost or were mixed up, 2 where nothing could
+be done, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maskrt.command import run_verb
 from maskrt.errors import ArgumentError
@@ -43,6 +51,9 @@ from maskrt.options import (
 )
 from maskrt.terminal import say
 
+if TYPE_CHECKING:
+    from maskrt.evaluation.bench.serving.measure import Clients, Rate
+
 EXTRA = "maskrt[evaluate,cpu]"
 INTERRUPTED_NOTE = "no result was written"
 
@@ -51,7 +62,8 @@ _LARGEST_BATCH = 1024
 
 FAILED = 1
 _REPEATS, _WARM_UP, _SECONDS = 30, 8, 30
-_OF_LOAD = ("rate", "seconds", "score_threshold", "nms_threshold", "api_key_file")
+_OF_LOAD = ("clients", "requests", "rate", "seconds", "score_threshold", "nms_threshold", "api_key_file")
+_REQUESTS, _LOAD_TURNS, _MOST_CLIENTS = 100, 5, 256
 AGAINST = {"pytorch": False, "pytorch-compile": True}
 """The ways of running PyTorch, and whether each compiles it."""
 
@@ -76,8 +88,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HEIGHTxWIDTH",
         help="stretch the pictures to these sizes (default: as they are)",
     )
-    parser.add_argument("--repeats", type=positive, metavar="N", help=f"turns measured (default: {_REPEATS})")
-    parser.add_argument("--warm-up", type=positive, metavar="N", help=f"turns before them (default: {_WARM_UP})")
+    parser.add_argument(
+        "--repeats",
+        type=positive,
+        metavar="N",
+        help=f"turns measured (default: {_REPEATS}; of clients and a stream {_LOAD_TURNS})",
+    )
+    parser.add_argument(
+        "--warm-up",
+        type=positive,
+        metavar="N",
+        help=f"turns before them (default: {_WARM_UP}); requests of clients (default: a tenth of --requests)",
+    )
     parser.add_argument(
         "--operations", action="store_true", help="also time single operations of the runtime, in at most 7 turns"
     )
@@ -86,8 +108,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_options(parser)
     serving = parser.add_argument_group("a server under load")
     serving.add_argument("--serve", metavar="URL", help="of `maskrt serve`, in place of model files")
-    serving.add_argument("--rate", nargs="+", type=_rate, metavar="R", help="requests a second, one test for each")
-    serving.add_argument("--seconds", type=positive, metavar="S", help=f"that a test lasts (default: {_SECONDS})")
+    serving.add_argument("--clients", type=_clients, metavar="N", help="that wait for each answer")
+    serving.add_argument(
+        "--requests", type=positive, metavar="N", help=f"that the clients send, in each turn (default: {_REQUESTS})"
+    )
+    serving.add_argument(
+        "--rate",
+        nargs="+",
+        type=_rate,
+        metavar="R",
+        help="requests a second, or 2x: times the answers that the clients got; one test for each",
+    )
+    serving.add_argument(
+        "--seconds", type=positive, metavar="S", help=f"that the test of a rate lasts (default: {_SECONDS})"
+    )
     add_threshold_options(serving)
     add_key_option(serving, "the key that the server asks for")
 
@@ -124,15 +158,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_load(options: argparse.Namespace) -> int:
-    from maskrt.evaluation.bench.serving import Load, measure_serving
+    from maskrt.evaluation.bench.serving.measure import Load, measure_serving
+    from maskrt.evaluation.bench.sides import limit_opencv_threads
     from maskrt.evaluation.results.files import write_result
+    from maskrt.runtime import Segmenter
 
     output: Path = options.output
     load = Load(
         url=options.serve,
         images=options.images,
         limit=options.limit,
-        rates=options.rate,
+        clients=_clients_of(options),
+        rates=options.rate or (),
         seconds=options.seconds or _SECONDS,
         thresholds=thresholds(options),
         key=api_key(options),
@@ -140,13 +177,30 @@ def _run_load(options: argparse.Namespace) -> int:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         remove_stale(output.parent)
-        check_writable(output, map(Path, options.images))
-        result = measure_serving(load)
+        check_writable(output, [*options.models, *map(Path, options.images)])
+        limit_opencv_threads(options.threads)
+        segmenter = Segmenter(options.models[0], threads=options.threads) if options.models else None
+        result = measure_serving(load, segmenter)
         write_result(output, result)
     except OSError as error:
         raise ArgumentError(f"{error.filename or output} cannot be written: {error.strerror or error}") from None
     say("", f"results: {output}")
-    return FAILED if any(record.failed for record in result.serving) else 0
+    return FAILED if any(record.failed or record.lost or record.mixed_up for record in result.serving) else 0
+
+
+def _clients_of(options: argparse.Namespace) -> Clients | None:
+    from maskrt.evaluation.bench.serving.measure import Clients
+
+    if options.clients is None:
+        return None
+    requests = options.requests or _REQUESTS
+    return Clients(
+        number=options.clients,
+        requests=requests,
+        warm_up=options.warm_up or math.ceil(requests / 10),
+        turns=options.repeats or (_LOAD_TURNS if options.models else 1),
+        batch_sizes=options.batch_size or [1],
+    )
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -158,13 +212,7 @@ def _check(options: argparse.Namespace) -> None:
             if value is not None:
                 raise ArgumentError(f"{option} is for a server under load: give --serve URL, too.")
     else:
-        others = ("models", "against", "batch_size", "size", "repeats", "warm_up", "operations", "threads", "source")
-        for name in others:
-            if getattr(options, name):
-                option = "A model file" if name == "models" else f"--{name.replace('_', '-')}"
-                raise ArgumentError(f"{option} is nothing that a server is tested with: leave it out, or --serve.")
-        if options.images is None or options.rate is None:
-            raise ArgumentError("--serve needs --images to send, and --rate: how many requests a second.")
+        _check_load(options)
         return
     if options.against and source is None:
         raise ArgumentError(
@@ -182,8 +230,37 @@ def _check(options: argparse.Namespace) -> None:
         raise ArgumentError("--images and --size are for model files and --against, of which none is given.")
 
 
-def _rate(text: str) -> float:
-    return number(text, 0.01, 100_000)
+def _check_load(options: argparse.Namespace) -> None:
+    def refuse(names: Sequence[str], why: str) -> None:
+        for name in names:
+            if getattr(options, name):
+                option = "A model file" if name == "models" else f"--{name.replace('_', '-')}"
+                raise ArgumentError(f"{option} {why}")
+
+    refuse(("against", "size", "operations", "source"), "is nothing that a server is tested with: leave it out.")
+    if len(options.models) > 1:
+        raise ArgumentError(f"--serve takes one model file, that of the server, but got {len(options.models)}.")
+    if not options.models:
+        refuse(("batch_size", "repeats", "threads"), "is for the stream beside a server: give its model file, too.")
+    if options.clients is None:
+        refuse(("models", "requests", "warm_up"), "is for clients that a server is tested with: give --clients, too.")
+        if any(rate.relative for rate in options.rate or ()):
+            raise ArgumentError("A --rate such as 2x is a multiple of what clients got: give --clients, too.")
+    if options.images is None or (options.rate is None and options.clients is None):
+        raise ArgumentError("--serve needs --images to send, and --clients or --rate: how many requests a second.")
+
+
+def _rate(text: str) -> Rate:
+    from maskrt.evaluation.bench.serving.measure import Rate
+
+    relative = text.endswith("x")
+    return Rate(number(text.removesuffix("x"), 0.01, 100_000), relative)
+
+
+def _clients(text: str) -> int:
+    if (value := positive(text)) > _MOST_CLIENTS:
+        raise argparse.ArgumentTypeError(f"expected at most {_MOST_CLIENTS:,}, got {text}")
+    return value
 
 
 def _batch(text: str) -> int:

@@ -11,8 +11,11 @@ from typing import Any
 import cv2
 
 from maskrt.evaluation.metrics.predict import backend_name
+from maskrt.options import Thresholds
 from maskrt.runtime import MaskrtError, Segmenter, read_image
 from maskrt.runtime.structures.instances import Instances
+
+_OF_THE_MODEL = Thresholds()
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def open_segmenter(path: Path, name: str, threads: int | None) -> Side:
             lambda detections_and_batch: segmenter.postprocess(*detections_and_batch),
             lambda results: [_encode(instances) for instances in results],
         ),
-        stream=partial(_stream, segmenter),
+        stream=partial(stream_files, segmenter),
     )
 
 
@@ -86,8 +89,16 @@ def limit_opencv_threads(threads: int | None) -> None:
     cv2.setNumThreads(-1 if threads is None else threads)
 
 
-def _stream(segmenter: Segmenter, files: Sequence[Path], batch: int) -> None:
-    for result in segmenter.stream(files, batch_size=batch):
+def stream_files(
+    segmenter: Segmenter, files: Sequence[Path], batch: int, thresholds: Thresholds = _OF_THE_MODEL
+) -> None:
+    """Find the instances in the files and encode their masks, the stages of one batch beside those of others.
+
+    Raises:
+        MaskrtError: one of the files fails.
+    """
+    found = segmenter.stream(files, batch_size=batch, score_threshold=thresholds.score, nms_threshold=thresholds.nms)
+    for result in found:
         if isinstance(result, MaskrtError):
             raise result
         _encode(result)

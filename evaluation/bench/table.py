@@ -44,15 +44,34 @@ def operations_table(records: Sequence[OperationRecord]) -> list[str]:
 
 
 def serving_table(records: Sequence[ServingRecord]) -> list[str]:
-    """Show a line for each rate: answers, refusals, milliseconds of an answer, and how batches were filled."""
-    headings = ("requests/s", "answers/s", "sent", "busy", "failed", "median ms", "p90 ms", "p99 ms", "queue ms")
-    lines = [" ".join(f"{heading:>10}" for heading in headings) + "  runs"]
+    """Show a line for each load: answers, refusals, milliseconds of an answer, and how batches were filled."""
+    headings = ("answers/s", "sent", "busy", "failed", "lost", "mixed up", "median ms", "p90 ms", "p99 ms", "queue ms")
+    lines = [" ".join(["load        ", *(f"{heading:>9}" for heading in headings)]) + "  runs"]
     for record in records:
         seconds, queue = record.seconds, record.queue_seconds
-        cells = [f"{record.rate:g}", f"{record.answers_per_second:.1f}"]
-        cells += map(str, (record.sent, record.busy, record.failed))
+        cells = [f"{record.answers_per_second:.1f}"]
+        cells += map(str, (record.sent, record.busy, record.failed, record.lost, record.mixed_up))
         cells += [f"{1000 * value:.1f}" for value in (seconds.median, seconds.p90, seconds.p99)]
         cells.append("-" if queue is None else f"{1000 * queue:.1f}")
+        load = f"{record.rate:.4g}/s" if record.clients is None else f"{record.clients} clients"
         runs = ", ".join(f"{count} of {size}" for size, count in record.batches.items() if count)
-        lines.append(" ".join(f"{cell:>10}" for cell in cells) + f"  {runs}")
+        lines.append(" ".join([f"{load:<12}", *(f"{cell:>9}" for cell in cells)]) + f"  {runs}")
+    return lines + [line for record in records for line in _notes(record)]
+
+
+def _notes(record: ServingRecord) -> list[str]:
+    lines = []
+    if record.deviating:
+        lines.append(f"{record.deviating} answers deviate from those to the pictures alone, in some bits.")
+    if record.memory is not None:
+        memory = record.memory
+        lines.append(
+            f"The server has {memory.after / 1e6:.1f} MB of memory, after the warm-up it had {memory.before / 1e6:.1f} "
+            f"MB: {100 * memory.growth:+.2f} %."
+        )
+    lines += [
+        f"Segmenter.stream, batch {stream.batch}: {stream.images_per_second:.3g} images/s; the server answers "
+        f"{stream.ratio} as many."
+        for stream in record.streams
+    ]
     return lines

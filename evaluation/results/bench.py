@@ -131,34 +131,76 @@ class OperationRecord:
 
 
 @dataclass(frozen=True)
+class ServerMemory:
+    """Resident memory of a server's process, in bytes, while it had nothing to do.
+
+    Attributes:
+        before: behind the warm-up.
+        after: behind the last answer.
+        growth: by how much of `before`; negative: it has less.
+    """
+
+    before: int
+    after: int
+    growth: float
+
+
+@dataclass(frozen=True)
+class StreamRecord:
+    """`Segmenter.stream` of the same model and pictures, in turns with the server.
+
+    Attributes:
+        batch: images in a batch.
+        images_per_second: the median of the turns.
+        ratio: how many times as many the server answered.
+    """
+
+    batch: int
+    images_per_second: float
+    ratio: Ratio
+
+
+@dataclass(frozen=True)
 class ServingRecord:
-    """A server under requests that come at times of their own.
+    """A server under load.
 
     Attributes:
         name: of the model.
-        rate: requests a second that were sent, on the average.
+        clients: that sent their next request when they had an answer; None: requests came at times of their own.
+        rate: requests a second that were sent, on the average; None: those of the clients.
         duration: seconds from the first request to the last answer.
-        sent: requests.
-        answered: those with a result.
+        sent: requests: the sum of the next five.
+        answered: those with a result that is right, or deviates.
         busy: those that were asked to come back (503).
-        failed: all others.
-        seconds: of those with a result, from when they were due.
-        answers_per_second: results over the duration.
+        failed: those with another status, or a result that is none.
+        lost: those without any.
+        mixed_up: those with the result of another picture.
+        deviating: of those answered, the ones whose result is not bit for bit that of the picture alone.
+        seconds: of those answered: from when they were due, or were sent by a client.
+        answers_per_second: those answered over the duration.
         batches: how many runs of the model had how many pictures; empty where the server does not say.
         queue_seconds: that a picture waited for the model, the mean; None where the server does not say.
+        memory: of the server; None where it does not say.
+        streams: the same work without a server, for each size of a batch.
     """
 
     name: str
-    rate: float
+    clients: int | None
+    rate: float | None
     duration: float
     sent: int
     answered: int
     busy: int
     failed: int
+    lost: int
+    mixed_up: int
+    deviating: int
     seconds: Seconds
     answers_per_second: float
     batches: Mapping[str, int]
     queue_seconds: float | None
+    memory: ServerMemory | None = None
+    streams: tuple[StreamRecord, ...] = ()
 
 
 @dataclass(frozen=True)

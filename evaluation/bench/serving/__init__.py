@@ -1,0 +1,1 @@
+"""`maskrt bench --serve`: a server under load."""
