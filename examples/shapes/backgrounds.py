@@ -23,6 +23,13 @@ PHOTOGRAPHS: dict[Split, tuple[str, ...]] = {
         "motorcycle",
         "china.jpg",
         "immunohistochemistry",
+        "moon",
+        "page",
+        "text",
+        "clock",
+        "cell",
+        "retina",
+        "microaneurysms",
     ),
     "test": ("coffee", "coins", "hubble_deep_field", "flower.jpg"),
 }

@@ -67,19 +67,29 @@ def save_weights(model: nn.Module, path: Path) -> None:
     save_file(tensors, path)
 
 
+def load_weights(model: MaskRCNN, path: Path) -> MaskRCNN:
+    """Fill a model of this module with the weights in a file, in FP32, and return it.
+
+    Raises:
+        ModelError: the file is missing, damaged or of another model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise ModelError(f"{path} is missing: `make train-shapes` makes the demo model's weights.")
+    try:
+        state = load_file(path)
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise ModelError(f"{path} holds no weights of the demo model: {error}") from None
+    return model
+
+
 def shapes_model() -> MaskRCNN:
     """Load the trained demo model in evaluation mode, FP32 (`maskrt export maskrt.shapes.model:shapes_model`).
 
     Raises:
         ModelError: the weights are missing.
     """
-    from safetensors.torch import load_file
-
-    if not WEIGHTS.is_file():
-        raise ModelError(f"{WEIGHTS} is missing: `make train-shapes` makes it.")
-    model = build_model()
-    state = {
-        name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(WEIGHTS).items()
-    }
-    model.load_state_dict(state)
-    return model.eval()
+    return load_weights(build_model(), WEIGHTS).eval()

@@ -11,7 +11,7 @@ from maskrt.shapes.dataset import write_dataset
 from maskrt.shapes.extreme_points import KEYPOINT_NAMES, SIGMAS, extreme_points
 from maskrt.shapes.heads import Trunk
 from maskrt.shapes.scenes import generate_scene
-from maskrt.shapes.train import Scenes
+from maskrt.shapes.train import sample
 
 
 def test_the_model_is_the_demo_model_with_a_head_more(shapes_model):
@@ -24,8 +24,8 @@ def test_the_model_is_the_demo_model_with_a_head_more(shapes_model):
 
 
 def test_samples_and_annotations_have_the_extreme_points(tmp_path):
-    _, target = Scenes(4)[3]
     scene = generate_scene(3, "train")
+    _, target = sample(scene)
     np.testing.assert_array_equal(target["keypoints"], extreme_points(scene.masks))
     annotations = json.loads(write_dataset(tmp_path, 1, keypoints=True).read_text())
     found = [record["keypoints"] for record in annotations["annotations"]]
