@@ -93,10 +93,9 @@ class Journal:
     def line(file: Path, stem: str, pictures: Sequence[str], instances: Instances) -> dict[str, Any]:
         """Make the line of a file: the slow part of `append`."""
         height, width = instances.image_size
-        records = instances.to_coco(0)
+        records = instances.to_named_coco(0)
         for record in records:
             del record["image_id"]
-            record["category"] = instances.class_names[record["category_id"]]
         return {
             **file_name(file),
             **_state(file),

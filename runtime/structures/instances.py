@@ -208,6 +208,10 @@ class Instances:
                 record["track_id"] = track_id
         return records
 
+    def to_named_coco(self, image_id: int) -> list[dict[str, Any]]:
+        """Make the records of `to_coco`, with the name of the class as `category` last."""
+        return [{**record, "category": name} for record, name in zip(self.to_coco(image_id), self.names, strict=True)]
+
     def draw(self, image: Any, options: DrawOptions | None = None) -> np.ndarray:
         """Draw the instances over a copy of their image.
 
@@ -244,8 +248,8 @@ class Instances:
                 "a picture of them."
             )
         check_writable(path)
-        records = [{**record, "category": self.class_names[record["category_id"]]} for record in self.to_coco(image_id)]
-        write_in_one_step(path, json.dumps(records, ensure_ascii=False).encode(errors="backslashreplace"))
+        records = json.dumps(self.to_named_coco(image_id), ensure_ascii=False)
+        write_in_one_step(path, records.encode(errors="backslashreplace"))
 
     def _masks(self) -> Masks:
         if self.segmentations is None:

@@ -237,7 +237,7 @@ def test_a_video_that_cannot_be_written(
 def test_lines_that_cannot_be_written(
     infer: Infer, make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("maskrt.runtime.inference.writers.jsonl.check_replaceable", lambda path: None)
+    monkeypatch.setattr("maskrt.runtime.inference.writers.frames.check_replaceable", lambda path: None)
     monkeypatch.setattr("maskrt.files.check_replaceable", lambda path: None)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "clip.jsonl").symlink_to("/dev/full")

@@ -6,13 +6,11 @@ name of the class as `category`. A frame that failed has `error` in their place.
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
-from maskrt.errors import MaskrtError
-from maskrt.files import check_replaceable
 from maskrt.runtime.inference.settings import Settings
 from maskrt.runtime.inference.sources import PictureJob, Source, Video
+from maskrt.runtime.inference.writers.frames import FrameFile
 from maskrt.runtime.structures.instances import Instances
 from maskrt.runtime.video.reader import Picture
 
@@ -21,28 +19,18 @@ class JsonLines:
     """Writes a line for each frame, at once; see `base.Writer`.
 
     Args:
-        path: of the file.
-        class_names: index = label.
-
-    Raises:
-        MaskrtError: the file cannot be written.
+        file: of the video.
     """
 
     stage = "rle"
 
-    def __init__(self, path: Path, class_names: tuple[str, ...]) -> None:
-        self._path = path
-        self._class_names = class_names
-        check_replaceable(path)
-        try:
-            self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise self._cannot_write(error) from None
+    def __init__(self, file: FrameFile) -> None:
+        self._file = file
 
     def prepare(self, job: PictureJob) -> str:
         """Make the line of a frame."""
         assert job.instances is not None
-        return _line(job.source, self._instances(job.source, job.instances))
+        return _line(job.source, _content(job.source, job.instances))
 
     def write(self, job: PictureJob, prepared: str | None) -> None:
         """Append the line.
@@ -50,11 +38,8 @@ class JsonLines:
         Raises:
             MaskrtError: the file cannot be written.
         """
-        try:
-            self._file.write(prepared or _line(job.source, {"error": str(job.error)}))
-            self._file.flush()
-        except OSError as error:
-            raise self._cannot_write(error) from None
+        line = prepared or _line(job.source, {"error": str(job.error)})
+        self._file.append(lambda file: file.write(line))
 
     def close(self) -> list[str]:
         """Close the file.
@@ -62,27 +47,17 @@ class JsonLines:
         Raises:
             MaskrtError: the file cannot be written.
         """
-        try:
-            self._file.close()
-        except OSError as error:
-            raise self._cannot_write(error) from None
-        return [f"Instances: {self._path} (a line per frame)"]
-
-    def _instances(self, picture: Picture, instances: Instances) -> dict[str, Any]:
-        height, width = instances.image_size
-        records = [
-            {**record, "category": self._class_names[record["category_id"]]}
-            for record in instances.to_coco(picture.number)
-        ]
-        return {"width": width, "height": height, "instances": records}
-
-    def _cannot_write(self, error: OSError) -> MaskrtError:
-        return MaskrtError(f"{self._path} cannot be written: {error.strerror or error}.")
+        return [f"Instances: {self._file.close()} (a line per frame)"]
 
 
-def open_writer(source: Source, settings: Settings, class_names: tuple[str, ...]) -> JsonLines | None:
+def open_writer(source: Source, settings: Settings, _: tuple[str, ...]) -> JsonLines | None:
     """Open it for videos."""
-    return JsonLines(settings.output / f"{source.stem}.jsonl", class_names) if isinstance(source, Video) else None
+    return JsonLines(FrameFile(settings.output / f"{source.stem}.jsonl")) if isinstance(source, Video) else None
+
+
+def _content(picture: Picture, instances: Instances) -> dict[str, Any]:
+    height, width = instances.image_size
+    return {"width": width, "height": height, "instances": instances.to_named_coco(picture.number)}
 
 
 def _line(picture: Picture, content: dict[str, Any]) -> str:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maskrt.errors import MaskrtError
-from maskrt.files import check_replaceable, replacing
+from maskrt.files import replacing
 from maskrt.runtime.inference.journal import Journal
 from maskrt.runtime.inference.settings import TABLE, Settings
 from maskrt.runtime.inference.sources import ImageFiles, PictureJob, Source, Video
 from maskrt.runtime.inference.writers.base import no_more_room
+from maskrt.runtime.inference.writers.frames import FrameFile
 from maskrt.runtime.masks.rle import area
 
 FILE = "instances.csv"
@@ -70,8 +70,7 @@ class VideoTable:
     """Writes the rows of each frame at once; see `base.Writer`.
 
     Args:
-        path: of the file.
-        class_names: index = label.
+        file: of the video.
         tracked: whether the objects are followed.
 
     Raises:
@@ -80,25 +79,16 @@ class VideoTable:
 
     stage = "rle"
 
-    def __init__(self, path: Path, class_names: Sequence[str], tracked: bool) -> None:
-        self._path = path
-        self._class_names = class_names
+    def __init__(self, file: FrameFile, tracked: bool) -> None:
+        self._file = file
         self._tracked = tracked
-        check_replaceable(path)
-        try:
-            self._file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-            self._rows = csv.writer(self._file)
-            first, *others = _COLUMNS
-            self._rows.writerow(("frame", "time", first, *(["track"] if tracked else []), *others))
-        except OSError as error:
-            raise self._cannot_write(error) from None
+        first, *others = _COLUMNS
+        self._append([("frame", "time", first, *(["track"] if tracked else []), *others)])
 
     def prepare(self, job: PictureJob) -> list[tuple[Any, ...]]:
         """Make the rows of a frame."""
         assert job.instances is not None
-        records = job.instances.to_coco(0)
-        for record in records:
-            record["category"] = self._class_names[record["category_id"]]
+        records = job.instances.to_named_coco(job.source.number)
         tracks = [(record.get("track_id") or "",) if self._tracked else () for record in records]
         begin = job.source.number, round(job.source.seconds, 6)
         return [(*begin, row[0], *track, *row[1:]) for row, track in zip(_rows(records), tracks, strict=True)]
@@ -109,11 +99,7 @@ class VideoTable:
         Raises:
             MaskrtError: the file cannot be written.
         """
-        try:
-            self._rows.writerows(prepared or ())
-            self._file.flush()
-        except OSError as error:
-            raise self._cannot_write(error) from None
+        self._append(prepared or ())
 
     def close(self) -> list[str]:
         """Close the file.
@@ -121,24 +107,20 @@ class VideoTable:
         Raises:
             MaskrtError: the file cannot be written.
         """
-        try:
-            self._file.close()
-        except OSError as error:
-            raise self._cannot_write(error) from None
-        return [f"Table: {self._path}"]
+        return [f"Table: {self._file.close()}"]
 
-    def _cannot_write(self, error: OSError) -> MaskrtError:
-        return MaskrtError(f"{self._path} cannot be written: {error.strerror or error}.")
+    def _append(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        self._file.append(lambda file: csv.writer(file).writerows(rows))
 
 
-def open_writer(source: Source, settings: Settings, class_names: tuple[str, ...]) -> ImageTable | VideoTable | None:
+def open_writer(source: Source, settings: Settings, _: tuple[str, ...]) -> ImageTable | VideoTable | None:
     """Open it where it is asked for."""
     if TABLE not in settings.formats:
         return None
     if isinstance(source, ImageFiles):
         return ImageTable(settings.output, source.journal, source.files)
     return (
-        VideoTable(settings.output / f"{source.stem}.csv", class_names, settings.track)
+        VideoTable(FrameFile(settings.output / f"{source.stem}.csv"), settings.track)
         if isinstance(source, Video)
         else None
     )
