@@ -42,7 +42,7 @@ Sample = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
 def varied(scene: Scene, rng: np.random.Generator) -> Scene:
     """Return a scene turned by a multiple of 90 degrees, perhaps mirrored, its colour channels in another order."""
-    turns, mirrored, channels = rng.integers(4), rng.random() < 0.5, rng.permutation(3)
+    turns, mirrored, channels = int(rng.integers(4)), rng.random() < 0.5, rng.permutation(3)
     image, masks = np.rot90(scene.image, turns)[..., channels], np.rot90(scene.masks, turns, axes=(1, 2))
     if mirrored:
         image, masks = image[:, ::-1], masks[:, :, ::-1]
