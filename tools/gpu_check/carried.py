@@ -1,7 +1,7 @@
 """What a check brings along from a machine that has more packages: `python -m maskrt.tools.gpu_check --prepare`.
 
 The demo model's weights in a file that torch reads by itself, pictures with what ONNX Runtime finds in them on a CPU,
-the exported file, and engines that TensorRT-RTX built without a GPU.
+the exported file, held-out scenes with what is in them, and engines that TensorRT-RTX built without a GPU.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ import numpy as np
 SHAPES_STATE = "shapes.pt"
 REFERENCE = "reference.npz"
 ONNX = "shapes.onnx"
+ANNOTATIONS = "scenes/annotations.json"
+SCENES = 100
+"""Of the held-out ones, to measure accuracy with: half of what `make evaluate` takes, for 20 MB to carry."""
+
 ENGINE_TARGETS = ("a100", "rtx4090", "rtx5090")
 """What engines are built for: one of the capabilities of each, for GPUs that TensorRT-RTX does not list, too."""
 
@@ -29,6 +33,7 @@ def prepare(folder: Path) -> None:
     from maskrt.contract.tensors import make_feed
     from maskrt.export.exporter import export_onnx
     from maskrt.runtime import Segmenter
+    from maskrt.shapes.dataset import write_dataset
     from maskrt.shapes.model import shapes_model
     from maskrt.shapes.scenes import generate_scene
 
@@ -41,6 +46,7 @@ def prepare(folder: Path) -> None:
     found = segmenter._backend.run(make_feed(batch.canvas, batch.image_sizes, 0.05, 0.5))
     arrays: dict[str, Any] = {"images": batch.canvas, "image_sizes": batch.image_sizes, **found.outputs}
     np.savez_compressed(folder / REFERENCE, **arrays)
+    write_dataset((folder / ANNOTATIONS).parent, SCENES)
     for target in ENGINE_TARGETS:
         profile = ("--min=1x256x256", "--opt=1x320x448", "--max=2x576x576")
         output = folder / f"shapes.{target}.engine"

@@ -33,6 +33,7 @@ _PARTS = (
     Part("kernels-right", f"{_HERE}.tests", "kernels", 240, "the kernels against their host build"),
     Part("pipeline", f"{_HERE}.pipeline", "run", 240, "whole models, FP32 and FP16, beside torchvision"),
     Part("kernels-fast", f"{_HERE}.kernels", "run", 180, "times of the kernels"),
+    Part("accuracy", f"{_HERE}.accuracy", "run", 120, "AP of the demo model on held-out scenes, beside torchvision"),
     Part("rtx", f"{_HERE}.rtx", "run", 120, "whether engines that were built without a GPU load here"),
     Part("runtime", f"{_HERE}.tests", "runtime", 300, "the runtime's own path: real engines, images on the GPU"),
     Part("onnxruntime", f"{_HERE}.alternatives", "onnx_runtime", 120, "ONNX Runtime's CUDA provider", compiled=False),
