@@ -1,8 +1,9 @@
-"""`maskrt report`: the results of `maskrt compare`, `evaluate` and `bench` on one page, self-contained.
+"""`maskrt report`: the results of `maskrt compare`, `evaluate` and `bench` and of GPUs on one page, self-contained.
 
     maskrt report out/ --output out/report/index.html
 
-takes compare.json, evaluate.json and bench.json, whichever are there, and writes index.html and, in Markdown, index.md.
+takes compare.json, evaluate.json, bench.json and gpu-check.json (of several GPUs: gpu-check-NAME.json), whichever are
+there, and writes index.html and, in Markdown, index.md.
 """
 
 from __future__ import annotations

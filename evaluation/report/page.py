@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from maskrt.evaluation.environment import describe_environment
 from maskrt.evaluation.report.document import Document, Section
 from maskrt.evaluation.report.gallery import gallery
+from maskrt.evaluation.report.gpu.section import gpu_name, gpu_section
 from maskrt.evaluation.report.inputs import Results
 from maskrt.evaluation.report.models import Model, collect_models
 from maskrt.evaluation.report.sections import accuracy, differences, origin, speed
 from maskrt.evaluation.report.summary import summary
+from maskrt.evaluation.results.gpu_check import GpuCheck
 
 
 def make_report(results: Results, images: int) -> Document:
@@ -21,22 +23,28 @@ def make_report(results: Results, images: int) -> Document:
         DependencyError: a package that plots is not installed.
     """
     models = collect_models(results)
+    of_gpus_alone = results.all == list(results.gpu_checks)
     environment = describe_environment()
     sections: list[Section | None] = [
-        summary(models, results),
+        None if of_gpus_alone else summary(models, results),
         gallery(models, results, images),
         accuracy(models, results),
         differences(models, results),
         speed(models, results),
+        *(gpu_section(check, number) for number, check in enumerate(results.gpu_checks, start=1)),
         origin(results, environment),
     ]
     shown = results.all[0].environment
     date = shown.date.partition("T")[0]
     return Document(
-        title=_title(models),
+        title=_title_of_gpus(results.gpu_checks) if of_gpus_alone else _title(models),
         origin=f"maskrt {environment.packages['maskrt']}, {shown.device}, {date}",
         sections=[section for section in sections if section is not None],
     )
+
+
+def _title_of_gpus(checks: Sequence[GpuCheck]) -> str:
+    return f"gpu-check on {' and '.join(map(gpu_name, checks))}"
 
 
 def _title(models: Sequence[Model]) -> str:

@@ -1,4 +1,4 @@
-"""The result files of `maskrt compare`, `evaluate` and `bench` as types: whoever writes or reads one does it here."""
+"""The result files of `maskrt compare`, `evaluate`, `bench` and `make gpu-check` as types, to write and to read."""
 
 PYTORCH = "PyTorch"
 """The name of the source model in every result; model files have their own."""

@@ -11,19 +11,25 @@ from maskrt.errors import ArgumentError
 from maskrt.evaluation.results.bench import Benchmark
 from maskrt.evaluation.results.compare import Comparison
 from maskrt.evaluation.results.evaluate import Evaluation
+from maskrt.evaluation.results.gpu_check import GpuCheck, findings
 from maskrt.evaluation.results.schema import SchemaError, from_json, to_json
 from maskrt.files import read_text_file, write_in_one_step
 
 FORMAT = 1
 
-Result = Comparison | Evaluation | Benchmark
+Result = Comparison | Evaluation | Benchmark | GpuCheck
 
-KINDS: Mapping[str, type[Result]] = {"evaluate": Evaluation, "compare": Comparison, "bench": Benchmark}
-"""By the verb that writes them."""
+KINDS: Mapping[str, type[Result]] = {
+    "evaluate": Evaluation,
+    "compare": Comparison,
+    "bench": Benchmark,
+    "gpu-check": GpuCheck,
+}
+"""By the verb, or target of `make`, that writes them."""
 
 
 def kind_of(result: Result) -> str:
-    """Name the verb that writes such results."""
+    """Name what writes such results, as in `KINDS`."""
     return next(name for name, kind in KINDS.items() if isinstance(result, kind))
 
 
@@ -58,9 +64,12 @@ def read_result(file: Path) -> Result:
             "`pip install --upgrade maskrt`."
         )
     try:
-        return from_json(KINDS[kind], content)
+        result = from_json(KINDS[kind], content)
+        if isinstance(result, GpuCheck):
+            findings(result)
     except SchemaError as error:
         raise ArgumentError(f"{file} is damaged: {error}. Make it again.") from None
+    return result
 
 
 def _read_json(file: Path) -> Any:

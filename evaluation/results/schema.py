@@ -1,9 +1,9 @@
 """Frozen dataclasses to JSON and back: the types are the schema.
 
 A field is a number, a text, a truth value, one of some texts (`Literal`), another dataclass, a mapping or a tuple of
-these (of any length, or of a fixed one), or null. Reading is strict: nothing is converted but a whole number where any
-number will do. Fields that have a default may be missing; what no field is named after is passed over, so that a file
-may say more than this maskrt reads.
+these (of any length, or of a fixed one), or null; one of these or a text; or anything (`Any`). Reading is strict:
+nothing is converted but a whole number where any number will do. Fields that have a default may be missing; what no
+field is named after is passed over, so that a file may say more than this maskrt reads.
 """
 
 from __future__ import annotations
@@ -48,10 +48,11 @@ def from_json(kind: type[T], content: Any) -> T:
 
 def _read(kind: Any, value: Any, place: str) -> Any:
     """Read `value` as a `kind`; `place` is where it stands, for messages."""
+    if kind is Any:
+        return value
     origin = get_origin(kind)
     if origin is UnionType:
-        (other,) = (choice for choice in get_args(kind) if choice is not NoneType)
-        return None if value is None else _read(other, value, place)
+        return _read_union(get_args(kind), value, place)
     if origin is Literal:
         return value if isinstance(value, str) and value in get_args(kind) else _refuse(value, place)
     if origin is tuple:
@@ -65,6 +66,15 @@ def _read(kind: Any, value: Any, place: str) -> Any:
     if kind is float:  # JSON knows no NaN and no infinity, but Python reads them
         return float(value) if type(value) in (int, float) and _is_finite(value) else _refuse(value, place)
     return value if type(value) is kind else _refuse(value, place)
+
+
+def _read_union(kinds: tuple[Any, ...], value: Any, place: str) -> Any:
+    if value is None and NoneType in kinds:
+        return None
+    if isinstance(value, str) and str in kinds:
+        return value
+    others = [kind for kind in kinds if kind not in (NoneType, str)] or [str]
+    return _read(others[0], value, place)
 
 
 def _read_tuple(kinds: tuple[Any, ...], value: Any, place: str) -> tuple[Any, ...]:

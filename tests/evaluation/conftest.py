@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +15,7 @@ from pycocotools import mask as coco_mask
 from maskrt.contract.precision import PRECISIONS
 from maskrt.evaluation.environment import Environment
 from maskrt.evaluation.metrics.coco import ApStatistics
-from maskrt.evaluation.results import bench, compare, evaluate
+from maskrt.evaluation.results import bench, compare, evaluate, gpu_check
 from maskrt.evaluation.results.files import write_result
 
 NASTY = "<script>alert(1)</script> | *b*"
@@ -163,6 +165,76 @@ def benchmark() -> bench.Benchmark:
     )
 
 
+def check_of_gpu() -> gpu_check.GpuCheck:
+    """A check that its budget stopped before the sanitizer."""
+
+    def us(median: float) -> dict[str, float]:
+        return {"median": median, "p10": 0.9 * median, "p90": 1.2 * median}
+
+    def beside(missing: int, box_px: float | str) -> dict[str, Any]:
+        spread = {"max": box_px, "p90": 0.01}
+        return {"pairs": 100 - missing, "missing": missing, "extra": 0, "box_px": spread, "score": spread}
+
+    def kernel(ours: float, theirs: float, **more: Any) -> dict[str, Any]:
+        times = {"slow way": us(2 * theirs), "torchvision": us(theirs)}
+        speedup = {"fastest_of_theirs": "torchvision", "speedup": theirs / ours}
+        return {"ours_us": us(ours), "theirs_us": times, **speedup, **more}
+
+    def ap(box: float, mask: float, **more: Any) -> dict[str, Any]:
+        bbox, segm = ({"AP": value, "AP50": 0.9, "AP75": 0.7} for value in (box, mask))
+        return {"detections": 640, "bbox": bbox, "segm": segm, **more}
+
+    def done(**results: Any) -> gpu_check.PartRecord:
+        return gpu_check.PartRecord("done", 12.3, {name.replace("__", "."): value for name, value in results.items()})
+
+    whole = {
+        "detections": [100],
+        "torchvision_fp32_us": [us(30_000), us(31_000), us(29_000)],
+        "torchvision_fp16": "it fails: expected scalar type Half but found Float",
+        "ours_fp32": beside(0, 0.02),
+        "ours_fp16": beside(2, "NaN"),
+        "ours_fp16_eager_us": us(15_000),
+        "ours_fp16_graph_us": us(8_000),
+        "ours_fp16_graph_kernels_us": {"resolve_kernel": 17.5},
+    }
+    outcomes = {
+        "outcomes": {"passed": 41, "failed": 1},
+        "not_passed": {"tests/plugins/test_nms.py::test_one": "failed"},
+    }
+    roi_align = kernel(40, 240, floor_us=16.0, over_floor=2.5, max_difference_from_torchvision_fp32=0.001)
+    change = {"bbox": -0.0012, "segm": 0.0}
+    engine = {"loads": False, "has_context": False, "log": ["it is for another GPU"]}
+    running = {"loads": True, "has_context": True, "runs": {"boxes": 0.25, "scores": "NaN"}}
+    return gpu_check.GpuCheck(
+        dataclasses.replace(environment("python -m maskrt.tools.gpu_check"), gpu="NVIDIA X100", driver="580.1"),
+        {
+            "machine": done(device="NVIDIA X100", compute_capability="9.0", multiprocessors=132, clocks=None),
+            "build": done(folder="out/gpu-check/build"),
+            "kernels-right": gpu_check.PartRecord("failed", 60.0, outcomes, "RuntimeError: 1 of 42 tests did not pass"),
+            "pipeline": done(
+                shapes_320x448={"left_out": "ImportError: No module named 'safetensors'"}, r50_fpn_800x1344=whole
+            ),
+            "kernels-fast": done(
+                copy_gb_per_s=2400.0,
+                multilevel_roi_align_fp16=roi_align,
+                generate_proposals_fp16=kernel(30, 300, largest_difference="NaN"),
+            ),
+            "accuracy": done(
+                scenes=100,
+                torchvision_fp32=ap(0.6371, 0.6571),
+                ours_fp16=ap(0.6359, 0.6571, minus_torchvision_fp32=change),
+                torchvision_fp16="it fails: expected scalar type Half but found Float",
+            ),
+            "rtx": done(tensorrt_rtx="1.7.1.116", a__engine=engine, b__engine="its loading ended the process", c__engine=running),
+            "onnxruntime": gpu_check.PartRecord("skipped", 1.0, {}, "this ONNX Runtime has no CUDA provider"),
+            "compiled": gpu_check.PartRecord(
+                "stopped", 99.0, {"r50_fpn_800x1344": {"eager_us": us(30_000)}}, "it took longer than 99 s"
+            ),
+            "sanitizer": gpu_check.PartRecord("not reached", 0.0, reason="the budget was used up before"),
+        },
+    )
+
+
 @pytest.fixture(scope="session")
 def demo_scenes(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """A COCO JSON file of six held-out scenes of the demo, the images beside it."""
@@ -173,7 +245,7 @@ def demo_scenes(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
 
 @pytest.fixture
 def write_results(tmp_path: Path) -> Callable[..., Path]:
-    """Writes evaluate.json, compare.json (with its two images) and bench.json, or only some of them, into a folder."""
+    """Writes evaluate.json, compare.json (with its two images) and bench.json into a folder, or those of some kinds."""
 
     def write(*kinds: str) -> Path:
         folder = tmp_path / "results"
@@ -181,8 +253,13 @@ def write_results(tmp_path: Path) -> Callable[..., Path]:
         for name in "ab":
             image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
             cv2.imwrite(str(folder / f"{name}.png"), image)
-        results = {"evaluate": evaluation(), "compare": comparison(folder), "bench": benchmark()}
-        for kind in kinds or results:
+        results = {
+            "evaluate": evaluation(),
+            "compare": comparison(folder),
+            "bench": benchmark(),
+            "gpu-check": check_of_gpu(),
+        }
+        for kind in kinds or ("evaluate", "compare", "bench"):
             write_result(folder / f"{kind}.json", results[kind])
         return folder
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import onnx
 
 from maskrt.calibration.fp16 import convert_to_fp16
-from maskrt.errors import ModelError
+from maskrt.errors import ArgumentError
+from maskrt.evaluation.results.files import kind_of, read_result
+from maskrt.evaluation.results.gpu_check import GpuCheck, findings
 from maskrt.tools.estimates.gpus import GPUS, Gpu
 from maskrt.tools.estimates.launches import Launch
 from maskrt.tools.estimates.shapes import Shapes
@@ -40,7 +40,8 @@ def estimates_table(model: onnx.ModelProto, canvas: tuple[int, int], measured: S
         least and to expect; and what was measured.
 
     Raises:
-        ModelError: it is not a file that maskrt exported, or a result cannot be read.
+        ModelError: it is not a file that maskrt exported.
+        ArgumentError: a result cannot be read.
     """
     graph = convert_to_fp16(model).graph
     stages = stages_of(graph, Shapes(graph, 1, canvas))
@@ -75,14 +76,12 @@ def _microseconds(times: Mapping[str, float], stage: str) -> str:
 
 def _read_measured(path: Path) -> tuple[str, Mapping[str, float]]:
     """Read the GPU's name and, by stage, the medians in microseconds."""
-    try:
-        parts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        name = parts["machine"]["results"]["device"]
-        kernels = parts.get("kernels-fast", {}).get("results", {})
-        whole = parts.get("pipeline", {}).get("results", {}).get(_MODEL, {})
-        times = {stage: kernels[key]["ours_us"]["median"] for stage, key in _KERNELS.items() if key in kernels}
-        if "ours_fp16_graph_us" in whole:
-            times[_ALL] = whole["ours_fp16_graph_us"]["median"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} is not a result of gpu-check ({type(error).__name__}: {error}).") from None
-    return str(name), times
+    check = read_result(path)
+    if not isinstance(check, GpuCheck):
+        raise ArgumentError(f"{path} has results of {kind_of(check)}, but measured times are those of gpu-check.")
+    found = findings(check)
+    times = {stage: found.kernels[key].ours_us.median for stage, key in _KERNELS.items() if key in found.kernels}
+    whole = found.models.get(_MODEL)
+    if whole is not None and whole.ours_fp16_graph_us is not None:
+        times[_ALL] = whole.ours_fp16_graph_us.median
+    return found.facts.get("device", check.environment.device), times

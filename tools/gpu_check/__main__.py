@@ -11,7 +11,7 @@ from maskrt.tools import gpu_check
 from maskrt.tools.gpu_check.machine import REPOSITORY
 from maskrt.tools.gpu_check.part import DONE, SKIPPED, Skip, require_gpu
 from maskrt.tools.gpu_check.parts import PARTS
-from maskrt.tools.gpu_check.run import run_parts
+from maskrt.tools.gpu_check.run import RESULTS, run_parts
 
 NO_GPU = 3
 
@@ -38,9 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     results = run_parts(chosen, output, carried, options.budget, dry_run=options.dry_run)
     width = max(map(len, results))
     for name, result in results.items():
-        print(f"{name:{width}}  {result['status']:11}  {result['seconds']:6.1f} s  {result.get('reason', '')}")
-    print(output / "results.json")
-    return 0 if all(result["status"] in (DONE, SKIPPED) for result in results.values()) else 1
+        print(f"{name:{width}}  {result.status:11}  {result.seconds:6.1f} s  {result.reason or ''}")
+    print(f"{output / RESULTS}: `maskrt report` makes a page of it")
+    return 0 if all(result.status in (DONE, SKIPPED) for result in results.values()) else 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,11 +7,13 @@ import json
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from maskrt.files import write_in_one_step
 
-DONE, SKIPPED, FAILED = "done", "skipped", "failed"
+DONE: Final = "done"
+SKIPPED: Final = "skipped"
+FAILED: Final = "failed"
 
 
 class Skip(Exception):

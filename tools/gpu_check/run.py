@@ -11,15 +11,16 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from maskrt.files import write_in_one_step
+from maskrt.evaluation.environment import describe_environment
+from maskrt.evaluation.results.files import write_result
+from maskrt.evaluation.results.gpu_check import GpuCheck, PartRecord
 from maskrt.plugins import libraries
 from maskrt.tools.gpu_check.machine import REPOSITORY
 from maskrt.tools.gpu_check.part import DONE, FAILED, SKIPPED
 from maskrt.tools.gpu_check.parts import PARTS, Part
 
-STOPPED, NOT_REACHED = "stopped", "not reached"
+RESULTS = "gpu-check.json"
 _PROCESS = "from maskrt.tools.gpu_check.part import main; main()"  # as `-m`, that module would be there twice
 _LEAST_SECONDS = 5.0
 """With less left of the budget, no part is begun."""
@@ -27,8 +28,8 @@ _LEAST_SECONDS = 5.0
 
 def run_parts(
     parts: Sequence[Part], output: Path, carried: Path, budget: float | None = None, *, dry_run: bool = False
-) -> dict[str, Any]:
-    """Run parts one after the other, and write `results.json` into `output` after each.
+) -> Mapping[str, PartRecord]:
+    """Run parts one after the other, and write `RESULTS` into `output` after each.
 
     Args:
         parts: what to run. Where one needs the plugin library and there is none, it is compiled before.
@@ -38,25 +39,25 @@ def run_parts(
         dry_run: start also those whose plugin library could not be compiled.
 
     Returns:
-        What was written: by the name of each part its `status`, `seconds`, `results`, and a `reason` where it did not
-        come to its end.
+        What was written, by the name of each part.
     """
-    results: dict[str, Any] = {}
+    results: dict[str, PartRecord] = {}
+    machine = describe_environment()
     start = time.monotonic()
     libraries_folder = output / "build"
     environment = _environment(libraries_folder)
     for part in _with_build(parts, libraries_folder):
         left = float("inf") if budget is None else budget - (time.monotonic() - start)
         if left < _LEAST_SECONDS:
-            result: dict[str, Any] = {"status": NOT_REACHED, "reason": "the budget was used up before", "seconds": 0.0}
+            result = PartRecord("not reached", 0.0, reason="the budget was used up before")
         elif part.compiled and not dry_run and not (libraries_folder / libraries.PLUGINS).is_file():
-            result = {"status": SKIPPED, "reason": "the plugins could not be compiled, see build", "seconds": 0.0}
+            result = PartRecord(SKIPPED, 0.0, reason="the plugins could not be compiled, see build")
         else:
             print(f"== {part.name}: {part.about}", flush=True)
             result = _run(part, output, carried, min(part.limit, left), environment)
         results[part.name] = result
-        write_in_one_step(output / "results.json", (json.dumps(results, indent=2) + "\n").encode())
-        print(f"== {part.name}: {': '.join(filter(None, (result['status'], result.get('reason'))))}", flush=True)
+        write_result(output / RESULTS, GpuCheck(machine, results))
+        print(f"== {part.name}: {', '.join(filter(None, (result.status, result.reason)))}", flush=True)
     return results
 
 
@@ -72,30 +73,31 @@ def _environment(folder: Path) -> Mapping[str, str]:
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", libraries.DIRECTORY_VARIABLE: str(folder)}
 
 
-def _run(part: Part, output: Path, carried: Path, limit: float, environment: Mapping[str, str]) -> dict[str, Any]:
+def _run(part: Part, output: Path, carried: Path, limit: float, environment: Mapping[str, str]) -> PartRecord:
     file = output / f"{part.name}.json"
     file.unlink(missing_ok=True)
     command = [sys.executable, "-c", _PROCESS, part.module, part.function, str(file), str(carried)]
     start = time.monotonic()
     # In a session of its own, so that what it started ends with it.
     process = subprocess.Popen(command, env=environment, start_new_session=True)
-    problem = ""
+    stopped, problem = False, None
     try:
         status = process.wait(limit)
         if status != 0:
             problem = f"its process ended with status {status}"
     except subprocess.TimeoutExpired:
-        problem = f"it took longer than {limit:.0f} s"
+        stopped, problem = True, f"it took longer than {limit:.0f} s"
     finally:
         _end(process)
-    seconds = time.monotonic() - start
+    seconds = round(time.monotonic() - start, 1)
     try:
-        result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        # What is no number becomes a text: JSON has none for it.
+        found = json.loads(file.read_text(encoding="utf-8"), parse_constant=str)
     except (OSError, ValueError):
-        result = {"status": FAILED, "results": {}, "reason": problem or "it reported nothing"}
-    if problem and result["status"] != DONE:
-        result |= {"status": STOPPED if "longer" in problem else FAILED, "reason": problem}
-    return {**result, "seconds": round(seconds, 1)}
+        return PartRecord("stopped" if stopped else FAILED, seconds, reason=problem or "it reported nothing")
+    if problem is not None and found["status"] != DONE:
+        return PartRecord("stopped" if stopped else FAILED, seconds, found["results"], problem)
+    return PartRecord(found["status"], seconds, found["results"], found.get("reason"))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

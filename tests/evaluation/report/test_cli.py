@@ -116,7 +116,7 @@ def test_two_files_of_one_kind(write_results: Callable[..., Path], tmp_path: Pat
 def test_no_results(tmp_path: Path, capsys):
     assert report.main([str(tmp_path), "--output", str(tmp_path / "page.html")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("maskrt report: There is no evaluate.json, compare.json or bench.json in ")
+    assert error.startswith("maskrt report: There is no evaluate.json, compare.json, bench.json or gpu-check.json in ")
     assert "`make evaluate`" in error
     assert not (tmp_path / "page.html").exists()
 
@@ -135,7 +135,11 @@ def _change(path: str, value: object) -> Callable[[dict], None]:
     ("kind", "change", "message"),
     [
         ("bench", _change("format", 2), "is of format 2; this maskrt reads up to format 1"),
-        ("bench", _change("kind", "holiday"), "expected the kind evaluate, compare, bench, but got 'holiday'"),
+        (
+            "bench",
+            _change("kind", "holiday"),
+            "expected the kind evaluate, compare, bench, gpu-check, but got 'holiday'",
+        ),
         ("bench", lambda content: content.pop("pipeline"), "has no 'pipeline'"),
         ("bench", _change("pipeline.1.seconds.infer.p99", "fast"), "pipeline[1].seconds.infer.p99 is 'fast'"),
         ("bench", _change("environment", None), "environment is None"),

@@ -25,6 +25,8 @@ class Whole:
     by_name: Mapping[str, tuple[float, ...]]
     worst: Part | None
     kept: bool = True
+    found: float | str | None = None
+    anything: Any = None
 
 
 WHOLE = Whole("pass", 0.5, (Part((3, 4), "a"), Part((5, 6), None)), {"b": (1.0, 2.5)}, None, False)
@@ -46,6 +48,16 @@ def test_whole_numbers_are_numbers_defaults_may_be_missing_and_more_is_passed_ov
     assert (read.share, type(read.share), read.kept) == (1.0, float, True)
 
 
+@pytest.mark.parametrize("value", [None, 2.5, "NaN"])
+def test_a_number_or_a_text(value: Any):
+    assert from_json(Whole, content(found=value)).found == value
+
+
+@pytest.mark.parametrize("value", [None, 2, "a", [1, {"b": [None]}]])
+def test_anything(value: Any):
+    assert from_json(Whole, content(anything=value)).anything == value
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -64,6 +76,8 @@ def test_whole_numbers_are_numbers_defaults_may_be_missing_and_more_is_passed_ov
         ({"parts": [{"size": [1, 2], "label": 5}]}, r"parts\[0\]\.label is 5"),
         ({"by_name": []}, r"by_name is \[\]"),
         ({"by_name": {"b": [None]}}, r"by_name\.b\[0\] is None"),
+        ({"found": True}, "found is True"),
+        ({"found": ["NaN"]}, r"found is \['NaN'\]"),
         ({"worst": 7}, "worst is 7"),
         ({"worst": {}}, "worst has no 'size'"),
     ],

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import onnx
 import pytest
 
 from maskrt.calibration.fp16 import convert_to_fp16
-from maskrt.errors import ModelError
+from maskrt.errors import ArgumentError
+from maskrt.evaluation.environment import describe_environment
+from maskrt.evaluation.results.bench import Benchmark, Settings
+from maskrt.evaluation.results.files import write_result
+from maskrt.evaluation.results.gpu_check import GpuCheck, PartRecord
 from maskrt.tools.estimates import __main__ as command
 from maskrt.tools.estimates.shapes import Shapes
 from maskrt.tools.estimates.stages import BOX_HEAD, CONVOLUTIONS, MATRIX_STAGES, RPN_HEAD, stages_of
@@ -63,20 +65,29 @@ def test_operations_of_a_layer(shapes_onnx: Path) -> None:
 
 
 def test_measured_times_get_a_column(shapes_onnx: Path, tmp_path: Path) -> None:
-    result: dict[str, Any] = {
-        "machine": {"results": {"device": "NVIDIA L4"}},
-        "kernels-fast": {"results": {"detection_output_fp16": {"ours_us": {"median": 31.4}}}},
-        "pipeline": {"results": {"r50_fpn_800x1344": {"ours_fp16_graph_us": {"median": 5123.0}}}},
+    time = {"p10": 30.0, "p90": 6000.0}
+    detections = {"ours_us": {"median": 31.4, **time}, "theirs_us": {}, "fastest_of_theirs": "", "speedup": 9.0}
+    whole = {"r50_fpn_800x1344": {"ours_fp16_graph_us": {"median": 5123.0, **time}}}
+    parts = {
+        "machine": PartRecord("done", 1.0, {"device": "NVIDIA L4"}),
+        "kernels-fast": PartRecord("stopped", 1.0, {"detection_output_fp16": detections}, "it took longer than 1 s"),
+        "pipeline": PartRecord("done", 1.0, whole),
     }
     path = tmp_path / "gpu-check-l4.json"
-    path.write_text(json.dumps(result))
+    write_result(path, GpuCheck(describe_environment(), parts))
     model = onnx.load(shapes_onnx)
     rows = [line.split(" | ") for line in estimates_table(model, (320, 448), [path]).splitlines()]
     assert rows[0][-1] == "NVIDIA L4 measured |"
     measured = {row[0].removeprefix("| "): row[-1].removesuffix(" |") for row in rows[2:]}
     assert {name: time for name, time in measured.items() if time} == {"DetectionOutput": "31", "**all**": "5123"}
     path.write_text("{}")
-    with pytest.raises(ModelError, match=r"gpu-check-l4\.json is not a result of gpu-check"):
+    with pytest.raises(ArgumentError, match=r"gpu-check-l4\.json is no result of maskrt"):
+        estimates_table(model, (320, 448), [path])
+    settings = Settings(threads=1, repeats=1, warm_up=1, pictures=1)
+    write_result(path, Benchmark(describe_environment(), settings, (), (), ()))
+    with pytest.raises(
+        ArgumentError, match=r"gpu-check-l4\.json has results of bench, but measured times are those of"
+    ):
         estimates_table(model, (320, 448), [path])
 
 

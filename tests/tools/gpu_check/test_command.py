@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from maskrt.evaluation.results.files import read_result
+from maskrt.evaluation.results.gpu_check import GpuCheck, PartRecord
 from maskrt.plugins import libraries
 from maskrt.tools.gpu_check import __main__ as command
 from maskrt.tools.gpu_check.parts import PARTS, Part
-from maskrt.tools.gpu_check.run import run_parts
+from maskrt.tools.gpu_check.run import RESULTS, run_parts
 
 STAND_INS = """
 import os, subprocess, sys, time
@@ -25,6 +27,7 @@ from maskrt.tools.gpu_check.part import Skip
 def good(report):
     report.add("folder", os.environ["MASKRT_PLUGINS_DIR"])
     report.add("carried", str(report.carried))
+    report.add("no number", [float("nan"), -float("inf")])
 
 def skipping(report):
     raise Skip("there is none")
@@ -77,8 +80,11 @@ def test_what_ends_a_part_ends_no_other(part: Callable[..., Part], tmp_path: Pat
     """Each keeps what it had found; the results are complete, and what a part started ends with it."""
     parts = [part("skipping"), part("lacking"), part("failing"), part("crashing"), part("hanging", 4), part("good")]
     results = run_parts(parts, tmp_path, tmp_path / "carried")
-    assert json.loads((tmp_path / "results.json").read_text()) == results
-    found = {name: (result["status"], result["results"].get("before")) for name, result in results.items()}
+    written = read_result(tmp_path / RESULTS)
+    assert isinstance(written, GpuCheck)
+    assert written.parts == results
+    assert written.environment.packages["torch"]
+    found = {name: (result.status, result.results.get("before")) for name, result in results.items()}
     assert found == {
         "skipping": ("skipped", None),
         "lacking": ("skipped", None),
@@ -87,15 +93,19 @@ def test_what_ends_a_part_ends_no_other(part: Callable[..., Part], tmp_path: Pat
         "hanging": ("stopped", 3),
         "good": ("done", None),
     }
-    reasons = [results[one.name].get("reason") for one in parts]
+    reasons = [results[one.name].reason for one in parts]
     assert reasons[0] == "there is none"
     assert reasons[1] == "a package that it needs cannot be imported: No module named 'no_such_package'"
     assert reasons[2] == "ValueError: out of luck"
     assert reasons[3] == "its process ended with status -6"
     assert reasons[4] == "it took longer than 4 s"
-    assert results["good"]["results"] == {"folder": str(tmp_path / "build"), "carried": str(tmp_path / "carried")}
+    assert results["good"].results == {
+        "folder": str(tmp_path / "build"),
+        "carried": str(tmp_path / "carried"),
+        "no number": ["NaN", "-Infinity"],
+    }
     deadline = time.monotonic() + 60
-    while is_running(results["hanging"]["results"]["child"]):
+    while is_running(results["hanging"].results["child"]):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -103,10 +113,10 @@ def test_what_ends_a_part_ends_no_other(part: Callable[..., Part], tmp_path: Pat
 def test_the_budget(part: Callable[..., Part], tmp_path: Path) -> None:
     """It cuts a part short, and what is behind it is not begun; the results say so."""
     results = run_parts([part("hanging", 1000), part("good")], tmp_path, tmp_path, budget=6)
-    assert results["hanging"]["status"] == "stopped"
-    assert 4 < results["hanging"]["seconds"] < 60
-    assert results["good"] == {"status": "not reached", "reason": "the budget was used up before", "seconds": 0.0}
-    assert set(json.loads((tmp_path / "results.json").read_text())) == {"hanging", "good"}
+    assert results["hanging"].status == "stopped"
+    assert 4 < results["hanging"].seconds < 60
+    assert results["good"] == PartRecord("not reached", 0.0, reason="the budget was used up before")
+    assert set(json.loads((tmp_path / RESULTS).read_text())["parts"]) == {"hanging", "good"}
 
 
 def test_a_part_alone_has_the_plugins_compiled_before_it(
@@ -119,8 +129,8 @@ def test_a_part_alone_has_the_plugins_compiled_before_it(
     (tmp_path / "build" / libraries.PLUGINS).unlink()
     monkeypatch.setitem(PARTS, "build", part("skipping"))  # type: ignore[index]
     results = run_parts([needing], tmp_path, tmp_path)
-    assert results["good"]["status"] == "skipped"
-    assert results["good"]["reason"] == "the plugins could not be compiled, see build"
+    assert results["good"].status == "skipped"
+    assert results["good"].reason == "the plugins could not be compiled, see build"
 
 
 def test_without_a_gpu_it_says_so_and_writes_nothing(
@@ -138,9 +148,9 @@ def test_the_command_runs_the_parts_that_are_asked_for(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def run(parts: Any, output: Path, carried: Path, budget: Any, *, dry_run: bool) -> dict[str, Any]:
+    def run(parts: Any, output: Path, carried: Path, budget: Any, *, dry_run: bool) -> dict[str, PartRecord]:
         asked.update(parts=[part.name for part in parts], output=output, carried=carried, budget=budget, dry=dry_run)
-        return {"rtx": {"status": asked.pop("status", "done"), "seconds": 1.0}}
+        return {"rtx": PartRecord(asked.pop("status", "done"), 1.0)}
 
     monkeypatch.setattr(command, "run_parts", run)
     monkeypatch.chdir(tmp_path)
@@ -180,7 +190,8 @@ def test_a_dry_run_starts_every_part(tmp_path: Path, monkeypatch: pytest.MonkeyP
         pytest.skip("there is a GPU")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert command.main(["--dry-run", "--output", str(tmp_path)]) == 0
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert list(results) == list(PARTS)
-    assert {result["reason"] for result in results.values()} == {"torch sees no NVIDIA GPU on this machine"}
+    results = read_result(tmp_path / RESULTS)
+    assert isinstance(results, GpuCheck)
+    assert list(results.parts) == list(PARTS)
+    assert {part.reason for part in results.parts.values()} == {"torch sees no NVIDIA GPU on this machine"}
     assert all((tmp_path / f"{name}.json").is_file() for name in PARTS)

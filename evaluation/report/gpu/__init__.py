@@ -1,0 +1,1 @@
+"""What `make gpu-check` found, as a section of the report for each GPU."""
