@@ -88,6 +88,8 @@ class ModelRecord:
         ours_fp32_to_onnx_runtime, ours_fp16_to_onnx_runtime: the same beside ONNX Runtime's on a CPU.
         ours_fp32_graph, ours_fp16_graph: why there is no CUDA graph of it.
         ours_fp32_graph_kernels_us, ours_fp16_graph_kernels_us: by the name of the kernel.
+        ours_fp32_stages_us, ours_fp16_stages_us: what has weights: backbone, rpn_head, box_head, mask_head.
+        ours_fp32_stages, ours_fp16_stages: why there are no times of these.
     """
 
     left_out: str | None = None
@@ -108,6 +110,10 @@ class ModelRecord:
     ours_fp16_graph: str | None = None
     ours_fp32_graph_kernels_us: Mapping[str, float] = field(default_factory=dict)
     ours_fp16_graph_kernels_us: Mapping[str, float] = field(default_factory=dict)
+    ours_fp32_stages_us: Mapping[str, Microseconds] = field(default_factory=dict)
+    ours_fp16_stages_us: Mapping[str, Microseconds] = field(default_factory=dict)
+    ours_fp32_stages: str | None = None
+    ours_fp16_stages: str | None = None
 
     @property
     def torchvision_fp32(self) -> Microseconds | None:

@@ -14,7 +14,7 @@ from maskrt.evaluation.results.gpu_check import GpuCheck, findings
 from maskrt.tools.estimates.gpus import GPUS, Gpu
 from maskrt.tools.estimates.launches import Launch
 from maskrt.tools.estimates.shapes import Shapes
-from maskrt.tools.estimates.stages import MATRIX_STAGES, stages_of
+from maskrt.tools.estimates.stages import BOX_HEAD, MASK_HEAD, MATRIX_STAGES, RPN_HEAD, stages_of
 
 _MODEL = "r50_fpn_800x1344"
 _KERNELS = {
@@ -23,6 +23,9 @@ _KERNELS = {
     "RoIAlign of proposals": "multilevel_roi_align_fp16",
 }
 """By stage: the benchmark of gpu-check that measures it."""
+
+_LAYERS = {RPN_HEAD: "rpn_head", BOX_HEAD: "box_head", MASK_HEAD: "mask_head"}
+"""By stage: what gpu-check measures of it with torch's layers. Of the backbone it measures more than one stage."""
 
 _ALL, _REST = "**all**", "**all but convolutions, matrix products**"
 
@@ -82,6 +85,9 @@ def _read_measured(path: Path) -> tuple[str, Mapping[str, float]]:
     found = findings(check)
     times = {stage: found.kernels[key].ours_us.median for stage, key in _KERNELS.items() if key in found.kernels}
     whole = found.models.get(_MODEL)
-    if whole is not None and whole.ours_fp16_graph_us is not None:
-        times[_ALL] = whole.ours_fp16_graph_us.median
+    if whole is not None:
+        layers = whole.ours_fp16_stages_us
+        times |= {stage: layers[key].median for stage, key in _LAYERS.items() if key in layers}
+        if whole.ours_fp16_graph_us is not None:
+            times[_ALL] = whole.ours_fp16_graph_us.median
     return found.facts.get("device", check.environment.device), times

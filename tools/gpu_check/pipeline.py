@@ -72,7 +72,12 @@ def measure(
         thresholds = [torch.full((len(images), 1), value, device=images.device) for value in (_LEAST_SCORE, 0.5)]
         with kernels_as_operators() as places:
             add("operators", places)
-            _measure_export(add, f"ours_{precision}", partial(module, images, sizes, *thresholds), reference, expected)
+            call = partial(module, images, sizes, *thresholds)
+            _measure_export(add, f"ours_{precision}", call, reference, expected)
+            try:
+                add(f"ours_{precision}_stages_us", stage_times(module, call))
+            except RuntimeError as error:
+                add(f"ours_{precision}_stages", f"they cannot be captured: {error}")
 
 
 _Add = Callable[[str, Any], None]
@@ -125,6 +130,24 @@ def _measure_export(
         return
     add(f"{key}_graph_us", median_and_spread(graph.replay))
     add(f"{key}_graph_kernels_us", kernel_times(graph.replay))
+
+
+def stage_times(module: InferenceGraph, call: Callable[[], Any]) -> dict[str, dict[str, float]]:
+    """Time what has weights, each in a graph of its own, on what it is given in a call of the module."""
+    parts = module._parts
+    stages = {"backbone": parts.backbone, "rpn_head": parts.rpn_head, "box_head": parts.box_heads[0]}
+    if parts.mask_heads:
+        stages["mask_head"] = parts.mask_heads[0]
+    given: dict[str, tuple[Any, ...]] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        return lambda _, inputs: given.update({name: inputs})
+
+    hooks = [stage.register_forward_pre_hook(keep(name)) for name, stage in stages.items()]
+    call()
+    for hook in hooks:
+        hook.remove()
+    return {name: median_and_spread(capture(partial(stage, *given[name])).replay) for name, stage in stages.items()}
 
 
 def capture(function: Callable[[], Any]) -> torch.cuda.CUDAGraph:

@@ -64,12 +64,22 @@ def models(found: Findings) -> Iterator[Block]:
         for side, text in (("FP32", model.ours_fp32_graph), ("FP16", model.ours_fp16_graph)):
             if text is not None:
                 remarks.append(Cell(f"maskrt in {side} as a CUDA graph: {text}", "bad"))
+        for side, text in (("FP32", model.ours_fp32_stages), ("FP16", model.ours_fp16_stages)):
+            if text is not None:
+                remarks.append(Cell(f"Stages of maskrt in {side}: {text}", "bad"))
         rows = list(_latency(model, found.compiled.get(name)))
         if rows:
             yield table_of(f"{name}: a batch on the GPU, from the canvas to mask probabilities", rows)
         if len(model.torchvision_fp32_us) > 1:
             times = ", ".join(f"{_ms(time)} ms" for time in model.torchvision_fp32_us)
             remarks.append(f"torchvision in FP32, timed again and again: {times}. The difference is noise.")
+        stages = [
+            [stage, *(_ms(times.get(stage)) for times in (model.ours_fp32_stages_us, model.ours_fp16_stages_us))]
+            for stage in {**model.ours_fp32_stages_us, **model.ours_fp16_stages_us}
+        ]
+        if stages:
+            caption = f"{name}: maskrt's stages that have weights, by torch's layers, each as a CUDA graph"
+            yield Table(caption, ["Stage", "FP32 ms", "FP16 ms"], stages)
         rows = list(_detections(model))
         if rows:
             yield table_of(f"{name}: detections beside torchvision's in FP32", rows)
@@ -107,8 +117,8 @@ def _latency(model: ModelRecord, compiled: CompiledRecord | None) -> Iterator[di
             }
 
 
-def _ms(time: Microseconds) -> str:
-    return figures.number(time.median / 1000)
+def _ms(time: Microseconds | None) -> str:
+    return figures.NONE if time is None else figures.number(time.median / 1000)
 
 
 def _ratio(reference: Microseconds | None, time: Microseconds) -> str:

@@ -67,7 +67,11 @@ def test_operations_of_a_layer(shapes_onnx: Path) -> None:
 def test_measured_times_get_a_column(shapes_onnx: Path, tmp_path: Path) -> None:
     time = {"p10": 30.0, "p90": 6000.0}
     detections = {"ours_us": {"median": 31.4, **time}, "theirs_us": {}, "fastest_of_theirs": "", "speedup": 9.0}
-    whole = {"r50_fpn_800x1344": {"ours_fp16_graph_us": {"median": 5123.0, **time}}}
+    layers = {"backbone": {"median": 999.0, **time}, "rpn_head": {"median": 203.7, **time}}
+    whole = {
+        "r50_fpn_800x1344": {"ours_fp16_graph_us": {"median": 5123.0, **time}, "ours_fp16_stages_us": layers},
+        "shapes_320x448": {"ours_fp16_graph_us": {"median": 7.0, **time}},
+    }
     parts = {
         "machine": PartRecord("done", 1.0, {"device": "NVIDIA L4"}),
         "kernels-fast": PartRecord("stopped", 1.0, {"detection_output_fp16": detections}, "it took longer than 1 s"),
@@ -79,7 +83,8 @@ def test_measured_times_get_a_column(shapes_onnx: Path, tmp_path: Path) -> None:
     rows = [line.split(" | ") for line in estimates_table(model, (320, 448), [path]).splitlines()]
     assert rows[0][-1] == "NVIDIA L4 measured |"
     measured = {row[0].removeprefix("| "): row[-1].removesuffix(" |") for row in rows[2:]}
-    assert {name: time for name, time in measured.items() if time} == {"DetectionOutput": "31", "**all**": "5123"}
+    expected = {"RPN head": "204", "DetectionOutput": "31", "**all**": "5123"}
+    assert {name: time for name, time in measured.items() if time} == expected
     path.write_text("{}")
     with pytest.raises(ArgumentError, match=r"gpu-check-l4\.json is no result of maskrt"):
         estimates_table(model, (320, 448), [path])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -92,9 +95,35 @@ def test_every_model_is_measured(
         assert difference["box_px"]["p90"] < box_px
         assert found[f"ours_{precision}_eager_us"] == {"median": 1.0}
         assert found[f"ours_{precision}_graph"] == "it cannot be captured: no graphs here"
+        assert found[f"ours_{precision}_stages"] == "they cannot be captured: no graphs here"
         assert found[f"ours_{precision}_to_onnx_runtime"]["pairs"] == 0
     assert found["ours_fp32"]["missing"] == found["ours_fp32"]["extra"] == 0
     assert {"detections", "proposals", "roi_align torch.float32", "roi_align torch.float16"} <= set(host_as_gpu)
+
+
+def test_stages_are_timed_on_what_the_model_gives_them(
+    shapes_model: Any, batch: tuple[Tensor, Tensor], host_as_gpu: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results: list[Any] = []
+
+    def capture(function: Callable[[], Any]) -> Any:
+        results.append(function())
+        return SimpleNamespace(replay=len(results))
+
+    monkeypatch.setattr(pipeline, "median_and_spread", lambda replay: {"median": float(replay)})
+    monkeypatch.setattr(pipeline, "capture", capture)
+    images, sizes = (tensor[:1] for tensor in batch)
+    thresholds = torch.full((1, 1), 0.05), torch.full((1, 1), 0.5)
+    with torch.inference_mode(), operators.kernels_as_operators():
+        module = pipeline.export_module(shapes_model, half=False)
+        found = pipeline.stage_times(module, partial(module, images, sizes, *thresholds))
+    assert found == {
+        name: {"median": number} for number, name in enumerate(("backbone", "rpn_head", "box_head", "mask_head"), 1)
+    }
+    features, (logits, deltas), (scores, moves), masks = results
+    assert features["0"].shape[2:] == logits[0].shape[2:] == deltas[0].shape[2:] == (80, 112)
+    assert scores.shape[1] * 4 == moves.shape[1]
+    assert masks.shape == (shapes_model.roi_heads.detections_per_img, scores.shape[1], 28, 28)
 
 
 def test_differences() -> None:
