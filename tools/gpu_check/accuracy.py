@@ -29,6 +29,7 @@ from maskrt.tools.gpu_check.pipeline import export_module
 
 if TYPE_CHECKING:
     from maskrt.runtime.backends.base import Detections as ModelDetections
+    from maskrt.runtime.masks.paste import PasteCounts
 
 REFERENCE = "torchvision_fp32"
 """What the others are compared with."""
@@ -132,14 +133,14 @@ class ModuleBackend:
 
     input_dtype = np.dtype(np.uint8)
     runs_at_once = 1
-    paste_counts = None
+    paste_counts: PasteCounts | None = None
     resizes = False
 
     def __init__(self, model: nn.Module, onnx: Path, *, half: bool) -> None:
         self.metadata = parse_metadata(read_metadata_properties(onnx), str(onnx))
         self._module = export_module(model, half=half)
         self._device = next(model.parameters()).device
-        self.providers = (str(self._device),)
+        self.providers: tuple[str, ...] = (str(self._device),)
 
     def run(self, feed: Mapping[str, Any]) -> ModelDetections:
         """Run one batch."""
@@ -154,7 +155,8 @@ class ModuleBackend:
 
 def _score(find: Find, pictures: Sequence[LabelledPicture]) -> dict[str, Any]:
     """Compute AP of boxes and of masks, by COCO's names for them."""
-    of_boxes, of_masks = [], []
+    of_boxes: list[Overlaps] = []
+    of_masks: list[Overlaps] = []
     for picture in pictures:
         found = find(picture.image)
         assert found.masks is not None  # of a model with masks
