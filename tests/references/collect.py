@@ -78,7 +78,7 @@ def main(source: Path) -> None:
         np.savez_compressed(folder / "golden.npz", **_golden(source / name, name))
         if name in WITH_PROBABILITIES:
             np.savez_compressed(folder / "features_astronaut.npz", **_features(source / name))
-        if "trained_shapes" in name:  # its weights are those of the demo model
+        if "trained_shapes" in name:  # its weights are in trained_shapes.safetensors, which stays
             shutil.copyfile(source / name / "make_checkpoint.py", folder / "make_checkpoint.py")
             continue
         (checkpoint,) = (path for path in (source / name).iterdir() if path.suffix in (".pth", ".pkl"))

@@ -190,4 +190,4 @@ def _shapes_state(script: Path, framework: str) -> dict[str, Any]:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.convert(framework, str(Path(__file__).parents[2] / "examples/shapes/shapes.safetensors"))
+    return module.convert(framework, str(script.parents[1] / "trained_shapes.safetensors"))
