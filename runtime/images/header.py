@@ -13,11 +13,12 @@ from maskrt.runtime.images import tiff
 
 
 class ImageHeader(NamedTuple):
-    """The format and the stored size in pixels (before any EXIF rotation) of an image file."""
+    """Of an image file: the format, the stored size in pixels (before any EXIF rotation), and the scans of a JPEG."""
 
     format: str
     width: int
     height: int
+    scans: int = 1
 
 
 class HeaderError(Exception):
@@ -92,12 +93,12 @@ def read_header(data: bytes) -> ImageHeader:
     ):
         if re.match(signature, data, re.DOTALL):
             try:
-                width, height = parse(data)
+                width, height, *scans = parse(data)
             except (struct.error, OverflowError):  # an offset beyond the end, or beyond any end
                 raise HeaderError(_CUT_OFF.format(name)) from None
             if width < 1 or height < 1:
                 raise HeaderError(f"is a damaged {name} file: its header says {width}x{height} pixels")
-            return ImageHeader(name, width, height)
+            return ImageHeader(name, width, height, *scans)
     for other in OTHER_FORMATS.values():
         if re.match(other.signature, data[:200], re.DOTALL):
             raise HeaderError(
@@ -112,20 +113,21 @@ _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")
 _JPEG_NOT_A_FRAME = {0xC4, 0xC8, 0xCC}  # DHT, JPG, DAC lie among the frame headers SOF0 ... SOF15
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Walk the segments (so that an EXIF thumbnail is passed over) to the end-of-image marker."""
-    size = None
+def _jpeg_size(data: bytes) -> tuple[int, int, int]:
+    """Walk the segments (so that an EXIF thumbnail is passed over) to the end-of-image marker; the scans come last."""
+    size, scans = None, 0
     position = 2
     while marker := _JPEG_MARKER.search(data, position):
         code = data[marker.end() - 1]
         if code == 0xD9:
             if size is None:
                 raise HeaderError("is a damaged JPEG file: it has no frame header")
-            return size
+            return *size, scans
         (length,) = struct.unpack_from(">H", data, marker.end())
         if 0xC0 <= code <= 0xCF and code not in _JPEG_NOT_A_FRAME and size is None:
             height, width = struct.unpack_from(">HH", data, marker.end() + 3)
             size = width, height
+        scans += code == 0xDA
         position = marker.end() + length
     raise HeaderError(_CUT_OFF.format("JPEG"))
 

@@ -16,9 +16,17 @@ from maskrt.runtime.images.opencv_log import silent
 # 600 MB once decoded. Larger files are more often an attack or a mistake than a photograph.
 MAX_PIXELS = 200_000_000
 
+_MAX_SCANS = 100
+"""Of a JPEG: each goes over all pixels, so that a small file of thousands would keep a core busy for minutes. Encoders
+write some ten."""
+
 
 class ImageTooLargeError(ImageError):
-    """An image has more pixels than are decoded."""
+    """An image has more pixels than are decoded, or its decoding would take too long."""
+
+
+class _TooManyScansError(ImageTooLargeError):
+    """More pixels would not help."""
 
 
 _REWRITE = {"TIFF": " Write it anew, for example with `magick IN -depth 8 -compress zip OUT`."}
@@ -53,6 +61,8 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         raise ImageError(f"{path} is empty (0 bytes).")
     try:
         return decode_image(data, str(path), max_pixels)
+    except _TooManyScansError:
+        raise
     except ImageTooLargeError as error:
         raise ImageTooLargeError(
             f"{error} Make it smaller, or, if you trust the file, read it with "
@@ -69,7 +79,7 @@ def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.nda
         max_pixels: larger images are refused before anything is decoded.
 
     Raises:
-        ImageTooLargeError: it has more pixels.
+        ImageTooLargeError: it has more pixels, or too many scans.
         ImageError: it is cut off, damaged or not an image.
     """
     try:
@@ -79,6 +89,10 @@ def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.nda
     if header.width * header.height > max_pixels:
         raise ImageTooLargeError(
             f"{name} says it has {header.width}x{header.height} pixels; at most {max_pixels:,} are decoded."
+        )
+    if header.scans > _MAX_SCANS:
+        raise _TooManyScansError(
+            f"{name} is a JPEG of {header.scans:,} scans; at most {_MAX_SCANS} are decoded. Write it anew with fewer."
         )
     if header.format == "TIFF":
         data = tiff.only(data, tiff.find_picture(data))

@@ -1,6 +1,5 @@
 """The application: what answers at which address."""
 
-import importlib.resources
 import json
 import sys
 from collections.abc import Collection
@@ -19,7 +18,9 @@ from maskrt import __version__
 from maskrt.contract.serving import HEADER_LENGTH, outputs_of
 from maskrt.contract.tensors import MASKS
 from maskrt.errors import MaskrtError
+from maskrt.runtime.questions.tensors import lay_out, masks_of
 from maskrt.runtime.serving import kserve
+from maskrt.runtime.serving.assets import PAGE
 from maskrt.runtime.serving.gate import Gate
 from maskrt.runtime.serving.metrics import CONTENT_TYPE, Metrics
 from maskrt.runtime.serving.openapi import describe
@@ -31,11 +32,6 @@ from maskrt.runtime.serving.settings import Batching, Limits
 from maskrt.runtime.structures.instances import Instances
 from maskrt.terminal import say
 
-PAGE = {
-    "/": ("index.html", "text/html"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/page.css": ("page.css", "text/css"),
-}
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository"]
 
 
@@ -90,7 +86,7 @@ def make_app(host: Host, *, key: str | None, hosts: Collection[str] | None) -> A
     """
     model = "/v2/models/{model}"
     routes = [
-        *(Route(path, partial(_page, *_read(*page))) for path, page in PAGE.items()),
+        *(Route(path, partial(_page, page.read(), page.media_type)) for path, page in PAGE.items()),
         Route("/openapi.json", _json_of(describe())),
         Route("/predict", partial(_predict, host), methods=["POST"]),
         Route("/metrics", partial(_metrics, host)),
@@ -135,10 +131,6 @@ def _json_of(content: Any) -> Any:
         return _json(content)
 
     return answer
-
-
-def _read(name: str, media_type: str) -> tuple[bytes, str]:
-    return (importlib.resources.files("maskrt.runtime.serving") / "page" / name).read_bytes(), media_type
 
 
 async def _page(content: bytes, media_type: str, request: Request) -> Response:
@@ -191,17 +183,15 @@ async def _infer(host: Host, request: Request) -> Response:
     asked = await service.parse(
         lambda: kserve.read_request(body, request.headers.get(HEADER_LENGTH), metadata, host.limits.queue)
     )
-    specs = outputs_of(metadata)
 
     def encode(found: Found) -> tuple[Instances, list[bytes]]:
-        masks = found.instances.rle() if MASKS in asked.outputs else []
-        return found.instances, [mask["counts"].encode("ascii") for mask in masks]
+        return found.instances, masks_of(found.instances) if MASKS in asked.outputs else []
 
-    with service.admit(len(asked.pictures)):
-        answers = await unless_gone(request, service.segment_all(asked.pictures, asked.thresholds, encode))
+    with service.admit(len(asked.questions)):
+        answers = await unless_gone(request, service.segment_all(asked.questions, encode))
     found, masks = zip(*answers, strict=True)
-    values = kserve.outputs_for(found, masks, specs)
-    content, length = kserve.write_response(asked, values, specs, host.model)
+    specs = [spec for spec in outputs_of(metadata) if spec.name in asked.outputs]
+    content, length = kserve.write_response(asked, lay_out(found, masks, specs), specs, host.model)
     if length is None:
         return Response(content, media_type="application/json")
     return Response(content, media_type="application/octet-stream", headers={HEADER_LENGTH: str(length)})

@@ -9,9 +9,10 @@ from collections.abc import Collection
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from maskrt.runtime.serving.assets import PAGE
 from maskrt.runtime.serving.metrics import Metrics
 
-OPEN = ("/", "/page.js", "/page.css", "/openapi.json", "/v2/health/live", "/v2/health/ready")
+OPEN = (*PAGE, "/openapi.json", "/v2/health/live", "/v2/health/ready")
 """What is there without the key: the page, which asks for it, and what says whether the server is alive."""
 
 _INFER = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")

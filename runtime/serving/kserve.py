@@ -18,37 +18,23 @@ from maskrt.contract.serving import (
     BYTES,
     CLASS_NAMES,
     HEADER_LENGTH,
-    IMAGE,
     INPUTS,
     KEYPOINT_NAMES,
-    PIXELS,
     TensorSpec,
     binary_size,
     from_binary,
     outputs_of,
     to_binary,
 )
-from maskrt.contract.tensors import (
-    BOXES,
-    IMAGE_SIZES,
-    KEYPOINTS,
-    LABELS,
-    MASKS,
-    NMS_THRESHOLD,
-    NUM_DETECTIONS,
-    SCORE_THRESHOLD,
-    SCORES,
-)
+from maskrt.contract.tensors import NMS_THRESHOLD, SCORE_THRESHOLD
+from maskrt.runtime.questions.question import Question
+from maskrt.runtime.questions.tensors import read_questions
 from maskrt.runtime.serving.refusals import Refusal
-from maskrt.runtime.serving.requests import fraction
-from maskrt.runtime.serving.service import Thresholds
-from maskrt.runtime.structures.instances import Instances
 
 PLATFORM = "maskrt"
 VERSION = "1"
 
 _TENSORS = {spec.name: spec for spec in INPUTS}
-Value = np.ndarray | list[bytes]
 
 
 class InferRequest(NamedTuple):
@@ -56,14 +42,12 @@ class InferRequest(NamedTuple):
 
     Attributes:
         id: the client's own, given back.
-        pictures: image files, or pixels.
-        thresholds: of each.
+        questions: the pictures, with their thresholds.
         outputs: the names of those wanted, and whether each is to be binary.
     """
 
     id: str | None
-    pictures: Sequence[bytes | np.ndarray]
-    thresholds: Sequence[Thresholds]
+    questions: Sequence[Question]
     outputs: dict[str, bool]
 
 
@@ -78,6 +62,7 @@ def read_request(body: bytes, header_length: str | None, metadata: ModelMetadata
 
     Raises:
         Refusal: it is damaged, or asks for what there is not.
+        ArgumentError: its tensors are none of a request.
     """
     length = len(body)
     if header_length is not None:
@@ -95,18 +80,14 @@ def read_request(body: bytes, header_length: str | None, metadata: ModelMetadata
     identifier = content.get("id")
     if not isinstance(identifier, str | None):
         raise Refusal(400, "id should be text.")
-    inputs = _read_inputs(content.get("inputs"), body[length:])
-    pictures = _pictures(inputs, most)
-    score = _thresholds(inputs, SCORE_THRESHOLD, metadata.score_threshold, len(pictures))
-    nms = _thresholds(inputs, NMS_THRESHOLD, metadata.nms_threshold, len(pictures))
-    thresholds = [Thresholds(*pair) for pair in zip(score, nms, strict=True)]
-    return InferRequest(identifier, pictures, thresholds, _wanted(content, metadata))
+    inputs = _read_inputs(content.get("inputs"), body[length:], most)
+    return InferRequest(identifier, read_questions(inputs, metadata), _wanted(content, metadata))
 
 
-def _read_inputs(tensors: Any, binary: bytes) -> dict[str, Value]:
+def _read_inputs(tensors: Any, binary: bytes, most: int) -> dict[str, np.ndarray]:
     if not isinstance(tensors, list) or not tensors or not all(isinstance(tensor, dict) for tensor in tensors):
         raise Refusal(400, "inputs should be a list of tensors.")
-    values: dict[str, Value] = {}
+    values: dict[str, np.ndarray] = {}
     at = 0
     for tensor in tensors:
         name = tensor.get("name")
@@ -117,6 +98,8 @@ def _read_inputs(tensors: Any, binary: bytes) -> dict[str, Value]:
             raise Refusal(400, f"The input {name} is given twice.")
         try:
             shape = _shape(tensor, spec)
+            if shape[0] > most:
+                raise Refusal(413, f"The request has {shape[0]} pictures; at most {most} are taken at once.")
             size = binary_size(tensor)
             if size is None:
                 values[spec.name] = _from_json(tensor.get("data"), spec.datatype, shape)
@@ -125,7 +108,8 @@ def _read_inputs(tensors: Any, binary: bytes) -> dict[str, Value]:
                     raise ValueError("it has both data and a binary_data_size")
                 if at + size > len(binary):
                     raise ValueError(f"{size} bytes should follow the JSON, but {len(binary) - at} are left")
-                values[spec.name] = from_binary(binary[at : at + size], spec.datatype, shape)
+                value = from_binary(binary[at : at + size], spec.datatype, shape)
+                values[spec.name] = _of_objects(value, shape) if isinstance(value, list) else value
                 at += size
         except ValueError as error:
             raise Refusal(400, f"The input {name} is damaged: {error}.") from None
@@ -142,22 +126,25 @@ def _shape(tensor: Mapping[str, Any], spec: TensorSpec) -> list[int]:
         raise ValueError("its shape should be a list of whole numbers")
     if len(shape) == 1 and spec.shape == (-1, 1):  # one value for each picture, as one axis or as two
         shape = [*shape, 1]
-    fits = len(shape) == len(spec.shape) and all(
-        wanted in (-1, side) for side, wanted in zip(shape, spec.shape, strict=True)
-    )
-    if not fits:
+    if not spec.fits(shape):
         raise ValueError(f"its shape should be {list(spec.shape)} (-1: any), but is {shape}")
     return shape
 
 
-def _from_json(data: Any, datatype: str, shape: Sequence[int]) -> Value:
+def _of_objects(elements: Sequence[bytes], shape: Sequence[int]) -> np.ndarray:
+    array = np.empty(len(elements), np.object_)
+    array[:] = elements
+    return array.reshape(shape)
+
+
+def _from_json(data: Any, datatype: str, shape: Sequence[int]) -> np.ndarray:
     if not isinstance(data, list):
         raise ValueError("its data should be a list")
     if datatype == BYTES:
         elements = [element for row in data for element in (row if isinstance(row, list) else [row])]
         if len(elements) != math.prod(shape):
             raise ValueError(f"its shape {list(shape)} has {math.prod(shape)} elements, but {len(elements)} are there")
-        return [_from_base64(element) for element in elements]
+        return _of_objects([_from_base64(element) for element in elements], shape)
     try:
         values = np.asarray(data)
     except ValueError:
@@ -176,30 +163,6 @@ def _from_base64(element: Any) -> bytes:
         return base64.b64decode(element, validate=True)
     except (TypeError, ValueError, binascii.Error):
         raise ValueError("in JSON, BYTES are base64 text") from None
-
-
-def _pictures(inputs: Mapping[str, Value], most: int) -> list[bytes | np.ndarray]:
-    if (IMAGE in inputs) == (PIXELS in inputs):
-        raise Refusal(400, f"Expected one of the inputs {IMAGE} and {PIXELS}, but got {', '.join(inputs)}.")
-    pictures: list[bytes | np.ndarray] = list(inputs[IMAGE] if IMAGE in inputs else inputs[PIXELS])
-    if not pictures:
-        raise Refusal(400, "The request has no picture.")
-    if len(pictures) > most:
-        raise Refusal(413, f"The request has {len(pictures)} pictures; at most {most} are taken at once.")
-    for picture in pictures:
-        if not len(picture) or (isinstance(picture, np.ndarray) and not picture.size):
-            raise Refusal(400, "A picture of the request is empty.")
-    return pictures
-
-
-def _thresholds(inputs: Mapping[str, Value], name: str, default: float, pictures: int) -> list[float]:
-    values = inputs.get(name)
-    if values is None:
-        return [default] * pictures
-    numbers = np.asarray(values).reshape(-1).tolist()
-    if len(numbers) != pictures:
-        raise Refusal(400, f"{name} has {len(numbers)} values for {pictures} pictures.")
-    return [fraction(name, number, default) for number in numbers]
 
 
 def _wanted(content: Mapping[str, Any], metadata: ModelMetadata) -> dict[str, bool]:
@@ -225,56 +188,27 @@ def _is_true(tensor: Mapping[str, Any], name: str, default: bool = False) -> boo
     return value
 
 
-def outputs_for(
-    found: Sequence[Instances], rles: Sequence[list[bytes]], specs: Sequence[TensorSpec]
-) -> dict[str, Value]:
-    """Lay the instances of several pictures into tensors; see `contract.serving`.
+def write_response(
+    request: InferRequest, values: Mapping[str, np.ndarray], specs: Sequence[TensorSpec], model: str
+) -> tuple[bytes, int | None]:
+    """Write the body of a response; also how many bytes of it are JSON, None: all.
 
     Args:
-        found: N of them.
-        rles: the counts of the masks of each.
-        specs: of the outputs.
+        request: that is answered.
+        values: the outputs that it wants, from `lay_out`.
+        specs: of these.
+        model: its name.
     """
-    count, most = len(found), max(map(len, found))
-    values: dict[str, Value] = {
-        NUM_DETECTIONS: np.array([[len(instances)] for instances in found], np.int32),
-        IMAGE_SIZES: np.array([instances.image_size for instances in found], np.int32),
-    }
-    rows: dict[str, list[np.ndarray | None]] = {
-        BOXES: [instances.boxes for instances in found],
-        SCORES: [instances.scores for instances in found],
-        LABELS: [instances.labels for instances in found],
-        KEYPOINTS: [instances.keypoints for instances in found],
-    }
-    for name, _, shape in specs:
-        if name == MASKS:
-            values[name] = [row for masks in rles for row in (*masks, *[b""] * (most - len(masks)))]
-        elif name in rows:
-            padded = np.zeros((count, most, *shape[2:]), np.int32 if name == LABELS else np.float32)
-            for target, source in zip(padded, rows[name], strict=True):
-                if source is not None:
-                    target[: len(source)] = source
-            values[name] = padded
-    return values
-
-
-def write_response(
-    request: InferRequest, values: Mapping[str, Value], specs: Sequence[TensorSpec], model: str
-) -> tuple[bytes, int | None]:
-    """Write the body of a response; also how many bytes of it are JSON, None: all."""
     tensors, binary = [], list[bytes]()
-    most = len(values[SCORES][0])
     for name, datatype, _ in specs:
-        if name not in request.outputs:
-            continue
         value = values[name]
-        shape = [len(request.pictures), most] if isinstance(value, list) else list(value.shape)
-        tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
+        elements = value.reshape(-1).tolist() if datatype == BYTES else value
+        tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": list(value.shape)}
         if request.outputs[name]:
-            binary.append(to_binary(value, datatype))
+            binary.append(to_binary(elements, datatype))
             tensor["parameters"] = {"binary_data_size": len(binary[-1])}
-        elif isinstance(value, list):
-            tensor["data"] = [element.decode("ascii") for element in value]
+        elif datatype == BYTES:
+            tensor["data"] = [element.decode("ascii") for element in elements]
         else:
             tensor["data"] = value.reshape(-1).tolist()
         tensors.append(tensor)

@@ -11,9 +11,10 @@ from starlette.responses import Response
 
 from maskrt.runtime.draw import DrawOptions, draw_instances
 from maskrt.runtime.inference.writers.overlay import encode_jpeg
+from maskrt.runtime.questions.question import Question, read_threshold
 from maskrt.runtime.serving.refusals import Refusal
-from maskrt.runtime.serving.requests import Uploads, check_known, fraction, unless_gone
-from maskrt.runtime.serving.service import Found, Service, Thresholds
+from maskrt.runtime.serving.requests import Uploads, check_known, unless_gone
+from maskrt.runtime.serving.service import Found, Service
 
 logging.getLogger("python_multipart").setLevel(logging.ERROR)  # who sent a damaged form is told so
 
@@ -34,22 +35,18 @@ async def predict(request: Request, service: Service, uploads: Uploads, model: s
     options = request.query_params
     check_known(options, OPTIONS, "option")
     metadata = service.segmenter.metadata
-    thresholds = Thresholds(
-        fraction("score_threshold", options.get("score_threshold"), metadata.score_threshold),
-        fraction("nms_threshold", options.get("nms_threshold"), metadata.nms_threshold),
-    )
+    score = read_threshold("score_threshold", options.get("score_threshold"), metadata.score_threshold)
+    nms = read_threshold("nms_threshold", options.get("nms_threshold"), metadata.nms_threshold)
     form = options.get("format", "json")
     if form not in FORMATS:
         raise Refusal(400, f"format should be {' or '.join(FORMATS)}, but is {form[:50]!r}.")
     body = await uploads.read(request)
     with service.admit(1):
-        picture = picture_of(request.headers.get("content-type", ""), body)
-        if not picture:
-            raise Refusal(400, "The picture is empty (0 bytes).")
+        question = Question(picture_of(request.headers.get("content-type", ""), body), score, nms)
         if form == "overlay":
-            work = service.segment(picture, thresholds, lambda found: _overlay(found, service))
+            work = service.segment(question, lambda found: _overlay(found, service))
         else:
-            work = service.segment(picture, thresholds, lambda found: _records(found, model))
+            work = service.segment(question, lambda found: _records(found, model))
         content = await unless_gone(request, work)
     return Response(content, media_type="image/jpeg" if form == "overlay" else "application/json")
 

@@ -103,20 +103,3 @@ def check_known(given: Mapping[str, object], known: tuple[str, ...], what: str) 
     for name in given:
         if name not in known:
             raise Refusal(400, f"There is no {what} {name!r}; there are {', '.join(known)}.")
-
-
-def fraction(name: str, value: object, default: float) -> float:
-    """Read a threshold, which text or a number may say; None: the model's own.
-
-    Raises:
-        Refusal: it is no number from 0 to 1.
-    """
-    if value is None:
-        return default
-    try:
-        number = float(value)  # type: ignore[arg-type]  # what it cannot take is refused
-    except (TypeError, ValueError, OverflowError):
-        number = -1.0
-    if isinstance(value, bool) or not 0 <= number <= 1:
-        raise Refusal(400, f"{name} should be a number from 0 to 1, but is {str(value)[:50]!r}.")
-    return number

@@ -3,9 +3,9 @@
 import asyncio
 import math
 import os
-import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,32 +15,21 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from maskrt.errors import MaskrtError
 from maskrt.runtime.backends.base import Detections
-from maskrt.runtime.images.read import ImageTooLargeError, check_image, decode_image
+from maskrt.runtime.questions.batches import Answered, run_together
+from maskrt.runtime.questions.question import PictureLimits, Question, decode_picture
 from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.serving.batching import Batcher
 from maskrt.runtime.serving.metrics import Metrics
 from maskrt.runtime.serving.refusals import Refusal
 from maskrt.runtime.serving.settings import Batching, Limits
 from maskrt.runtime.structures.instances import Instances
-from maskrt.runtime.transforms.canvas import Batch, join_batches
+from maskrt.runtime.transforms.canvas import Batch
 
 Answer = TypeVar("Answer")
 
 STAGES = ("decode", "preprocess", "queue", "infer", "postprocess", "encode")
 """Of a picture, in order; "encode" is what the answer is made of: run lengths, drawing, JSON."""
-
-_NAME = "The picture"
-_MAX_SCANS = 100
-"""Of a JPEG: each goes over all pixels, so that a small file of thousands would keep a core busy for minutes."""
-
-
-class Thresholds(NamedTuple):
-    """Of one picture, 0 to 1."""
-
-    score: float
-    nms: float
 
 
 @dataclass(eq=False)
@@ -56,7 +45,7 @@ class _Prepared(NamedTuple):
     """A picture on a canvas of its own."""
 
     batch: Batch
-    thresholds: Thresholds
+    question: Question
     seconds: dict[str, float]
     ready: float
 
@@ -94,7 +83,7 @@ class Service:
 
     def __init__(self, segmenter: Segmenter, limits: Limits, batching: Batching, metrics: Metrics) -> None:
         self.segmenter = segmenter
-        self._limits, self._metrics = limits, metrics
+        self._limits, self._metrics = PictureLimits(limits.max_bytes, limits.max_pixels), metrics
         self._load = _Load(limits.queue)
         threads = max(2, min(os.cpu_count() or 1, 8))
         self._before = ThreadPoolExecutor(threads, "prepare")
@@ -127,32 +116,24 @@ class Service:
                 load.taken -= pictures
                 self._metrics.in_flight.set(load.taken)
 
-    async def segment(
-        self, picture: bytes | np.ndarray, thresholds: Thresholds, encode: Callable[[Found], Answer]
-    ) -> Answer:
+    async def segment(self, question: Question, encode: Callable[[Found], Answer]) -> Answer:
         """Find the instances in a picture, with the result of `Segmenter.predict`.
 
         Args:
-            picture: an image file, or its pixels [H, W, 3] uint8 RGB.
-            thresholds: of this picture.
+            question: the picture, with its thresholds.
             encode: makes the answer of it, in a thread.
 
         Raises:
             MaskrtError: what `Segmenter.predict` raises.
         """
         loop = asyncio.get_running_loop()
-        prepared = await loop.run_in_executor(self._before, self._prepare, picture, thresholds)
+        prepared = await loop.run_in_executor(self._before, self._prepare, question)
         ran = await asyncio.wrap_future(self._batcher.submit(prepared.batch.frames.shape, prepared))
-        return await loop.run_in_executor(self._after, partial(self._finish, picture, prepared, ran, encode))
+        return await loop.run_in_executor(self._after, partial(self._finish, prepared, ran, encode))
 
-    async def segment_all(
-        self,
-        pictures: Sequence[bytes | np.ndarray],
-        thresholds: Sequence[Thresholds],
-        encode: Callable[[Found], Answer],
-    ) -> list[Answer]:
+    async def segment_all(self, questions: Sequence[Question], encode: Callable[[Found], Answer]) -> list[Answer]:
         """Do the same with several pictures at the same time; where one fails, the others are given up."""
-        tasks = [asyncio.ensure_future(self.segment(*pair, encode)) for pair in zip(pictures, thresholds, strict=True)]
+        tasks = [asyncio.ensure_future(self.segment(question, encode)) for question in questions]
         try:
             return await asyncio.gather(*tasks)
         finally:
@@ -169,13 +150,13 @@ class Service:
         self._batcher.close()
         self._after.shutdown()
 
-    def _prepare(self, picture: bytes | np.ndarray, thresholds: Thresholds) -> _Prepared:
+    def _prepare(self, question: Question) -> _Prepared:
         start = time.perf_counter()
-        image = self.decode(picture)
+        image = self.decode(question.picture)
         decoded = time.perf_counter()
         batch = self.segmenter.preprocess([image])
         ready = time.perf_counter()
-        return _Prepared(batch, thresholds, {"decode": decoded - start, "preprocess": ready - decoded}, ready)
+        return _Prepared(batch, question, {"decode": decoded - start, "preprocess": ready - decoded}, ready)
 
     def decode(self, picture: bytes | np.ndarray) -> np.ndarray:
         """Return the pixels of a picture, [H, W, 3] uint8 RGB.
@@ -183,41 +164,23 @@ class Service:
         Raises:
             MaskrtError: it is no image, or too large.
         """
-        most = self._limits.max_pixels
-        if isinstance(picture, bytes):
-            scans = len(re.findall(rb"\xff\xda", picture)) if picture.startswith(b"\xff\xd8") else 0
-            if scans > _MAX_SCANS:
-                raise ImageTooLargeError(f"{_NAME} is a JPEG of {scans} scans; at most {_MAX_SCANS} are decoded.")
-            return decode_image(picture, _NAME, most)
-        if picture.shape[0] * picture.shape[1] > most:
-            raise ImageTooLargeError(
-                f"{_NAME} has {picture.shape[1]}x{picture.shape[0]} pixels; at most {most:,} are taken."
-            )
-        return check_image(picture)
+        return decode_picture(picture, self._limits)
 
     def _run(self, items: Sequence[_Prepared]) -> Sequence[_Ran | Exception]:
-        """Run the model; where it fails on several pictures, on each alone, so that only the one at fault fails."""
-        start = time.perf_counter()
-        try:
-            batch = join_batches([item.batch for item in items])
-            detections = self.segmenter.infer(
-                batch,
-                score_threshold=[item.thresholds.score for item in items],
-                nms_threshold=[item.thresholds.nms for item in items],
-            )
-        except (MaskrtError, MemoryError) as error:
-            if len(items) == 1:
-                return [error.with_traceback(None)]
-            return [result for item in items for result in self._run([item])]
-        seconds = time.perf_counter() - start
-        self._metrics.batch_size.observe(len(items))
-        each = seconds / len(items) / self.segmenter.runs_at_once
+        begun = time.perf_counter()
+        batches, questions = [item.batch for item in items], [item.question for item in items]
+        results = run_together(self.segmenter, batches, questions)
+        runs = Counter(result.run for result in results if isinstance(result, Answered))
+        for pictures in runs.values():
+            self._metrics.batch_size.observe(pictures)
+        each = (time.perf_counter() - begun) / len(items) / self.segmenter.runs_at_once
         self._load.seconds_each = 0.9 * self._load.seconds_each + 0.1 * each if self._load.seconds_each else each
-        return [_Ran(detections.images(slice(i, i + 1)), start - item.ready, seconds) for i, item in enumerate(items)]
+        return [
+            _Ran(result.detections, result.run - item.ready, result.seconds) if isinstance(result, Answered) else result
+            for item, result in zip(items, results, strict=True)
+        ]
 
-    def _finish(
-        self, picture: bytes | np.ndarray, prepared: _Prepared, ran: _Ran, encode: Callable[[Found], Answer]
-    ) -> Answer:
+    def _finish(self, prepared: _Prepared, ran: _Ran, encode: Callable[[Found], Answer]) -> Answer:
         start = time.perf_counter()
         (instances,) = self.segmenter.postprocess(ran.detections, prepared.batch)
         finished = time.perf_counter()
@@ -226,7 +189,7 @@ class Service:
             "infer": ran.infer_seconds,
             "postprocess": finished - start,
         }
-        answer = encode(Found(instances, picture, seconds))
+        answer = encode(Found(instances, prepared.question.picture, seconds))
         seconds["encode"] = time.perf_counter() - finished
         for stage, value in seconds.items():
             self._metrics.stage_seconds.labels(stage).observe(value)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from maskrt.runtime.questions.question import PictureLimits
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -17,8 +19,8 @@ class Limits:
         uploads: bytes of all bodies that are being received at a time.
     """
 
-    max_bytes: int = 20_000_000
-    max_pixels: int = 50_000_000
+    max_bytes: int = PictureLimits.max_bytes
+    max_pixels: int = PictureLimits.max_pixels
     queue: int = 32
     requests: int = 256
     connections: int = 512

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from maskrt.contract.serving import INPUTS
+from maskrt.contract.serving import INPUTS, outputs_of
 from maskrt.errors import ArgumentError, ImageError, MaskrtError
-from maskrt.runtime.batches import Batches, Question
+from maskrt.runtime.questions.batches import Batches
+from maskrt.runtime.questions.question import PictureLimits, Question
+from maskrt.runtime.questions.tensors import lay_out, masks_of, read_questions
 from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.structures.instances import Instances
 from maskrt.runtime.triton.engine import EngineModel, read_engine_metadata
-from maskrt.runtime.triton.names import ENGINE, ENGINE_METADATA, MAX_PIXELS, MODEL_FILE
-from maskrt.runtime.triton.tensors import read_request, write_response
+from maskrt.runtime.triton.names import ENGINE, ENGINE_METADATA, MAX_BYTES, MAX_PIXELS, MODEL_FILE
 
 
 class TritonPythonModel:
@@ -41,7 +42,8 @@ class TritonPythonModel:
         else:
             segmenter = Segmenter.of(EngineModel(ENGINE, *read_engine_metadata(folder / ENGINE_METADATA)), Path(ENGINE))
         self._metadata = segmenter.metadata
-        self._batches = Batches(segmenter, config["max_batch_size"], int(parameters[MAX_PIXELS]))
+        limits = PictureLimits(int(parameters[MAX_BYTES]), int(parameters[MAX_PIXELS]))
+        self._batches = Batches(segmenter, config["max_batch_size"], limits)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer requests that Triton has put together, each by itself: one that fails harms no other."""
@@ -66,7 +68,7 @@ class TritonPythonModel:
             if tensor is not None:
                 tensors[spec.name] = tensor.as_numpy()
         try:
-            return read_request(tensors, self._metadata)
+            return read_questions(tensors, self._metadata)
         except ArgumentError as error:
             return error
 
@@ -78,8 +80,10 @@ class TritonPythonModel:
             number, error = failed[0]
             return _refuse(error, f"Picture {number + 1} of {len(answers)}: " if len(answers) > 1 else "")
         found = [answer for answer in answers if isinstance(answer, Instances)]
+        specs = outputs_of(self._metadata)
         try:
-            values = write_response(found, self._metadata)
+            masks = [masks_of(instances) if instances.has_masks else [] for instances in found]
+            values = lay_out(found, masks, specs)
         except (MaskrtError, MemoryError) as error:
             return _refuse(error)
         return triton.InferenceResponse([triton.Tensor(name, value) for name, value in values.items()])

@@ -12,5 +12,5 @@ MODEL_FILE = "model_file"
 ENGINE_METADATA = "metadata.json"
 """File beside the Python model: what the file of `ENGINE` says of itself, and the type of its images."""
 
-MAX_PIXELS = "max_pixels"
-"""Parameter: pictures with more are refused before they are decoded."""
+MAX_BYTES, MAX_PIXELS = "max_bytes", "max_pixels"
+"""Parameters: pictures with more are refused before they are decoded; see `questions.question.PictureLimits`."""

@@ -19,6 +19,8 @@ from maskrt.ray.deployment import build
 from maskrt.ray.rows import Row, found_row
 from maskrt.runtime import Segmenter
 
+from ..support.bombs import jpeg_of_scans, png_bomb
+
 ray = pytest.importorskip("ray", reason="Ray is not installed: `make ray-check` installs it, and runs this")
 pytestmark = pytest.mark.slow
 
@@ -192,7 +194,7 @@ def test_a_deployment(model: Path, photos: Path) -> None:
 
     from ray import serve
 
-    handle = serve.run(build(str(model), num_cpus=0.5, batch_size=4), name="test", route_prefix="/")
+    handle = serve.run(build(str(model), num_cpus=0.5, batch_size=4, max_bytes=100_000), name="test", route_prefix="/")
     try:
         files = [file for file in sorted(photos.iterdir()) if file.name != "07.png"]
         thresholds = [0.05 + 0.04 * i for i in range(len(files))]
@@ -209,8 +211,14 @@ def test_a_deployment(model: Path, photos: Path) -> None:
             content = json.load(response)
         expected = segmenter.predict(files[0], score_threshold=0.2)
         assert content == {"image_size": [48, 64], "instances": found_row("", expected)["instances"]}
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(url, data=b"no picture", timeout=120)
-        assert refused.value.code == 400 and "not an image" in json.load(refused.value)["error"]
+        for body, status, sentence in (
+            (b"no picture", 400, "The picture is not an image"),
+            (b"x" * 100_001, 413, "The body has more than the 100,000 bytes that are taken."),
+            (png_bomb(), 413, "60000x60000 pixels; at most 50,000,000 are decoded"),
+            (jpeg_of_scans(101), 413, "a JPEG of 101 scans; at most 100 are decoded"),
+        ):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(url, data=body, timeout=120)
+            assert refused.value.code == status and sentence in json.load(refused.value)["error"]
     finally:
         serve.shutdown()

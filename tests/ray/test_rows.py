@@ -16,6 +16,9 @@ from maskrt.ray import Predictor
 from maskrt.ray.deployment import Replica, application, build
 from maskrt.ray.rows import failed_row, found_row, name_of, to_lines, to_table
 from maskrt.runtime import Segmenter
+from maskrt.runtime.images.read import ImageTooLargeError
+
+from ..support.bombs import jpeg_of_scans, png_bomb
 
 BLANK = np.zeros((48, 64, 3), np.uint8)
 PNG = cv2.imencode(".png", BLANK)[1].tobytes()
@@ -81,10 +84,17 @@ def test_a_replica_of_a_deployment(model: Path) -> None:
     for given, sentence in (
         ({"score": 1}, "There is no option 'score'"),
         ({"nms_threshold": "x"}, "nms_threshold should be a number from 0 to 1, but is 'x'"),
-        ({"nms_threshold": 7}, "nms_threshold should be between 0 and 1"),
+        ({"nms_threshold": 7}, "nms_threshold should be a number from 0 to 1, but is '7'"),
     ):
         with pytest.raises(ArgumentError, match=sentence):
             replica.question(PNG, given)
+    for bomb, sentence in (
+        (png_bomb(), "60000x60000 pixels; at most 50,000,000 are decoded"),
+        (jpeg_of_scans(101), "a JPEG of 101 scans; at most 100 are decoded"),
+        (b"x" * 20_000_001, "20,000,001 bytes; at most 20,000,000 are taken"),
+    ):
+        (refused,) = replica.answer([replica.question(bomb, {})])
+        assert isinstance(refused, ImageTooLargeError) and sentence in str(refused)
 
 
 @pytest.mark.parametrize(

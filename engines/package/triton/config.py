@@ -28,13 +28,13 @@ from maskrt.contract.tensors import (
     make_feed,
 )
 from maskrt.engines.package.triton.pbtxt import Name
+from maskrt.runtime.questions.question import PictureLimits
 from maskrt.runtime.transforms.canvas import make_batch
-from maskrt.runtime.triton.names import ENGINE, MAX_PIXELS, MODEL, MODEL_FILE
+from maskrt.runtime.triton.names import ENGINE, MAX_BYTES, MAX_PIXELS, MODEL, MODEL_FILE
 
 BACKENDS = {"onnxruntime": "model.onnx", "tensorrt": "model.plan"}
 """What runs the engine model: Triton's backend, and the name that it wants the file to have."""
 
-_PIXELS_TAKEN = 50_000_000
 _QUEUED = 64
 """Requests that wait for a model at the most; Triton refuses those beyond with 503."""
 _DELAY_MICROSECONDS = 2000
@@ -66,6 +66,7 @@ def front_config(metadata: ModelMetadata, serving: Serving, model_file: str | No
         serving: see there.
         model_file: that it runs itself; None: it asks the engine model.
     """
+    limits = PictureLimits()
     parameters = {
         **{
             name: json.dumps(value, ensure_ascii=False)
@@ -76,7 +77,8 @@ def front_config(metadata: ModelMetadata, serving: Serving, model_file: str | No
                 (NMS_THRESHOLD, metadata.nms_threshold),
             )
         },
-        MAX_PIXELS: str(_PIXELS_TAKEN),
+        MAX_BYTES: str(limits.max_bytes),
+        MAX_PIXELS: str(limits.max_pixels),
         **({} if model_file is None else {MODEL_FILE: model_file}),
     }
     return {

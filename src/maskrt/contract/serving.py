@@ -71,6 +71,12 @@ class TensorSpec(NamedTuple):
     datatype: str
     shape: tuple[int, ...]
 
+    def fits(self, shape: Sequence[int]) -> bool:
+        """Tell whether a tensor may have this shape."""
+        return len(shape) == len(self.shape) and all(
+            wanted in (-1, side) for side, wanted in zip(shape, self.shape, strict=True)
+        )
+
 
 INPUTS = (
     TensorSpec(IMAGE, BYTES, (-1, 1)),

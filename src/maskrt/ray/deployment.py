@@ -9,16 +9,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from maskrt.contract.tensors import check_count, check_one_threshold
+from maskrt.contract.tensors import check_count
 from maskrt.errors import ArgumentError, DependencyError, ImageError
 from maskrt.ray.rows import found_row
-from maskrt.runtime.batches import Batches, Question
-from maskrt.runtime.images.read import MAX_PIXELS
+from maskrt.runtime.images.read import ImageTooLargeError
+from maskrt.runtime.questions.batches import Batches
+from maskrt.runtime.questions.question import PictureLimits, Question, read_threshold
 from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.structures.instances import Instances
 
 _THRESHOLDS = ("score_threshold", "nms_threshold")
-_NUMBERS = {"num_replicas": int, "num_cpus": float, "num_gpus": float, "batch_size": int, "batch_wait_seconds": float}
+_NUMBERS = {
+    "num_replicas": int,
+    "num_cpus": float,
+    "num_gpus": float,
+    "batch_size": int,
+    "batch_wait_seconds": float,
+    "max_bytes": int,
+    "max_pixels": int,
+}
+_LIMITS = PictureLimits()
 
 
 class Replica:
@@ -28,15 +38,16 @@ class Replica:
         model: a model file, which every node has at this path.
         threads: CPU threads.
         batch_size: pictures in a run of the model at the most.
+        limits: what is taken.
 
     Raises:
         MaskrtError: it cannot be loaded.
     """
 
-    def __init__(self, model: str, *, threads: int, batch_size: int) -> None:
+    def __init__(self, model: str, *, threads: int, batch_size: int, limits: PictureLimits = _LIMITS) -> None:
         segmenter = Segmenter(Path(model), threads=threads)
         self.metadata = segmenter.metadata
-        self._batches = Batches(segmenter, batch_size, MAX_PIXELS)
+        self._batches = Batches(segmenter, batch_size, limits)
 
     def question(self, picture: bytes, given: Mapping[str, Any]) -> Question:
         """Return what is asked.
@@ -48,17 +59,10 @@ class Replica:
         Raises:
             ArgumentError: an option that there is not, or a threshold that is none.
         """
-        values = []
         for name in given:
             if name not in _THRESHOLDS:
                 raise ArgumentError(f"There is no option {name[:50]!r}; there are {', '.join(_THRESHOLDS)}.")
-        for name in _THRESHOLDS:
-            value = given.get(name)
-            try:
-                number = float(value) if isinstance(value, str) else value
-            except ValueError:
-                raise ArgumentError(f"{name} should be a number from 0 to 1, but is {str(value)[:50]!r}.") from None
-            values.append(check_one_threshold(name, number, getattr(self.metadata, name)))
+        values = (read_threshold(name, given.get(name), getattr(self.metadata, name)) for name in _THRESHOLDS)
         return Question(picture, *values)
 
     def answer(self, questions: list[Question]) -> list[Instances | Exception]:
@@ -97,6 +101,8 @@ def build(
     num_gpus: float = 0,
     batch_size: int = 4,
     batch_wait_seconds: float = 0.002,
+    max_bytes: int = PictureLimits.max_bytes,
+    max_pixels: int = PictureLimits.max_pixels,
 ) -> Any:
     """Return the application: `ray.serve.run(build("model.onnx"))`.
 
@@ -111,6 +117,8 @@ def build(
         num_cpus, num_gpus: of each.
         batch_size: pictures in a run of the model at the most.
         batch_wait_seconds: that a picture waits for others.
+        max_bytes: of an image file.
+        max_pixels: of a picture, told by its header before it is decoded.
 
     Raises:
         DependencyError: Ray Serve is not installed.
@@ -118,6 +126,9 @@ def build(
     """
     check_count("num_replicas", num_replicas)
     check_count("batch_size", batch_size)
+    check_count("max_bytes", max_bytes)
+    check_count("max_pixels", max_pixels)
+    limits = PictureLimits(max_bytes, max_pixels)
     try:
         from ray import serve
         from starlette.requests import Request
@@ -128,7 +139,7 @@ def build(
     class Maskrt:
         def __init__(self) -> None:
             threads = max(int(num_cpus), 1)
-            self.replica = Replica(model, threads=threads, batch_size=batch_size)
+            self.replica = Replica(model, threads=threads, batch_size=batch_size, limits=limits)
 
         @serve.batch(max_batch_size=batch_size, batch_wait_timeout_s=batch_wait_seconds)
         async def answers(self, questions: list[Question]) -> list[tuple[Instances | Exception]]:
@@ -145,8 +156,17 @@ def build(
         async def __call__(self, request: Request) -> Response:
             if request.method != "POST":
                 return _json({"error": "Expected a POST whose body is a picture."}, 405)
+            chunks, size = list[bytes](), 0
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= max_bytes:
+                    chunks.append(chunk)
+            if size > max_bytes:
+                return _json({"error": f"The body has more than the {max_bytes:,} bytes that are taken."}, 413)
             try:
-                found = await self.predict(await request.body(), **dict(request.query_params))
+                found = await self.predict(b"".join(chunks), **dict(request.query_params))
+            except ImageTooLargeError as error:
+                return _json({"error": str(error)}, 413)
             except (ArgumentError, ImageError) as error:
                 return _json({"error": str(error)}, 400)
             row = found_row("", found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from maskrt.contract.tensors import check_one_threshold
 from maskrt.errors import ArgumentError, ImageError, MaskrtError
 from maskrt.ray.rows import Row, failed_row, found_row, to_table
-from maskrt.runtime.batches import Batches, Question
 from maskrt.runtime.images.read import MAX_PIXELS, check_file
+from maskrt.runtime.questions.batches import Batches
+from maskrt.runtime.questions.question import PictureLimits, Question
 from maskrt.runtime.segmenter import Segmenter
 from maskrt.runtime.structures.instances import Instances
 
@@ -65,7 +67,8 @@ class Predictor:
                 check_one_threshold(name, value, getattr(segmenter.metadata, name))
                 for name, value in self._given.items()
             )
-            self._loaded = Batches(segmenter, self._batch_size, self._max_pixels), (score, nms)
+            limits = PictureLimits(sys.maxsize, self._max_pixels)  # its user's own files, as of `maskrt infer`
+            self._loaded = Batches(segmenter, self._batch_size, limits), (score, nms)
 
     def __call__(self, batch: Mapping[str, Any]) -> pyarrow.Table:
         """Return a row for each picture of a batch, see `ray.rows`.

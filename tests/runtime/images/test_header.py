@@ -8,6 +8,8 @@ from PIL import Image
 
 from maskrt.runtime.images.header import HeaderError, read_header
 
+from ...support.bombs import jpeg_of_scans
+
 KINDS: list[tuple[str, dict[str, Any]]] = [
     ("JPEG", {}),
     ("JPEG", {"progressive": True}),
@@ -65,6 +67,16 @@ def test_jpeg_thumbnail_is_passed_over() -> None:
 def test_bytes_after_the_end_marker_do_no_harm() -> None:
     """Phones append previews and videos to JPEGs."""
     assert read_header(encode(67, 45, "JPEG") + b"appended" * 100).width == 67
+
+
+def test_scans_of_a_jpeg_are_its_own():
+    """Not those of a thumbnail in it, nor of a video behind it, as telephones append them."""
+    plain = encode(67, 45, "JPEG")
+    thumbnail = b"\xff\xd8" + b"\xff\xda\x00\x02" * 200
+    segment = b"\xff\xe1" + struct.pack(">H", 2 + len(thumbnail)) + thumbnail
+    assert read_header(plain).scans == 1
+    assert read_header(plain[:2] + segment + plain[2:] + b"\xff\xda" * 200).scans == 1
+    assert read_header(jpeg_of_scans(300)).scans == 300
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

@@ -14,6 +14,8 @@ from sklearn.datasets import load_sample_images
 from maskrt.runtime import ArgumentError, ImageError, read_image
 from maskrt.runtime.images.read import ImageTooLargeError, check_image
 
+from ...support.bombs import jpeg_of_scans, png_bomb
+
 PHOTOGRAPH = load_sample_images().images[1][:240, :320]
 
 
@@ -145,15 +147,16 @@ def test_cut_off_files_are_errors_and_not_half_pictures(tmp_path: Path, name: st
 
 def test_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     """50000x50000 pixels, 7.5 GB, in a PNG of a few bytes that ends properly."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", 50000, 50000, 8, 2, 0, 0, 0)
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
     path = tmp_path / "bomb.png"
-    path.write_bytes(png)
+    path.write_bytes(png_bomb(50_000, 50_000))
     with pytest.raises(ImageTooLargeError, match=r"50000x50000 pixels; at most 200,000,000 .* Make it smaller"):
+        read_image(path)
+
+
+def test_a_jpeg_of_too_many_scans(tmp_path: Path) -> None:
+    path = tmp_path / "scans.jpg"
+    path.write_bytes(jpeg_of_scans(101))
+    with pytest.raises(ImageTooLargeError, match=r"scans.jpg is a JPEG of 101 scans; at most 100 .* with fewer\.$"):
         read_image(path)
 
 

@@ -117,9 +117,9 @@ def options(rng: random.Random) -> bytes:
 def address(rng: random.Random) -> bytes:
     paths = (
         "/",
-        "/page.js",
+        "/page/page.js",
         "/../../etc/passwd",
-        "/page.css/../../server.py",
+        "/page/../../server.py",
         "/%2e%2e/%2e%2e/etc/passwd",
         "//",
         "/predict/",

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 
 from maskrt.runtime import DrawOptions, Segmenter
 
+from ...support.bombs import jpeg_of_scans, png_bomb
 from ...support.served import Serve, png, records
 
 BOUNDARY = "x1y2"
@@ -27,16 +26,6 @@ def form(*parts: tuple[str, bytes], boundary: str = BOUNDARY) -> tuple[bytes, di
         for name, data in parts
     )
     return body + f"--{boundary}--\r\n".encode(), {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-
-
-def bomb(width: int, height: int) -> bytes:
-    """A PNG that says it is so large, of 60 bytes."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("thresholds", [{}, {"score_threshold": 0.2}, {"score_threshold": 0.7, "nms_threshold": 0.1}])
@@ -92,8 +81,8 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "json": ({"headers": {"Content-Type": "application/json"}}, 415, "Expected a picture as the body"),
     "gzip": ({"headers": {"Content-Encoding": "gzip"}}, 415, "compressed"),
     "large": ({"body": b"x" * 100_001}, 413, "more than the 100,000 bytes"),
-    "bomb": ({"body": bomb(60_000, 60_000)}, 413, "60000x60000 pixels; at most 1,000,000 are decoded"),
-    "scans": ({"body": b"\xff\xd8" + b"\xff\xda" * 101}, 413, "JPEG of 101 scans; at most 100"),
+    "bomb": ({"body": png_bomb()}, 413, "60000x60000 pixels; at most 1,000,000 are decoded"),
+    "scans": ({"body": jpeg_of_scans(101)}, 413, "The picture is a JPEG of 101 scans; at most 100 are decoded"),
 }
 
 

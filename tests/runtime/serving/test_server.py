@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import threading
 import time
@@ -328,7 +329,22 @@ def test_description_names_what_there_is(serve: Serve, tiny: Segmenter) -> None:
     for path, methods in described["paths"].items():
         for method in methods:
             assert server.ask(method.upper(), path.replace("{model}", "tiny"), b"").status in (200, 400)
-    for path, kind in (("/", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css")):
+
+
+def test_the_page_and_every_file_that_it_loads(serve: Serve, tiny: Segmenter) -> None:
+    """Without the key, which the page asks for; and no file of it that nothing loads."""
+    server = serve(lambda: tiny, key="correct-horse")
+    kinds = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
+    loaded, waiting = set[str](), ["/"]
+    while waiting:
+        path = waiting.pop()
         answer = server.get(path)
-        assert answer.headers["content-type"].startswith(kind)
+        assert answer.status == 200, path
+        assert answer.headers["content-type"].startswith(kinds[path.rpartition(".")[2] if path != "/" else "html"])
         assert "default-src 'none'" in answer.headers["content-security-policy"]
+        loaded.add(path)
+        found = re.findall(r'(?:src="|href="|from "\./)((?:page/)?\w+\.(?:js|css))"', answer.body.decode())
+        waiting += {f"/page/{name.removeprefix('page/')}" for name in found} - loaded - set(waiting)
+    folder = Path(server_module.__file__).parent / "page"
+    assert loaded == {"/", *(f"/page/{file.name}" for file in folder.iterdir() if file.suffix != ".html")}
+    assert server.get("/page/index.html").status == server.get("/page/../app.py").status == 401

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import struct
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from maskrt.runtime.structures.instances import Instances
 
 from ...support import triton
 from ...support.batches import skip_unless_batches_are_exact
+from ...support.bombs import jpeg_of_scans, png_bomb
 
 pytestmark = [
     pytest.mark.slow,
@@ -239,29 +238,20 @@ def test_several_pictures_in_a_request(alone: triton.Server, segmenter: Segmente
     assert nothing.as_numpy("boxes").shape == (1, 0, 4)
 
 
-def bomb() -> bytes:
-    """A PNG that says it has 60,000 x 60,000 pixels."""
-    chunks = (
-        b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0),
-        b"IDAT" + zlib.compress(bytes(99)),
-        b"IEND",
-    )
-    parts = (struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
 @pytest.mark.parametrize(
     ("inputs", "sentence"),
     [
         ({"image": [b"no picture"]}, "The picture is not an image"),
         ({"image": [b""]}, "The picture is"),
-        ({"image": [bomb()]}, "60000x60000 pixels; at most 50,000,000"),
+        ({"image": [png_bomb()]}, "60000x60000 pixels; at most 50,000,000"),
+        ({"image": [jpeg_of_scans(101)]}, "The picture is a JPEG of 101 scans; at most 100 are decoded"),
+        ({"image": [b"x" * 20_000_001]}, "The picture has 20,000,001 bytes; at most 20,000,000 are taken"),
         ({}, "Expected one of the inputs image and pixels, but got none."),
-        ({"image": [b"x"], "score_threshold": [2.0]}, "score_threshold should be between 0 and 1, but is [2."),
-        ({"image": [b"x"], "nms_threshold": [np.nan]}, "nms_threshold should be between 0 and 1, but is [nan]"),
+        ({"image": [b"x"], "score_threshold": [2.0]}, "score_threshold should be a number from 0 to 1, but is '2.0'"),
+        ({"image": [b"x"], "nms_threshold": [np.nan]}, "nms_threshold should be a number from 0 to 1, but is 'nan'"),
         ({"pixels": np.zeros((1, 8, 0, 3), np.uint8)}, "an image without pixels"),
     ],
-    ids=["not an image", "empty", "bomb", "no picture", "threshold", "nan", "no pixels"],
+    ids=["not an image", "empty", "bomb", "scans", "bytes", "no picture", "threshold", "nan", "no pixels"],
 )
 def test_requests_at_fault(alone: triton.Server, inputs: dict[str, Any], sentence: str, segmenter: Segmenter) -> None:
     import tritonclient.utils

@@ -1,4 +1,4 @@
-"""Requests and responses of Triton's Python backend; no Triton needed."""
+"""Questions and answers as tensors; no Triton needed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskrt.contract.serving import outputs_of
 from maskrt.errors import ArgumentError
 from maskrt.runtime import Segmenter
-from maskrt.runtime.triton.tensors import read_request, write_response
+from maskrt.runtime.questions.tensors import lay_out, masks_of, read_questions
 
 
 @pytest.fixture
@@ -23,22 +24,23 @@ def test_tensors_of_a_request(segmenter: Segmenter) -> None:
     images = np.array([[b"a"], [b"b"]], np.object_)
     thresholds = {"score_threshold": np.array([[0.1], [1.0]])}
     defaults = metadata.nms_threshold
-    assert read_request({"image": images, **thresholds}, metadata) == [(b"a", 0.1, defaults), (b"b", 1.0, defaults)]
+    assert read_questions({"image": images, **thresholds}, metadata) == [(b"a", 0.1, defaults), (b"b", 1.0, defaults)]
     for tensors, sentence in (
         ({**thresholds}, "got none"),
+        ({"image": images[:0]}, "The request has no picture"),
         ({"image": images, "pixels": np.zeros((2, 8, 8, 3), np.uint8)}, "got image, pixels"),
         ({"pixels": np.zeros((2, 8, 8, 4), np.uint8)}, r"pixels should have the shape \[-1, -1, -1, 3\]"),
         ({"image": images[:1], **thresholds}, "score_threshold has 2 values for 1 pictures"),
-        ({"image": images, "nms_threshold": np.array([[0.1], [-0.1]])}, "nms_threshold should be between 0 and 1"),
+        ({"image": images, "nms_threshold": np.array([[0.1], [-0.1]])}, "nms_threshold should be a number from 0 to 1"),
     ):
         with pytest.raises(ArgumentError, match=sentence):
-            read_request(tensors, metadata)
+            read_questions(tensors, metadata)
 
 
 def test_tensors_of_a_response(segmenter: Segmenter) -> None:
     blank = np.zeros((48, 64, 3), np.uint8)
     found = [segmenter.predict(blank, score_threshold=threshold) for threshold in (0.5, 0.95, 0.1)]
-    values = write_response(found, segmenter.metadata)
+    values = lay_out(found, [masks_of(instances) for instances in found], outputs_of(segmenter.metadata))
     assert values["num_detections"].tolist() == [[2], [0], [3]]
     assert values["image_sizes"].tolist() == [[48, 64]] * 3
     assert {name: value.shape for name, value in values.items() if name not in ("num_detections", "image_sizes")} == {

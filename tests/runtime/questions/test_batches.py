@@ -12,9 +12,12 @@ import pytest
 
 from maskrt.errors import ImageError, ModelError
 from maskrt.runtime import Segmenter
-from maskrt.runtime.batches import Batches, Question
 from maskrt.runtime.images.read import ImageTooLargeError
+from maskrt.runtime.questions.batches import Batches
+from maskrt.runtime.questions.question import PictureLimits, Question
 from maskrt.runtime.structures.instances import Instances
+
+LIMITS = PictureLimits(max_pixels=10_000)
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def test_canvases_of_one_size_share_runs(
     scores = [0.1, 0.5, 0.7, 0.2, 0.95, 0.4]
     expected = [segmenter.predict(picture, score_threshold=s) for picture, s in zip(pictures, scores, strict=True)]
     runs = count_runs(segmenter, monkeypatch)
-    batches = Batches(segmenter, 3, 10_000)
+    batches = Batches(segmenter, 3, LIMITS)
     found = batches.answer([Question(picture, s, 0.5) for picture, s in zip(pictures, scores, strict=True)])
     batches.close()
     assert sorted(runs) == [1, 2, 3]
@@ -64,7 +67,7 @@ def test_one_that_fails_harms_no_other(segmenter: Segmenter, monkeypatch: pytest
     png = cv2.imencode(".png", blank)[1].tobytes()
     pictures: list[bytes | np.ndarray] = [blank, b"x", png, blank, np.zeros((200, 200, 3), np.uint8), blank]
     questions = [Question(picture, 0.25 if i == 3 else 0.1, 0.5) for i, picture in enumerate(pictures)]
-    found = Batches(segmenter, 8, 10_000).answer(questions)
+    found = Batches(segmenter, 8, LIMITS).answer(questions)
     kinds = [Instances, ImageError, Instances, ModelError, ImageTooLargeError, Instances]
     assert [type(result) for result in found] == kinds
     assert "200x200 pixels; at most 10,000 are taken" in str(found[4])
