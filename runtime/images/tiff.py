@@ -16,7 +16,11 @@ from dataclasses import dataclass
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES = 256, 257, 258, 262, 277
 _SUBFILE, _EXTRA, _FORMAT, _SUB_DIRECTORIES, _DNG_VERSION = 254, 338, 339, 330, 50706
-_READ = {_SUBFILE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT, _SUB_DIRECTORIES, _DNG_VERSION}
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
+_READ = {
+    *(_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _SUBFILE, _EXTRA, _FORMAT, _SUB_DIRECTORIES, _DNG_VERSION),
+    *(_TILE_WIDTH, _TILE_HEIGHT),
+}
 
 _TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # BYTE, SHORT, LONG, IFD, LONG8, IFD8
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
@@ -26,6 +30,9 @@ _RAW = {32803, 34892}  # colour filter array, and linear raw
 _OTHERS = {4: "a transparency mask", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32844: "LogL", 32845: "LogLuv"}
 _FORMATS = {2: "signed integers", 3: "floating point numbers", 5: "complex integers", 6: "complex numbers"}
 _UNASSOCIATED_ALPHA, _ASSOCIATED_ALPHA = 2, 1
+_LARGEST_TILE = 4096 * 4096
+"""Pixels of a tile, beyond which it may be no larger than the picture: a decoder holds tiles whole, whatever stands out
+of the picture, so that few bytes would take gigabytes. Writers take 256 or 512 a side."""
 _MAX_ENTRIES = 50_000  # in all directories together; a real file has some dozens in each
 
 
@@ -99,6 +106,9 @@ def find_picture(data: bytes) -> Page:
             "`tiffsplit FILE` or `magick FILE page-%d.tif`"
         )
     _check_samples(largest)
+    tile = largest.value(_TILE_WIDTH), largest.value(_TILE_HEIGHT)
+    if tile[0] * tile[1] > max(largest.area, _LARGEST_TILE):
+        raise TiffError(f"holds {largest} in tiles of {tile[0]}x{tile[1]} pixels, which are too large to be decoded")
     return largest
 
 

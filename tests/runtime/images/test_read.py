@@ -14,7 +14,7 @@ from sklearn.datasets import load_sample_images
 from maskrt.runtime import ArgumentError, ImageError, read_image
 from maskrt.runtime.images.read import ImageTooLargeError, check_image
 
-from ...support.bombs import jpeg_of_scans, png_bomb
+from ...support.bombs import jpeg_of_scans, png_bomb, tiled_tiff
 
 PHOTOGRAPH = load_sample_images().images[1][:240, :320]
 
@@ -150,6 +150,19 @@ def test_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> N
     path = tmp_path / "bomb.png"
     path.write_bytes(png_bomb(50_000, 50_000))
     with pytest.raises(ImageTooLargeError, match=r"50000x50000 pixels; at most 200,000,000 .* Make it smaller"):
+        read_image(path)
+
+
+def test_a_tiff_of_tiles_larger_than_itself(tmp_path: Path) -> None:
+    """A picture of 64x64 whose one tile would take a gigabyte, as 4 bytes a pixel, of 0.1 % of that."""
+    path = tmp_path / "tiles.tif"
+    path.write_bytes(tiled_tiff(64, 256))
+    assert read_image(path).shape == (64, 64, 3)
+    for tag, length in ((322, 16_384), (323, 16_384)):
+        data = path.read_bytes()
+        at = data.index(struct.pack("<HHII", tag, 4, 1, 256))
+        path.write_bytes(data[: at + 8] + struct.pack("<I", length) + data[at + 12 :])
+    with pytest.raises(ImageError, match=r"page 1 \(64x64\) in tiles of 16384x16384 pixels, which are too large"):
         read_image(path)
 
 

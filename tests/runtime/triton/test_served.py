@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -193,6 +195,45 @@ def test_equal_to_predict_many_at_a_time(
     counts = [server.metric(f"nv_inference_{what}", "maskrt") for what in ("count", "exec_count")]
     asked, runs = (after - first for after, first in zip(counts, before, strict=True))
     assert asked == len(pictures) and runs < asked, "requests were not run together"
+
+
+def runs_of(server: triton.Server) -> Counter[int]:
+    """How many runs of the model had how many pictures, from Triton's statistics."""
+    with client_of(server) as client:
+        (statistics,) = client.get_inference_statistics("maskrt")["model_stats"]
+    return Counter({each["batch_size"]: each["compute_infer"]["count"] for each in statistics["batch_stats"]})
+
+
+def test_load(
+    alone: triton.Server,
+    pictures: list[np.ndarray],
+    expected: list[Instances],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """From one client to eight, each of which asks again when it has an answer; shown as a table."""
+    files = [png(picture) for picture in pictures]
+
+    def one(i: int) -> tuple[Any, float]:
+        given = {name: column(value) for name, value in thresholds_of(i).items()}
+        begun = time.perf_counter()
+        return ask(alone, image=column(files[i], dtype=np.object_), **given), time.perf_counter() - begun
+
+    lines = [f"{'clients':>7} {'answers/s':>9} {'median ms':>9} {'p99 ms':>9}  runs"]
+    for clients in range(1, 9):
+        before, begun = runs_of(alone), time.perf_counter()
+        with ThreadPoolExecutor(clients) as pool:
+            answers, seconds = zip(*pool.map(one, range(len(files))), strict=True)
+        rate = len(files) / (time.perf_counter() - begun)
+        for answer, wanted in zip(answers, expected, strict=True):
+            check(answer, 0, wanted)
+        runs = runs_of(alone) - before
+        assert sum(size * count for size, count in runs.items()) == len(files)
+        assert max(runs) <= min(clients, 4)
+        median, p99 = 1000 * np.percentile(seconds, (50, 99))
+        shown = ", ".join(f"{runs[size]} of {size}" for size in sorted(runs))
+        lines.append(f"{clients:>7} {rate:>9.2f} {median:>9.0f} {p99:>9.0f}  {shown}")
+    with capsys.disabled():
+        print("", *lines, sep="\n")
 
 
 @pytest.mark.parametrize("name", ["alone", "behind"])
