@@ -82,7 +82,9 @@ class ModelRecord:
     Attributes:
         left_out: why it was not measured at all.
         detections: torchvision's, of each image.
-        torchvision_fp32_us: three times over: how far they differ is noise.
+        torchvision_fp32_us, torchvision_fp16_us: up to mask probabilities, as ours; in FP32 three times over: how far
+            they differ is noise.
+        torchvision_fp32_pasting_us: with the masks pasted.
         torchvision_fp32_again, torchvision_fp16, ours_fp32, ours_fp16: detections beside torchvision's in FP32; a text
             where it does not run.
         ours_fp32_to_onnx_runtime, ours_fp16_to_onnx_runtime: the same beside ONNX Runtime's on a CPU.
@@ -96,6 +98,7 @@ class ModelRecord:
     detections: tuple[int, ...] = ()
     torchvision_fp32_us: tuple[Microseconds, ...] = ()
     torchvision_fp16_us: Microseconds | None = None
+    torchvision_fp32_pasting_us: Microseconds | None = None
     ours_fp32_eager_us: Microseconds | None = None
     ours_fp32_graph_us: Microseconds | None = None
     ours_fp16_eager_us: Microseconds | None = None
@@ -124,7 +127,7 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class CompiledRecord:
-    """torchvision's model under torch.compile."""
+    """torchvision's model, up to pasted masks, by itself and under torch.compile."""
 
     left_out: str | None = None
     eager_us: Microseconds | None = None

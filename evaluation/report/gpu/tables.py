@@ -98,7 +98,8 @@ def _latency(model: ModelRecord, compiled: CompiledRecord | None) -> Iterator[di
     theirs = model.torchvision_fp32
     sides = {
         "torchvision, FP32": theirs,
-        "torchvision, FP32, torch.compile": None if compiled is None else compiled.compiled_us,
+        "torchvision, FP32, masks pasted": model.torchvision_fp32_pasting_us,
+        "torchvision, FP32, masks pasted, torch.compile": None if compiled is None else compiled.compiled_us,
         "torchvision, FP16": model.torchvision_fp16_us,
         "maskrt, FP32": model.ours_fp32_eager_us,
         "maskrt, FP32, CUDA graph": model.ours_fp32_graph_us,

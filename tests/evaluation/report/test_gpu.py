@@ -61,6 +61,7 @@ def test_everything_that_was_found(file: Path, page: Callable[..., tuple[str, st
         "| kernels-right | 41 | 1 | 0 |",
         r"- kernels-right: tests/plugins/test\_nms.py::test\_one: failed",
         "| torchvision, FP32 | 30.0 | 27.0 | 36.0 | – |",
+        "| torchvision, FP32, masks pasted | 36.0 | 32.4 | 43.2 | 0.83× |",
         "| maskrt, FP16, CUDA graph | 8.00 | 7.20 | 9.60 | 3.75× |",
         r"| rpn\_head | – | 1.50 |",
         "- Stages of maskrt in FP32: they cannot be captured: out of memory",

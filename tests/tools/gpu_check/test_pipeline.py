@@ -89,6 +89,7 @@ def test_every_model_is_measured(
     found = json.loads((tmp_path / "result.json").read_text())["results"]["model"]
     assert min(found["detections"]) > 0
     assert found["torchvision_fp32_us"] == [{"median": 1.0}] * 3
+    assert found["torchvision_fp32_pasting_us"] == {"median": 1.0}
     for precision, box_px in (("fp32", 0.01), ("fp16", 1.0)):
         difference = found[f"ours_{precision}"]
         assert difference["pairs"] >= 0.9 * sum(found["detections"])
@@ -99,6 +100,16 @@ def test_every_model_is_measured(
         assert found[f"ours_{precision}_to_onnx_runtime"]["pairs"] == 0
     assert found["ours_fp32"]["missing"] == found["ours_fp32"]["extra"] == 0
     assert {"detections", "proposals", "roi_align torch.float32", "roi_align torch.float16"} <= set(host_as_gpu)
+
+
+def test_torchvision_up_to_where_an_engine_ends(shapes_model: Any, batch: tuple[Tensor, Tensor]) -> None:
+    pictures = pipeline.pictures_of(*batch)
+    with torch.inference_mode():
+        results, _ = pipeline.up_to_masks(shapes_model, pictures)
+        expected = shapes_model(pictures)
+    for found, whole in zip(results, expected, strict=True):
+        torch.testing.assert_close(found["scores"], whole["scores"])
+        assert found["masks"].shape == (len(found["scores"]), 1, 28, 28)
 
 
 def test_stages_are_timed_on_what_the_model_gives_them(
