@@ -102,7 +102,7 @@ def _measure_torchvision(add: _Add, model: nn.Module, images: Tensor, sizes: Ten
     return reference
 
 
-def up_to_masks(model: nn.Module, pictures: Sequence[Tensor]) -> Any:
+def up_to_masks(model: Any, pictures: Sequence[Tensor]) -> Any:
     """Call torchvision's model up to mask probabilities, where an engine ends: by itself it pastes them, too."""
     images, _ = model.transform(pictures)
     features = model.backbone(images.tensors)
