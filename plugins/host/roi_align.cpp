@@ -1,8 +1,11 @@
 // MultilevelRoIAlign on the CPU, from the kernels' own arithmetic.
 #include "maskrt_plugins.h"
 
+#include <vector>
+
 #include "arithmetic/level.h"
 #include "arithmetic/pool_bin.h"
+#include "arithmetic/pool_taps.h"
 
 namespace {
 
@@ -24,6 +27,15 @@ void pool_roi(const MaskrtRoiAlign& call, int64_t roi_index)
         = make_axis_grid(roi.y1, roi.y2, scale, half_pixel, attributes.output_height, attributes.sampling_ratio);
     const AxisGrid grid_x
         = make_axis_grid(roi.x1, roi.x2, scale, half_pixel, attributes.output_width, attributes.sampling_ratio);
+    std::vector<AxisTaps> taps_y, taps_x;
+    const bool merges = kMode == PoolMode::kAverage
+        && merges_taps(attributes.sampling_ratio, attributes.output_height, attributes.output_width);
+    for (int bin = 0; merges && bin < attributes.output_height; ++bin) {
+        taps_y.push_back(make_axis_taps(grid_y, bin, height));
+    }
+    for (int bin = 0; merges && bin < attributes.output_width; ++bin) {
+        taps_x.push_back(make_axis_taps(grid_x, bin, width));
+    }
     const int64_t plane = static_cast<int64_t>(height) * width;
     const int64_t bins = static_cast<int64_t>(attributes.output_height) * attributes.output_width;
     const float* image
@@ -38,9 +50,18 @@ void pool_roi(const MaskrtRoiAlign& call, int64_t roi_index)
             }
         };
         for (int64_t bin = 0; bin < bins; ++bin) {
+            const int bin_y = static_cast<int>(bin / attributes.output_width);
+            const int bin_x = static_cast<int>(bin % attributes.output_width);
             float pooled[kChannels];
-            pool_bin<kMode, 0>(grid_y, grid_x, static_cast<int>(bin / attributes.output_width),
-                static_cast<int>(bin % attributes.output_width), height, width, load, pooled);
+            if (merges) {
+                const AxisTaps& y = taps_y[bin_y];
+                pool_taps<false>(
+                    y, taps_x[bin_x],
+                    [&](int row, int column, float(&values)[kChannels]) { load(y.pixel[row] * width + column, values); },
+                    pooled);
+            } else {
+                pool_bin<kMode, 0>(grid_y, grid_x, bin_y, bin_x, height, width, load, pooled);
+            }
             for (int k = 0; k < valid; ++k) {
                 output[(channel + k) * bins + bin] = pooled[k];
             }

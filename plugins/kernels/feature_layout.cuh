@@ -33,6 +33,7 @@ template <typename T>
 struct ChannelsLast {
     static constexpr int kChannels = 16 / sizeof(T);
     static constexpr int kBins = 7;
+    static constexpr bool kSameBin = true;  // for all threads of a warp, or nearly
 
     union Vector {
         uint4 bits;
@@ -51,6 +52,12 @@ struct ChannelsLast {
         for (int k = 0; k < kChannels; ++k) {
             values[k] = to_float(vector.values[k]);
         }
+    }
+
+    // Where a line of the image begins, for `load` to count pixels from.
+    __device__ static const T* line(const T* base, int first_pixel, int channel_stride)
+    {
+        return base + static_cast<int64_t>(first_pixel) * channel_stride;
     }
 
     __device__ static void store(
@@ -82,12 +89,18 @@ template <typename T>
 struct ChannelsFirst {
     static constexpr int kChannels = 4;
     static constexpr int kBins = 1;
+    static constexpr bool kSameBin = false;
 
     __device__ static void load(const T* base, int pixel, int64_t plane, int, int valid, float (&values)[kChannels])
     {
         for (int k = 0; k < kChannels; ++k) {
             values[k] = k < valid ? to_float(__ldg(base + pixel + k * plane)) : 0.0f;
         }
+    }
+
+    __device__ static const T* line(const T* base, int first_pixel, int)
+    {
+        return base + first_pixel;
     }
 
     __device__ static void store(T* base, int64_t bin, int bins, int, int valid, const float (&values)[kChannels])

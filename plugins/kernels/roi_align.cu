@@ -13,8 +13,13 @@ namespace {
 static_assert(kRoiAlignThreads == 224 && ChannelsLast<__half>::kBins == 7 && ChannelsLast<float>::kBins == 7,
     "writes_linear counts with them");
 
-// detectron2's and torchvision's detectors sample 2x2; the compiler unrolls that case.
-constexpr int kUnrolledSamplingRatio = 2;
+// detectron2's and torchvision's detectors sample 2x2; the compiler unrolls that case, and a mean merges its taps.
+constexpr int kUnrolledSamplingRatio = kMergedSamples;
+
+bool pools_taps(const MaskrtRoiAlignAttributes& attributes)
+{
+    return merges_taps(attributes.sampling_ratio, attributes.output_height, attributes.output_width);
+}
 
 template <typename T, template <typename> class Layout, PoolMode kMode, int kSamplingRatio>
 int32_t launch_kernel(const MaskrtRoiAlign& call, cudaStream_t stream)
@@ -61,21 +66,21 @@ int32_t launch_linear(const MaskrtRoiAlign& call, cudaStream_t stream)
 template <typename T>
 int32_t launch_linear(const MaskrtRoiAlign& call, cudaStream_t stream)
 {
-    return call.attributes.sampling_ratio == kUnrolledSamplingRatio
-        ? launch_linear<T, kUnrolledSamplingRatio>(call, stream)
-        : launch_linear<T, 0>(call, stream);
+    return pools_taps(call.attributes) ? launch_linear<T, kUnrolledSamplingRatio>(call, stream)
+                                        : launch_linear<T, 0>(call, stream);
 }
 
 template <typename T, template <typename> class Layout>
 int32_t launch_layout(const MaskrtRoiAlign& call, cudaStream_t stream)
 {
-    const bool unrolled = call.attributes.sampling_ratio == kUnrolledSamplingRatio;
     if (call.attributes.max_mode != 0) {
+        const bool unrolled = call.attributes.sampling_ratio == kUnrolledSamplingRatio;
         return unrolled ? launch_kernel<T, Layout, PoolMode::kMax, kUnrolledSamplingRatio>(call, stream)
                         : launch_kernel<T, Layout, PoolMode::kMax, 0>(call, stream);
     }
-    return unrolled ? launch_kernel<T, Layout, PoolMode::kAverage, kUnrolledSamplingRatio>(call, stream)
-                    : launch_kernel<T, Layout, PoolMode::kAverage, 0>(call, stream);
+    return pools_taps(call.attributes)
+        ? launch_kernel<T, Layout, PoolMode::kAverage, kUnrolledSamplingRatio>(call, stream)
+        : launch_kernel<T, Layout, PoolMode::kAverage, 0>(call, stream);
 }
 
 bool is_valid(const MaskrtRoiAlign& call)
