@@ -21,7 +21,7 @@ _WITHOUT_WEIGHTS = frozenset(
         *("Gather", "GatherElements", "GatherND", "Slice", "ScatterND", "ScatterElements", "Transpose", "Squeeze"),
         *("Unsqueeze", "Flatten", "Cast", "CastLike", "Identity", "TopK", "ReduceMean", "ReduceSum", "Shape", "Range"),
         *("LayerNormalization", "BatchNormalization", "GroupNormalization", "InstanceNormalization", "Sigmoid"),
-        *("QuantizeLinear", "DequantizeLinear", "MultilevelRoIAlign", "BatchedNMS", "GridSample"),
+        *("QuantizeLinear", "DequantizeLinear", "MultilevelRoIAlign", "GridSample"),
         *("GenerateProposals", "DetectionOutput"),
     )
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 
-ABI_VERSION = 7
+ABI_VERSION = 8
 MAX_LEVELS = 8
 MAX_RPN_LEVELS = 8
 MAX_CELL_ANCHORS = 128

@@ -14,7 +14,7 @@ import maskrt
 from maskrt.plugins import libraries
 from maskrt.plugins.libraries import PluginLibraryError
 
-PLUGIN_NAMES = ("MultilevelRoIAlign", "BatchedNMS", "DecodeKeypoints", "GenerateProposals", "DetectionOutput")
+PLUGIN_NAMES = ("MultilevelRoIAlign", "DecodeKeypoints", "GenerateProposals", "DetectionOutput")
 PLUGIN_VERSION = "1"
 PLUGIN_NAMESPACE = ""
 

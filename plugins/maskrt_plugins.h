@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define MASKRT_ABI_VERSION 7
+#define MASKRT_ABI_VERSION 8
 #define MASKRT_MAX_LEVELS 8     /* of RoIAlign */
 #define MASKRT_MAX_RPN_LEVELS 8
 #define MASKRT_LARGEST_HEATMAP (1 << 20) /* cells */

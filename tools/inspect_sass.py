@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskrt.plugins import libraries
@@ -36,7 +36,10 @@ class ToolError(RuntimeError):
 
 @dataclass
 class KernelFacts:
-    """What one kernel is on one architecture. Memory in bytes, a block's or a thread's; the rest are instructions."""
+    """What one kernel is on one architecture. Memory in bytes, a block's or a thread's; the rest are instructions.
+
+    `load_batches` are the 16-byte loads that are issued before an instruction uses what one of them brings.
+    """
 
     kernel: str
     architecture: str
@@ -48,6 +51,8 @@ class KernelFacts:
     stores_16: int = 0
     local_accesses: int = 0
     instructions: int = 0
+    load_batches: list[int] = field(default_factory=list)
+    loading: set[int] = field(default_factory=set, repr=False)
 
 
 def find_cuobjdump() -> Path | None:
@@ -117,6 +122,21 @@ def _read_line(line: str, facts: KernelFacts) -> None:
         facts.loads_16 += bool(re.search(r"\bLDG\.E\.128", line))
         facts.stores_16 += bool(re.search(r"\bSTG\.E\.128", line))
         facts.local_accesses += bool(re.search(r"\b(?:LDL|STL)\b", line))
+        _follow_loads(line, facts)
+
+
+def _follow_loads(line: str, facts: KernelFacts) -> None:
+    operation = line.partition(";")[0]
+    registers = [int(number) for number in re.findall(r"\bR(\d+)", operation)]
+    is_load = "LDG.E.128" in operation
+    read = registers if re.search(r"\bST[GSL]\b", operation) else registers[1:]
+    if not facts.loading.isdisjoint(read):
+        facts.loading.clear()
+    if is_load:
+        if not facts.loading:
+            facts.load_batches.append(0)
+        facts.load_batches[-1] += 1
+        facts.loading.update(range(registers[0], registers[0] + 4))
 
 
 def _readable(mangled: str) -> str:

@@ -1,4 +1,7 @@
-"""`BatchedNMS`: greedy non-maximum suppression within groups, for a batch of images."""
+"""`BatchedNMS`: greedy non-maximum suppression within groups, for a batch of images.
+
+A part of other operators (`GenerateProposals`, `DetectionOutput`): no graph has a node of it, so it has no plugin.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import onnx
 from onnx import parser
 
 from maskrt.contract.tensors import DOMAIN
-from maskrt.export.ops import OPSET, PLUGIN_ATTRIBUTES
+from maskrt.export.ops import OPSET
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,16 +112,6 @@ def batched_nms(
     import torch
     from torchvision.ops import nms
 
-    if torch.onnx.is_in_onnx_export():
-        num, indices = torch.onnx.ops.symbolic_multi_out(
-            f"{DOMAIN}::BatchedNMS",
-            (boxes, scores, groups, iou_threshold, score_threshold),
-            {"max_output": max_output, **PLUGIN_ATTRIBUTES},
-            dtypes=(torch.int32, torch.int32),
-            shapes=((boxes.shape[0],), (boxes.shape[0], max_output)),
-            version=1,
-        )
-        return num, indices
     indices = boxes.new_full((boxes.shape[0], max_output), -1, dtype=torch.int32)
     num = boxes.new_zeros(boxes.shape[0], dtype=torch.int32)
     for image in range(boxes.shape[0]):
@@ -143,7 +136,7 @@ def batched_nms_function() -> onnx.FunctionProto:
     return parser.parse_function(
         f"""
         <opset_import: ["" : {OPSET}], domain: "{DOMAIN}">
-        BatchedNMS <max_output, plugin_version, plugin_namespace>
+        BatchedNMS <max_output>
         (boxes, scores, groups, iou_threshold, score_threshold) => (num, indices)
         {{
             zero = Constant <value_ints: ints = [0]> ()

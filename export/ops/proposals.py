@@ -260,8 +260,8 @@ def generate_proposals_function(attributes: ProposalAttributes) -> onnx.Function
             nms_threshold = Constant <value_float: float = @nms_threshold> ()
             iou_thresholds = Expand (nms_threshold, column)
             score_thresholds = Expand (candidate_threshold, column)
-            num, kept = {DOMAIN}.BatchedNMS <max_output: int = @post_nms_top_k, plugin_version: string = "1",
-                plugin_namespace: string = ""> (box, score, group, iou_thresholds, score_thresholds)
+            num, kept = {DOMAIN}.BatchedNMS <max_output: int = @post_nms_top_k>
+                (box, score, group, iou_thresholds, score_thresholds)
             kept64 = Cast <to: int = 7> (kept)
             row = Max (kept64, zero)
             row_column = Unsqueeze (row, minus)

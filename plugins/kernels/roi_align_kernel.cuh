@@ -67,6 +67,8 @@ __device__ __forceinline__ RoiFeatures<T> find_features(const MaskrtRoiAlign& ca
 template <PoolMode kMode, int kSamplingRatio>
 constexpr bool kSharesTaps = kMode == PoolMode::kAverage && kSamplingRatio == kMergedSamples;
 
+static_assert(kMostMergedBins <= kRoiAlignThreads, "each of these threads has one bin of an axis");
+
 // For the threads of a block together: of the bins of its RoI, first those of the y axis.
 template <typename T>
 __device__ __forceinline__ void share_taps(

@@ -1,7 +1,6 @@
 // The two functions that TensorRT's plugin registry looks for in a library.
 #include <NvInferRuntime.h>
 
-#include "batched_nms.h"
 #include "decode_keypoints.h"
 #include "detection_output.h"
 #include "generate_proposals.h"
@@ -16,11 +15,10 @@ extern "C" MASKRT_EXPORT void setLoggerFinder(nvinfer1::ILoggerFinder* finder)
 extern "C" MASKRT_EXPORT nvinfer1::IPluginCreatorInterface* const* getCreators(int32_t& count)
 {
     static maskrt::MultilevelRoIAlignCreator roi_align;
-    static maskrt::BatchedNMSCreator nms;
     static maskrt::DecodeKeypointsCreator keypoints;
     static maskrt::GenerateProposalsCreator proposals;
     static maskrt::DetectionOutputCreator detections;
-    static nvinfer1::IPluginCreatorInterface* const creators[] = {&roi_align, &nms, &keypoints, &proposals, &detections};
-    count = 5;
+    static nvinfer1::IPluginCreatorInterface* const creators[] = {&roi_align, &keypoints, &proposals, &detections};
+    count = 4;
     return creators;
 }

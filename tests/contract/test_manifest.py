@@ -191,7 +191,7 @@ def test_manifest_of_an_older_maskrt(engine: Path) -> None:
     + [{"files": files} for files in ({}, 7, {".plan": {"size": 5, "sha256": "0"}}, {".engine": {"size": 5}})]
     + [{"files": {".engine": {"size": size, "sha256": "0"}}} for size in ("many", float("inf"), None)]
     + [{"files": {".engine": {"size": 5, "sha256": "0"}, "/../x.bin": {"size": 5, "sha256": "0"}}}]
-    + [{"plugin_layers": {"BatchedNMS": float("inf")}}],
+    + [{"plugin_layers": {"DetectionOutput": float("inf")}}],
 )
 def test_fields_that_are_not_a_manifests(engine: Path, changes: dict[str, Any]) -> None:
     rewrite(engine, **changes)

@@ -64,6 +64,23 @@ def test_inverted_rois_at_a_fixed_ratio_equal_torchvision() -> None:
         np.testing.assert_allclose(result, roi_align(feature, [rois], 7, 0.125, 2, aligned), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [7, 14, 40])  # 40: more bins than taps are merged for
+def test_what_samples_outside_would_read_does_not_show(size: int) -> None:
+    """Pixels at the edge are infinite, and only samples outside of the map could read them: with a weight of zero."""
+    feature = np.full((1, 1, 20, 20), np.inf, np.float32)
+    feature[..., 2:18, 2:18] = 1
+    rois = np.array(
+        [[[-800, 40, 110, 110], [40, -800, 110, 110], [40, 40, 4000, 110], [40, 40, 110, 4000]]], np.float32
+    )
+    attributes = RoiAlignAttributes(size, size, 2, (0.125,))
+    result = host.multilevel_roi_align(rois, [feature], attributes)
+    expected = roi_align(torch.from_numpy(feature), [torch.from_numpy(rois[0])], size, 0.125, 2, True).numpy()
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(np.isfinite(result), finite)
+    np.testing.assert_allclose(result[finite], expected[finite], rtol=1e-6)
+    assert (result == 0).any() and (result == 1).any()
+
+
 def test_adaptive_sampling_of_an_inverted_roi_averages_nothing() -> None:
     feature = np.ones((1, 2, 20, 20), np.float32)
     rois = np.array([[[60, 60, 10, 90], [60, 60, 90, 10], [60, 60, 10, 10], [30, 30, 30, 90]]], np.float32)

@@ -142,15 +142,13 @@ def create(name, **attributes):
 good = dict(output_height=7, output_width=7, sampling_ratio=2, coordinate_transformation_mode="half_pixel",
             mode="avg", scales=(0.25, 0.125), level_thresholds=(112.0,))
 assert create("MultilevelRoIAlign", **good) is not None
-assert create("BatchedNMS", max_output=100) is not None
 assert create("DecodeKeypoints", normalized=1) is not None
 for change in (dict(output_height=0), dict(sampling_ratio=-1), dict(mode="median"), dict(scales=(0.25,)),
                dict(level_thresholds=(1.0, 2.0)), dict(coordinate_transformation_mode="asymmetric"),
                dict(scales=(0.25, -1.0)), dict(mode="max", sampling_ratio=0), dict(output_width=1.5)):
     print(sorted(change), file=sys.stderr, flush=True)
     assert create("MultilevelRoIAlign", **{**good, **change}) is None, change
-assert create("BatchedNMS") is None
-assert create("BatchedNMS", max_output=0) is None
+assert create("DecodeKeypoints") is None
 assert create("DecodeKeypoints", normalized=2) is None
 print("registered")
 """
@@ -165,7 +163,7 @@ def test_tensorrt_rtx_registry_and_attributes(plugin_directory: Path) -> None:
         "attribute output_height must be within 1 … 1024, but it is 0",
         'attribute mode must be "avg" or "max", but it is "median"',
         "attribute level_thresholds must have 0 … 0 floats, but it has 1",
-        "attribute max_output must be one integer, but it is missing",
+        "attribute normalized must be one integer, but it is missing",
         'mode "max" needs a sampling_ratio of at least 1',
         "attribute output_width must be an integer",
         "attribute normalized must be within 0 … 1, but it is 2",
@@ -173,58 +171,10 @@ def test_tensorrt_rtx_registry_and_attributes(plugin_directory: Path) -> None:
         assert message in result.stdout + result.stderr
 
 
-SHAPES = """
-from onnx import TensorProto, helper
-from maskrt.export.ops.nms import batched_nms_function
-
-loader.load_plugins(trt)
-logger = trt.Logger(trt.Logger.ERROR)
-builder = trt.Builder(logger)
-names = ("boxes", "scores", "groups", "iou_threshold", "score_threshold")
-
-def output_shapes(*shapes):
-    node = helper.make_node("BatchedNMS", names, ["num", "indices"], max_output=100, domain="maskrt",
-                            plugin_version="1", plugin_namespace="")
-    types = [TensorProto.INT32 if name == "groups" else TensorProto.FLOAT for name in names]
-    inputs = [helper.make_tensor_value_info(*given) for given in zip(names, types, shapes)]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.INT32, None) for name in node.output]
-    model = helper.make_model(
-        helper.make_graph([node], "nms", inputs, outputs), functions=[batched_nms_function()], ir_version=10,
-        opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("maskrt", 1)])
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    if not trt.OnnxParser(network, logger).parse(model.SerializeToString()):
-        return None
-    return [tuple(network.get_output(i).shape) for i in range(2)]
-
-known = [(2, 10, 4), (2, 10), (2, 10), (2, 1), (2, 1)]
-assert output_shapes(*known) == [(2,), (2, 100)]
-assert output_shapes(("b", "n", 4), "bn", "bn", ("b", 1), ("b", 1)) == [(-1,), (-1, 100)]
-assert output_shapes((2, "n", 4), (2, 10), "bn", "bc", (2, 1)) == [(2,), (2, 100)]
-for misfit, shape in ((0, (2, 10, 5)), (1, (2, 9)), (3, (1,)), (3, (1, 1)), (4, (2, 2)), (4, "bnc")):
-    assert output_shapes(*known[:misfit], shape, *known[misfit + 1:]) is None, shape
-print("refused")
-"""
-
-
-def test_tensorrt_rtx_refuses_inputs_of_nms_that_do_not_fit_its_boxes(plugin_directory: Path) -> None:
-    pytest.importorskip("tensorrt_rtx")
-    result = run_python(PREAMBLE + SHAPES, str(plugin_directory))
-    assert result.stdout.endswith("refused\n"), f"{result.stdout}\n{result.stderr}"
-    messages = [line for line in result.stderr.splitlines() if line.startswith("BatchedNMS: ")]
-    assert messages == [
-        "BatchedNMS: input boxes must be [B, N, 4], but it is [2, 10, 5]",
-        "BatchedNMS: input scores must be [2, 10], as boxes are [2, 10, 4], but it is [2, 9]",
-        "BatchedNMS: input iou_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [1]",
-        "BatchedNMS: input iou_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [1, 1]",
-        "BatchedNMS: input score_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [2, 2]",
-        "BatchedNMS: input score_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [-1, -1, -1]",
-    ]
-
-
 ENGINE = """
 import onnx
 from onnx import TensorProto, helper
-from maskrt.export.ops.nms import batched_nms_function
+from maskrt.export.ops.keypoints import decode_keypoints_function
 from maskrt.export.ops.roi_align import multilevel_roi_align_function
 
 half = sys.argv[2] == "half"
@@ -244,21 +194,17 @@ nodes = [
     helper.make_node("MultilevelRoIAlign", ["boxes", "feature_0", "feature_1"], ["pooled"], name="align",
                      **align, **plugin),
     helper.make_node("Conv", ["pooled", "weight_2"], ["head"], pads=[1, 1, 1, 1]),
-    helper.make_node("BatchedNMS", ["boxes", "scores", "groups", "iou_threshold", "score_threshold"],
-                     ["num", "indices"], name="nms", max_output=100, **plugin),
+    helper.make_node("DecodeKeypoints", ["boxes", "heatmaps"], ["keypoints"], name="decode", normalized=0, **plugin),
 ]
 graph = helper.make_graph(
     nodes, "both",
     [value("image_0", kind, "b", 32, "h", "w"), value("image_1", kind, "b", 32, "h2", "w2"),
-     value("boxes", TensorProto.FLOAT, "b", "n", 4), value("scores", TensorProto.FLOAT, "b", "n"),
-     value("groups", TensorProto.INT32, "b", "n"), value("iou_threshold", TensorProto.FLOAT, "b", 1),
-     value("score_threshold", TensorProto.FLOAT, "b", 1)],
-    [value("head", kind, "bn", 32, 7, 7), value("num", TensorProto.INT32, "b"),
-     value("indices", TensorProto.INT32, "b", 100)],
+     value("boxes", TensorProto.FLOAT, "b", "n", 4), value("heatmaps", TensorProto.FLOAT, "bn", 17, 56, 56)],
+    [value("head", kind, "bn", 32, 7, 7), value("keypoints", TensorProto.FLOAT, "b", "n", 17, 3)],
     [conv(0), conv(1), conv(2)],
 )
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("maskrt", 1)],
-                          functions=[batched_nms_function(), multilevel_roi_align_function(2)], ir_version=10)
+                          functions=[decode_keypoints_function(), multilevel_roi_align_function(2)], ir_version=10)
 
 logger = trt.Logger(trt.Logger.WARNING)
 loader.load_plugins(trt)
@@ -268,10 +214,10 @@ parser = trt.OnnxParser(network, logger)
 assert parser.parse(model.SerializeToString()), [parser.get_error(i).desc() for i in range(parser.num_errors)]
 layers = [network.get_layer(i) for i in range(network.num_layers)]
 plugins = [layer.name for layer in layers if layer.type == trt.LayerType.PLUGIN_V3]
-assert sorted(plugins) == ["align", "nms"], plugins
+assert sorted(plugins) == ["align", "decode"], plugins
 assert len(layers) <= 12, [layer.name for layer in layers]  # the function bodies would add dozens
-shapes = {network.get_output(i).name: tuple(network.get_output(i).shape) for i in range(3)}
-assert shapes == {"head": (-1, 32, 7, 7), "num": (-1,), "indices": (-1, 100)}, shapes
+shapes = {network.get_output(i).name: tuple(network.get_output(i).shape) for i in range(2)}
+assert shapes == {"head": (-1, 32, 7, 7), "keypoints": (-1, -1, 17, 3)}, shapes
 
 config = builder.create_builder_config()
 config.num_compute_capabilities = 1
@@ -279,9 +225,8 @@ config.set_compute_capability(trt.ComputeCapability.SM89, 0)
 profile = builder.create_optimization_profile()
 for name, *sizes in (("image_0", (1, 32, 32, 32), (2, 32, 64, 64), (4, 32, 128, 128)),
                      ("image_1", (1, 32, 16, 16), (2, 32, 32, 32), (4, 32, 64, 64)),
-                     ("boxes", (1, 1, 4), (2, 100, 4), (4, 90000, 4)), ("scores", (1, 1), (2, 100), (4, 90000)),
-                     ("groups", (1, 1), (2, 100), (4, 90000)), ("iou_threshold", (1, 1), (2, 1), (4, 1)),
-                     ("score_threshold", (1, 1), (2, 1), (4, 1))):
+                     ("boxes", (1, 1, 4), (2, 100, 4), (4, 100, 4)),
+                     ("heatmaps", (1, 17, 56, 56), (200, 17, 56, 56), (400, 17, 56, 56))):
     profile.set_shape(name, *sizes)
 config.add_optimization_profile(profile)
 engine = builder.build_serialized_network(network, config)

@@ -184,56 +184,6 @@ def test_the_timing_cache_tells_attributes_apart(emulated_plugins: ctypes.CDLL) 
     assert len(set(ids)) == len(attributes)
 
 
-def nms_call(rng: np.random.Generator, batch: int, count: int, max_output: int) -> tuple[abi.BatchedNmsStruct, Any]:
-    """Make a call and its arrays: boxes, scores, groups, the thresholds (each image's its own), num, indices."""
-    corner = rng.uniform(0, 100, (batch, count, 2))
-    arrays = (
-        np.concatenate([corner, corner + rng.uniform(0, 40, (batch, count, 2))], -1).astype(np.float32),
-        rng.random((batch, count), np.float32),
-        rng.integers(0, 3, (batch, count), np.int32),
-        rng.uniform(0.2, 0.8, (batch, 1)).astype(np.float32),
-        rng.uniform(0.0, 0.5, (batch, 1)).astype(np.float32),
-        np.full(batch, 77, np.int32),
-        np.full((batch, max_output), 77, np.int32),
-    )
-    return abi.BatchedNmsStruct(batch, count, max_output, *(array.ctypes.data for array in arrays)), arrays
-
-
-@pytest.mark.parametrize(("batch", "count", "spare"), [(1, 300, 0), (2, 2100, 0), (2, 100, 3000), (1, 2048, 1)])
-def test_batched_nms_equals_host(
-    emulated_plugins: ctypes.CDLL, reference: Callable[..., Any], batch: int, count: int, spare: int
-) -> None:
-    """In the workspace of a profile's largest sizes, which the call need not have."""
-    call, arrays = nms_call(np.random.default_rng(count), batch, count, 50)
-    assert emulated_plugins.emulated_batched_nms(ctypes.byref(call), spare, -1, None, 0) == 0
-    expected_num, expected = reference(host.batched_nms, *arrays[:5], 50)
-    np.testing.assert_array_equal(arrays[5], expected_num)
-    np.testing.assert_array_equal(arrays[6], expected)
-
-
-@pytest.mark.parametrize(
-    ("misfit", "shape", "message"),
-    [
-        (0, (2, 10), "input boxes must be [B, N, 4], but it is [2, 10]"),
-        (0, (2, 10, 5), "input boxes must be [B, N, 4], but it is [2, 10, 5]"),
-        (1, (2, 9), "input scores must be [2, 10], as boxes are [2, 10, 4], but it is [2, 9]"),
-        (2, (3, 10), "input groups must be [2, 10], as boxes are [2, 10, 4], but it is [3, 10]"),
-        (3, (1,), "input iou_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [1]"),  # of format 1
-        (3, (1, 1), "input iou_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [1, 1]"),
-        (4, (2,), "input score_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [2]"),
-        (4, (2, 2), "input score_threshold must be [2, 1], as boxes are [2, 10, 4], but it is [2, 2]"),
-    ],
-)
-def test_batched_nms_refuses_inputs_that_do_not_fit_the_boxes(
-    emulated_plugins: ctypes.CDLL, misfit: int, shape: tuple[int, ...], message: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    call, arrays = nms_call(np.random.default_rng(0), 2, 10, 5)
-    sizes = (ctypes.c_int64 * len(shape))(*shape)
-    assert emulated_plugins.emulated_batched_nms(ctypes.byref(call), 0, misfit, sizes, len(shape)) == 1
-    assert f"BatchedNMS: {message}\n" in capfd.readouterr().err
-    assert (arrays[6] == 77).all()
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_proposals_equal_host(

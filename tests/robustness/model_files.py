@@ -68,7 +68,7 @@ def engine_and_manifest(build: BuildInputs) -> tuple[bytes, Manifest]:
     inputs = (Tensor("images", "uint8", (-1, -1, -1, 3)),)
     model = {entry.key.removeprefix("maskrt."): json.loads(entry.value) for entry in small_model().metadata_props}
     outputs = (Tensor("num_detections", "int32", (-1,)),)
-    return engine, Manifest({".engine": EngineFile.of(engine)}, build, inputs, outputs, {"BatchedNMS": 2}, model)
+    return engine, Manifest({".engine": EngineFile.of(engine)}, build, inputs, outputs, {"GenerateProposals": 1}, model)
 
 
 def outside_of_weights(content: bytes) -> list[tuple[int, int]]:

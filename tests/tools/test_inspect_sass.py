@@ -9,6 +9,13 @@ import pytest
 from maskrt.plugins import libraries
 from maskrt.tools import inspect_sass
 
+LINES_OF_TAPS = [lines * columns for columns in (2, 3, 4) for lines in (2, 1, 2)]
+"""Pixels that a bin of merged taps reads at once: two lines, and, where there are more, the third or these two."""
+
+
+def is_merged(kernel: inspect_sass.KernelFacts) -> bool:
+    return "channels-last" in kernel.kernel and kernel.kernel.endswith("avg ratio 2")
+
 
 @pytest.fixture(scope="module")
 def kernels(plugin_directory: Path) -> list[inspect_sass.KernelFacts]:
@@ -36,9 +43,17 @@ def test_channels_last_features_are_read_and_written_16_bytes_at_a_time(
     chosen = [kernel for kernel in kernels if "channels-last" in kernel.kernel]
     assert chosen
     for kernel in chosen:
-        corners = 4 * 2 * 2 if kernel.kernel.endswith("ratio 2") else 4
-        assert kernel.loads_16 in (corners, corners + 1), kernel  # and one for the RoI on most architectures
+        loads = sum(LINES_OF_TAPS) if is_merged(kernel) else 4 * 2 * 2 if kernel.kernel.endswith("ratio 2") else 4
+        assert kernel.loads_16 in (loads, loads + 1), kernel  # and one for the RoI on most architectures
         assert kernel.stores_16 == ("linear" not in kernel.kernel), kernel
+
+
+def test_lines_of_a_bin_are_read_before_any_of_it_is_used(kernels: list[inspect_sass.KernelFacts]) -> None:
+    chosen = [kernel for kernel in kernels if is_merged(kernel)]
+    assert chosen
+    for kernel in chosen:
+        batches = sorted(kernel.load_batches[-len(LINES_OF_TAPS) :])
+        assert batches == sorted(LINES_OF_TAPS), kernel
 
 
 def test_frames_are_read_in_words_and_the_canvas_is_written_in_vectors(

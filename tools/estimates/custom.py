@@ -18,8 +18,11 @@ from maskrt.tools.estimates.shapes import Shapes
 _SECTOR = 32
 """Bytes that a scattered read fetches."""
 
-_INSTRUCTIONS_PER_BIN = 400
-"""Of a thread with 8 channels and 2 x 2 samples."""
+_INSTRUCTIONS_PER_BIN, _INSTRUCTIONS_PER_TAP = 100, 20
+"""Of a thread with 8 channels, counted for 9.0: of a bin, with its part of an RoI's beginning; of a pixel it reads."""
+
+_ROI_SIDE = 16.5
+"""Of an RoI in pixels of its level, assumed: its size chooses the level. Of the 16 of a bin of 7x7, 10 are distinct."""
 
 _READ_AGAIN = 0.12
 """Of the bytes that RoIAlign reads from the first-level cache, those that miss both caches though read before.
@@ -44,14 +47,21 @@ def roi_align(node: onnx.NodeProto, shapes: Shapes) -> Launch:
     pooled = shapes.count(node.output[0])
     taps = 4 * max(attributes["sampling_ratio"], 1) ** 2
     loaded = taps * shapes.bytes_of(node.output)
+    if attributes["sampling_ratio"] == 2 and attributes["mode"] == b"avg":
+        taps = _distinct_taps(attributes["output_height"]) * _distinct_taps(attributes["output_width"])
     features = shapes.bytes_of(node.input[1:])
     once = min(features, loaded)
     return Launch(
         bytes=once + shapes.bytes_of((node.input[0], *node.output)),
         bytes_read_again=int(_READ_AGAIN * (loaded - once)),
         working_set=features,
-        instructions=pooled // 8 // 32 * _INSTRUCTIONS_PER_BIN,
+        instructions=int(pooled / 8 / 32 * (_INSTRUCTIONS_PER_BIN + _INSTRUCTIONS_PER_TAP * taps)),
     )
+
+
+def _distinct_taps(bins: int) -> float:
+    """Count the pixels that the two samples of a bin read on one axis: the second adds as many as it lies behind."""
+    return 2 + min(2, _ROI_SIDE / bins / 2)
 
 
 def generate_proposals(node: onnx.NodeProto, shapes: Shapes) -> Launch:

@@ -15,7 +15,7 @@ from maskrt import __version__
 from maskrt.contract.manifest import BuildInputs, Manifest
 from maskrt.engines.builders.base import Built
 from maskrt.engines.builders.tensorrt import packages
-from maskrt.engines.builders.tensorrt.network import layer_types, parse_network, plugin_layers, tensors
+from maskrt.engines.builders.tensorrt.network import check_operators, layer_types, parse_network, plugin_layers, tensors
 from maskrt.engines.builders.tensorrt.packages import Package, import_tensorrt
 from maskrt.engines.builders.tensorrt.profile import format_canvas, make_profile
 from maskrt.engines.builders.tensorrt.progress import BuildProgress, builder_monitor
@@ -121,6 +121,7 @@ class TensorRtBuilder:
         workspace = target.workspace_mib if options.workspace is None else options.workspace
         if not 1 <= workspace <= _MAX_WORKSPACE_MIB:
             raise ArgumentError(f"The workspace must be 1 to {_MAX_WORKSPACE_MIB:,} MiB, but is {workspace:,}.")
+        check_operators(model)
         trt = import_tensorrt(self.package)
         refusals = without_kernel(model.operators, self.runs_not)
         refusals += beyond_the_kernels(model.custom_layers, model.custom_attributes)

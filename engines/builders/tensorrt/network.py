@@ -13,6 +13,7 @@ from maskrt.engines.builders.tensorrt import packages
 from maskrt.engines.builders.tensorrt.packages import Package, version_of
 from maskrt.engines.errors import EngineError
 from maskrt.engines.onnx_model import OnnxModel, without_functions
+from maskrt.plugins.loader import PLUGIN_NAMES
 
 _FUNCTIONS_SINCE = (10, 7)
 """The first TensorRT whose parser prefers a plugin over a local function of the same name."""
@@ -36,6 +37,20 @@ def parse_network(trt: ModuleType, package: Package, model: OnnxModel) -> tuple[
     builder, network, parser = load()
     check_plugin_layers(plugin_layers(trt, network, model), model)
     return builder, network, parser
+
+
+def check_operators(model: OnnxModel) -> None:
+    """Check that each custom operator of the file has a plugin.
+
+    Raises:
+        EngineError: one has none, as those have not that another version exported.
+    """
+    unknown = sorted(model.custom_nodes.keys() - set(PLUGIN_NAMES))
+    if unknown:
+        raise EngineError(
+            f"{model.path} has {' and '.join(unknown)}, of which this maskrt has no plugin: another version of it "
+            "exported the file. Export it again with `maskrt export`."
+        )
 
 
 def layer_types(network: Any) -> Counter[str]:

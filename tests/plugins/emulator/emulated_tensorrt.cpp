@@ -1,7 +1,6 @@
 // The TensorRT plugins on the CPU, called as TensorRT calls them; the kernels are those of the emulated library.
 #include "maskrt_plugins.h"
 
-#include "tensorrt/batched_nms.cpp"
 #include "tensorrt/decode_keypoints.cpp"
 #include "tensorrt/detection_output.cpp"
 #include "tensorrt/fields.cpp"
@@ -140,45 +139,6 @@ extern "C" int32_t emulated_roi_align_type(const MaskrtRoiAlignAttributes* attri
     }
     DataType output{};
     return plugin.getOutputDataTypes(&output, 1, inputs.data(), count) == 0 ? static_cast<int32_t>(output) : -1;
-}
-
-// The workspace is that of a profile with one more image at most, and `spare` more boxes.
-// misfit: the number of an input that is described as having the shape `sizes` instead of its own; -1 for none.
-extern "C" int32_t emulated_batched_nms(
-    const MaskrtBatchedNms* call, int32_t spare, int32_t misfit, const int64_t* sizes, int32_t dimensions)
-{
-    maskrt::BatchedNMS original(call->max_output);
-    const std::unique_ptr<IPluginV3> plugin = reread(original);
-    const int32_t batch = call->batch;
-    const int32_t count = call->boxes_per_image;
-    const TensorFormat linear = TensorFormat::kLINEAR;
-    std::vector<PluginTensorDesc> tensors{describe(DataType::kFLOAT, linear, dims({batch, count, 4})),
-        describe(DataType::kFLOAT, linear, dims({batch, count})), describe(DataType::kINT32, linear, dims({batch, count})),
-        describe(DataType::kFLOAT, linear, dims({batch, 1})), describe(DataType::kFLOAT, linear, dims({batch, 1})),
-        describe(DataType::kINT32, linear, dims({batch})),
-        describe(DataType::kINT32, linear, dims({batch, call->max_output}))};
-    if (misfit >= 0) {
-        Dims& shape = tensors[static_cast<size_t>(misfit)].dims;
-        shape.nbDims = dimensions;
-        std::copy(sizes, sizes + dimensions, shape.d);
-    }
-    if (!supports(*plugin, tensors, 5)) {
-        return kUnsupported;
-    }
-    auto* build = static_cast<IPluginV3OneBuild*>(plugin->getCapabilityInterface(PluginCapabilityType::kBUILD));
-    DynamicPluginTensorDesc boxes{tensors[0], dims({1, 1, 4}), dims({batch + 1, count + spare, 4}), tensors[0].dims};
-    const size_t bytes = build->getWorkspaceSize(&boxes, 5, nullptr, 2);
-    constexpr size_t kGuard = 4096;
-    std::vector<unsigned char> memory(bytes + 2 * kGuard, 0xa5);
-    void* workspace = memory.data() + (kGuard - reinterpret_cast<uintptr_t>(memory.data()) % 256);
-    const void* inputs[] = {call->boxes, call->scores, call->groups, call->iou_threshold, call->score_threshold};
-    void* outputs[] = {call->num, call->indices};
-    auto* runtime = static_cast<IPluginV3OneRuntime*>(plugin->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
-    const int32_t status = runtime->enqueue(tensors.data(), &tensors[5], inputs, outputs, workspace, nullptr);
-    const auto* end = static_cast<const unsigned char*>(workspace) + bytes;
-    const unsigned char* guard_end = memory.data() + memory.size();
-    const bool strayed = std::any_of(end, guard_end, [](unsigned char byte) { return byte != 0xa5; });
-    return strayed ? kStrayed : status;
 }
 
 // rois_per_image: K of the boxes [B, K, 4], of which call->rois is the product.

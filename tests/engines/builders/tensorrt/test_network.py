@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import onnx
 import pytest
 
-from maskrt.engines.builders.tensorrt.network import check_plugin_layers, plugin_layers
+from maskrt.engines.builders.tensorrt.network import check_operators, check_plugin_layers, plugin_layers
 from maskrt.engines.errors import EngineError
 from maskrt.engines.onnx_model import OnnxModel, read_onnx_model
 
@@ -34,7 +35,7 @@ def model(tmp_path: Path, skeleton_onnx: Path) -> OnnxModel:
     """Three custom nodes, of which two have one name and the third has none."""
     proto = onnx.load(skeleton_onnx)
     proto.graph.node[0].name = "pool_1"
-    for name, operator in (("nms", "BatchedNMS"), ("", "BatchedNMS")):
+    for name, operator in (("decode", "DecodeKeypoints"), ("", "DecodeKeypoints")):
         node = onnx.helper.make_node(operator, ["images"], [f"kept{name}"], name=name, domain="maskrt")
         proto.graph.node.append(node)
     onnx.save(proto, tmp_path / "model.onnx")
@@ -43,21 +44,33 @@ def model(tmp_path: Path, skeleton_onnx: Path) -> OnnxModel:
 
 def test_layers_are_counted_by_the_operator_of_their_node(model: OnnxModel) -> None:
     parsed = network(
-        ("CONVOLUTION", "nms"), ("PLUGIN_V3", "pool_1"), ("PLUGIN_V3", "nms_2"), ("PLUGIN_V3", "node_of_kept")
+        ("CONVOLUTION", "decode"), ("PLUGIN_V3", "pool_1"), ("PLUGIN_V3", "decode_2"), ("PLUGIN_V3", "node_of_kept")
     )
     found = plugin_layers(TRT, parsed, model)
-    assert found == {"BatchedNMS": 2, "MultilevelRoIAlign": 1}
+    assert found == {"DecodeKeypoints": 2, "MultilevelRoIAlign": 1}
     check_plugin_layers(found, model)
 
 
 @pytest.mark.parametrize(
     ("layers", "words"),
     [
-        ([("PLUGIN_V3", "pool_1"), ("PLUGIN_V3", "nms")], "the network has 1 BatchedNMS and 1 MultilevelRoIAlign"),
+        (
+            [("PLUGIN_V3", "pool_1"), ("PLUGIN_V3", "decode")],
+            "the network has 1 DecodeKeypoints and 1 MultilevelRoIAlign",
+        ),
         ([("CONVOLUTION", "pool_1")], "the network has none"),
         ([("PLUGIN_V3", "pool_1"), ("PLUGIN_V3", "other")], "the network has 1 MultilevelRoIAlign and 1 other"),
     ],
 )
 def test_what_did_not_become_a_plugin_layer(model: OnnxModel, layers: list[tuple[str, str]], words: str) -> None:
-    with pytest.raises(EngineError, match=rf"has 2 BatchedNMS and 1 MultilevelRoIAlign, but {words} as plugin"):
+    with pytest.raises(EngineError, match=rf"has 2 DecodeKeypoints and 1 MultilevelRoIAlign, but {words} as plugin"):
         check_plugin_layers(plugin_layers(TRT, network(*layers), model), model)
+
+
+def test_an_operator_of_another_version(model: OnnxModel) -> None:
+    check_operators(model)
+    older = dataclasses.replace(model, custom_layers={**model.custom_layers, "heads.nms": "BatchedNMS"})
+    with pytest.raises(
+        EngineError, match=r"has BatchedNMS, of which .* no plugin.* Export it again with `maskrt export`"
+    ):
+        check_operators(older)

@@ -170,8 +170,8 @@ def test_more_than_the_kernels_can(changes: dict[str, Any], reason: str | None) 
         "weights_operation": "divide",
     }
     values |= {"pre_nms_top_k": 1000, "post_nms_top_k": 1000} | changes
-    layers = {"rpn.proposals": "GenerateProposals", "heads.nms": "BatchedNMS"}
-    refusals = beyond_the_kernels(layers, {"rpn.proposals": values, "heads.nms": {}})
+    layers = {"rpn.proposals": "GenerateProposals", "keypoints": "DecodeKeypoints"}
+    refusals = beyond_the_kernels(layers, {"rpn.proposals": values, "keypoints": {}})
     if reason is None:
         assert refusals == []
     else:
