@@ -270,7 +270,7 @@ gpu-check:  ## on a GPU machine, with its own packages: compile, GPU tests, benc
 
 # Large tensors come and go at every training step: keeping their memory makes a step a third faster.
 HUGE_PAGES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4000000000:glibc.malloc.trim_threshold=10000000000
-train-shapes: $(READY)  ## train the demo model again (about an hour and a half on two cores)
+train-shapes: $(READY)  ## train the demo model again (about three hours on two cores)
 	GLIBC_TUNABLES=$(HUGE_PAGES) $(RUN) -m maskrt.shapes.train $(TRAIN_OPTIONS)
 
 figures: $(READY)  ## the demo model's picture and figures in README and docs/, from its file and `make evaluate`

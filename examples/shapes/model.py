@@ -1,4 +1,4 @@
-"""The demo model: a torchvision Mask R-CNN small enough to be trained on a CPU in an hour."""
+"""The demo model: a torchvision Mask R-CNN small enough to be trained on a CPU in some hours."""
 
 from __future__ import annotations
 

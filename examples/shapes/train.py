@@ -1,4 +1,9 @@
-"""Train the demo model from scratch on generated scenes (`make train-shapes`); `maskrt.shapes.score` scores it."""
+"""Train the demo model on generated scenes (`make train-shapes`); `maskrt.shapes.score` scores it.
+
+The weights that are there were trained in two goes: 1800 steps of 8 scenes from scratch (mask AP 0.662), at short sides
+of 208 to 272 pixels, in random batches, without variations; from these on, as this module does it, with `--steps 2600
+--learning-rate 5e-4 --first-scene 20000`, in 70 minutes on two cores that were busy otherwise, too (mask AP 0.754).
+"""
 
 from __future__ import annotations
 
@@ -176,7 +181,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--first-scene", type=positive, default=1, metavar="N", help="number of the first scene (default: %(default)s)"
     )
-    parser.add_argument("--steps", type=positive, default=1800, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--steps", type=positive, default=4400, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--batch-size", type=positive, default=8, metavar="N", help="(default: %(default)s)")
     parser.add_argument(
         "--learning-rate", type=fraction, default=6e-4, metavar="R", help="the largest, 0-1 (default: %(default)s)"
