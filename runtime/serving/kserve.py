@@ -8,7 +8,9 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +19,7 @@ from maskrt.contract.metadata import ModelMetadata, load_json
 from maskrt.contract.serving import (
     BYTES,
     CLASS_NAMES,
+    DTYPES,
     HEADER_LENGTH,
     INPUTS,
     KEYPOINT_NAMES,
@@ -35,6 +38,7 @@ PLATFORM = "maskrt"
 VERSION = "1"
 
 _TENSORS = {spec.name: spec for spec in INPUTS}
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class InferRequest(NamedTuple):
@@ -66,7 +70,7 @@ def read_request(body: bytes, header_length: str | None, metadata: ModelMetadata
     """
     length = len(body)
     if header_length is not None:
-        if not header_length.isdecimal() or int(header_length) > length:
+        if not _LENGTH.fullmatch(header_length) or int(header_length) > length:
             raise Refusal(400, f"{HEADER_LENGTH} is {header_length[:20]!r}, but the body has {length} bytes.")
         length = int(header_length)
     try:
@@ -145,17 +149,29 @@ def _from_json(data: Any, datatype: str, shape: Sequence[int]) -> np.ndarray:
         if len(elements) != math.prod(shape):
             raise ValueError(f"its shape {list(shape)} has {math.prod(shape)} elements, but {len(elements)} are there")
         return _of_objects([_from_base64(element) for element in elements], shape)
-    try:
-        values = np.asarray(data)
-    except ValueError:
-        raise ValueError("its data should be numbers, in rows of one length") from None
-    if values.size and values.dtype.kind not in ("iu" if datatype == "UINT8" else "iuf"):
+    numbers = _flat(data, len(shape))
+    if len(numbers) != math.prod(shape):
+        raise ValueError(f"its shape {list(shape)} has {math.prod(shape)} elements, but {len(numbers)} are there")
+    # NumPy is not asked what they are: of texts it would make rows as long as the longest.
+    if not set(map(type, numbers)) <= ({int} if datatype == "UINT8" else {int, float}):
         raise ValueError(f"its data should be numbers of {datatype}")
-    if datatype == "UINT8" and values.size and not 0 <= values.min() <= values.max() <= 255:
+    if datatype == "UINT8" and numbers and not 0 <= min(numbers) <= max(numbers) <= 255:
         raise ValueError("its data should be from 0 to 255")
-    if values.size != math.prod(shape):
-        raise ValueError(f"its shape {list(shape)} has {math.prod(shape)} elements, but {values.size} are there")
-    return values.reshape(shape).astype(np.uint8 if datatype == "UINT8" else np.float64)
+    try:
+        return np.array(numbers, DTYPES[datatype]).reshape(shape)
+    except OverflowError:
+        raise ValueError(f"its data should be numbers of {datatype}") from None
+
+
+def _flat(data: list[Any], most: int) -> list[Any]:
+    """Return the elements of a list, or of lists of one length in it, and so on, `most` of them in each other."""
+    for _ in range(most - 1):
+        if not any(isinstance(row, list) for row in data):
+            return data
+        if not all(isinstance(row, list) for row in data) or len(set(map(len, data))) > 1:
+            raise ValueError("its data should be numbers, in rows of one length")
+        data = list(chain.from_iterable(data))
+    return data
 
 
 def _from_base64(element: Any) -> bytes:

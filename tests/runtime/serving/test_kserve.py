@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 from maskrt.contract.serving import from_binary, pack_bytes
 from maskrt.runtime import Segmenter
+from maskrt.runtime.serving.kserve import read_request
+from maskrt.runtime.serving.refusals import Refusal
 from maskrt.runtime.structures.instances import Instances
 
 from ...support.served import Answer, Serve, png
@@ -190,6 +193,15 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "levels": ({"inputs": [tensor("pixels", "UINT8", [1, 1, 1, 3], [0, 1, 256])]}, "its data should be from 0 to 255"),
     "floats": ({"inputs": [tensor("pixels", "UINT8", [1, 1, 1, 3], [0, 1, 0.5])]}, "should be numbers of UINT8"),
     "ragged": ({"inputs": [tensor("pixels", "UINT8", [1, 1, 1, 3], [[0], [1, 2]])]}, "should be"),
+    "texts": (
+        {"inputs": [tensor("pixels", "UINT8", [1, 1, 1, 3], ["x" * 1000, "1", "2"])]},
+        "should be numbers of UINT8",
+    ),
+    "deep": (
+        {"inputs": [tensor("pixels", "UINT8", [1, 1, 1, 3], [[[[[1, 2, 3]]]]])]},
+        "has 3 elements, but 1 are there",
+    ),
+    "mixed": ({"inputs": [tensor("pixels", "UINT8", [1, 1, 1, 3], [0, [1], 2])]}, "in rows of one length"),
     "huge": ({"inputs": [tensor("pixels", "UINT8", [1, 1, 1, 3], [0, 1, 10**30])]}, "should be"),
     "threshold": (
         {"inputs": [GOOD, tensor("nms_threshold", "FP64", ONE, [1.5])]},
@@ -231,6 +243,8 @@ def test_bodies_that_are_damaged(serve: Serve, tiny: Segmenter) -> None:
         (b'{"id": "\\ud800"}', None, 400, "not JSON"),
         (b"{}", "3", 400, "the body has 2 bytes"),
         (b"{}", "-1", 400, "the body has 2 bytes"),
+        (b"{}", "9" * 5000, 400, "the body has 2 bytes"),
+        (b"{}", "1.0", 400, "the body has 2 bytes"),
         (good + b"xx", str(len(good)), 400, "2 bytes follow"),
         (json.dumps({"inputs": [image(png(11, 11))]}).encode(), None, 413, "at most 100 are decoded"),
         (json.dumps({"inputs": [image(*[png(1, 1)] * 33)]}).encode(), None, 413, "has 33 pictures; at most 32"),
@@ -246,3 +260,14 @@ def test_one_bad_picture_of_several_is_an_error_of_the_request(serve: Serve, tin
     assert answer.status == 400
     assert "is not an image" in answer.error
     assert server.metric("maskrt_images_in_flight") == 0
+
+
+def test_texts_in_place_of_numbers_take_no_memory(tiny: Segmenter) -> None:
+    """As an array of NumPy these 250 KB would be 12 GB: each text as long as the longest."""
+    data = ["x" * 100_000, *["1"] * 29_999]
+    content = {"inputs": [tensor("pixels", "UINT8", [1, 10, 1000, 3], data)]}
+    tracemalloc.start()
+    with pytest.raises(Refusal, match="damaged"):
+        read_request(json.dumps(content).encode(), None, tiny.metadata, 32)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
