@@ -53,25 +53,24 @@ def serving_table(records: Sequence[ServingRecord]) -> list[str]:
         cells += map(str, (record.sent, record.busy, record.failed, record.lost, record.mixed_up))
         cells += [f"{1000 * value:.1f}" for value in (seconds.median, seconds.p90, seconds.p99)]
         cells.append("-" if queue is None else f"{1000 * queue:.1f}")
-        load = f"{record.rate:.4g}/s" if record.clients is None else f"{record.clients} clients"
         runs = ", ".join(f"{count} of {size}" for size, count in record.batches.items() if count)
-        lines.append(" ".join([f"{load:<12}", *(f"{cell:>9}" for cell in cells)]) + f"  {runs}")
+        lines.append(" ".join([f"{_load_of(record):<12}", *(f"{cell:>9}" for cell in cells)]) + f"  {runs}")
     return lines + [line for record in records for line in _notes(record)]
 
 
+def _load_of(record: ServingRecord) -> str:
+    return f"{record.rate:.4g}/s" if record.clients is None else f"{record.clients} clients"
+
+
 def _notes(record: ServingRecord) -> list[str]:
-    lines = []
+    notes = []
     if record.deviating:
-        lines.append(f"{record.deviating} answers deviate from those to the pictures alone, in some bits.")
+        notes.append(f"{record.deviating} answers deviate from those to the pictures alone, in some bits.")
     if record.memory is not None:
-        memory = record.memory
-        lines.append(
-            f"The server has {memory.after / 1e6:.1f} MB of memory, after the warm-up it had {memory.before / 1e6:.1f} "
-            f"MB: {100 * memory.growth:+.2f} %."
-        )
-    lines += [
-        f"Segmenter.stream, batch {stream.batch}: {stream.images_per_second:.3g} images/s; the server answers "
-        f"{stream.ratio} as many."
+        before, after = (f"{size / 1e6:.1f} MB" for size in (record.memory.before, record.memory.after))
+        notes.append(f"The server's memory went from {before} to {after} ({100 * record.memory.growth:+.2f} %).")
+    notes += [
+        f"Segmenter.stream, batch {stream.batch}: {stream.images_per_second:.3g} images/s; the server {stream.ratio}."
         for stream in record.streams
     ]
-    return lines
+    return [f"{_load_of(record)}: {note}" for note in notes]

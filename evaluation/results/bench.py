@@ -135,7 +135,7 @@ class ServerMemory:
     """Resident memory of a server's process, in bytes, while it had nothing to do.
 
     Attributes:
-        before: behind the warm-up.
+        before: behind the warm-up of the clients, and in front of the load of a rate.
         after: behind the last answer.
         growth: by how much of `before`; negative: it has less.
     """
