@@ -9,6 +9,8 @@ from maskrt.errors import ArgumentError, ImageError
 from maskrt.runtime.images.read import ImageTooLargeError, check_image, decode_image
 
 _NAME = "The picture"
+_LONGEST_SIDE = 65_535
+"""That JPEG and GIF know. A mask takes memory for each column: of millions of them, gigabytes, however low they are."""
 
 
 class Question(NamedTuple):
@@ -40,11 +42,18 @@ def decode_picture(picture: bytes | np.ndarray, limits: PictureLimits) -> np.nda
         ImageError: it is no image, or damaged.
         ArgumentError: the pixels are none of an image.
     """
-    if not isinstance(picture, bytes):
-        height, width = picture.shape[:2]
-        if height * width > limits.max_pixels:
-            raise ImageTooLargeError(f"{_NAME} has {width}x{height} pixels; at most {limits.max_pixels:,} are taken.")
-        return check_image(picture)
+    image = _decode(picture, limits) if isinstance(picture, bytes) else picture
+    height, width = image.shape[:2]
+    if height * width > limits.max_pixels:
+        raise ImageTooLargeError(f"{_NAME} has {width}x{height} pixels; at most {limits.max_pixels:,} are taken.")
+    if max(height, width) > _LONGEST_SIDE:
+        raise ImageTooLargeError(
+            f"{_NAME} has {width}x{height} pixels; at most {_LONGEST_SIDE:,} are taken in a row or column."
+        )
+    return check_image(image)
+
+
+def _decode(picture: bytes, limits: PictureLimits) -> np.ndarray:
     if not picture:
         raise ImageError(f"{_NAME} is empty (0 bytes).")
     if len(picture) > limits.max_bytes:

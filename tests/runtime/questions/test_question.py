@@ -40,6 +40,12 @@ def test_what_is_refused(picture: bytes | np.ndarray, error: type[Exception], se
         decode_picture(picture, SMALL)
 
 
+@pytest.mark.parametrize("picture", [np.zeros((65_536, 1, 3), np.uint8), png(65_536, 1)], ids=["array", "png"])
+def test_a_side_that_is_too_long(picture: bytes | np.ndarray) -> None:
+    with pytest.raises(ImageTooLargeError, match="has 1x65536 pixels; at most 65,535 are taken in a row or column"):
+        decode_picture(picture, PictureLimits())
+
+
 def test_thresholds() -> None:
     assert read_threshold("score_threshold", None, 0.3) == 0.3
     assert [read_threshold("score_threshold", value, 0.3) for value in (0, 1.0, "0.5")] == [0, 1, 0.5]
