@@ -18,6 +18,7 @@ from maskrt.contract.manifest import check_onnx, manifest_path, model_sha256, re
 from maskrt.contract.tensors import BOXES, LABELS, MASKS, NUM_DETECTIONS, SCORES, make_feed
 from maskrt.engines import BuildOptions, BuildRequest, EngineError, build_engine, cli, files
 from maskrt.engines.builders.openvino import add_missing_biases
+from maskrt.evaluation.metrics.match import Detections, match_detections
 from maskrt.runtime import ArgumentError, DependencyError, Segmenter
 from maskrt.runtime.backends.openvino import OpenVinoBackend
 from maskrt.runtime.backends.registry import open_backend
@@ -87,27 +88,39 @@ def test_manifest_and_files(build: Callable[[Path], Path], shapes_onnx: Path) ->
     assert not list(engine.parent.glob(".*"))
 
 
-@pytest.mark.parametrize(
-    ("first", "score", "nms"),
-    [
+def test_the_same_detections_as_in_onnx_runtime(build: Callable[[Path], Path], shapes_onnx: Path) -> None:
+    """For one image and for batches with thresholds of their own.
+
+    Rounding may decide otherwise about one of two proposals that suppress each other, which moves a detection a little.
+    """
+    engine = build(shapes_onnx)
+    total, others = 0, 0
+    for first, score, nms in (
         (0, 0.05, 0.5),
         (1, [0.05, 0.3, 0.1], [0.5, 0.2, 0.7]),
         (4, [0.7, 0.05, 0.05, 0.4, 0.2], [0.9, 0.1, 0.5, 0.3, 0.6]),
-    ],
-)
-def test_the_same_detections_as_in_onnx_runtime(
-    build: Callable[[Path], Path], shapes_onnx: Path, first: int, score: Any, nms: Any
-) -> None:
-    """For one image and for batches with thresholds of their own."""
-    feed = feed_of(shapes_onnx, scenes(first, np.size(score)), score, nms)
-    expected, found = detections(shapes_onnx, feed), detections(build(shapes_onnx), feed)
-    assert found[NUM_DETECTIONS].tolist() == expected[NUM_DETECTIONS].tolist()
-    assert found[NUM_DETECTIONS].min() > 0
-    for one, other in zip(image_by_image(found), image_by_image(expected), strict=True):
-        np.testing.assert_array_equal(one[LABELS], other[LABELS])
-        assert np.abs(one[BOXES] - other[BOXES]).max() < 0.05
-        assert np.abs(one[SCORES] - other[SCORES]).max() < 1e-4
-        assert np.abs(one[MASKS] - other[MASKS]).max() < 1e-3
+    ):
+        feed = feed_of(shapes_onnx, scenes(first, np.size(score)), score, nms)
+        images = zip(*(image_by_image(detections(file, feed)) for file in (shapes_onnx, engine)), strict=True)
+        for expected, found in images:
+            assert len(expected[BOXES]) > 0
+            total += len(expected[BOXES])
+            others += len(found[BOXES]) - count_same(expected, found)
+            others += max(0, len(expected[BOXES]) - len(found[BOXES]))
+    assert total > 60
+    assert others <= 0.04 * total
+
+
+def count_same(expected: Outputs, found: Outputs) -> int:
+    """How many of the expected detections are found, but for rounding."""
+    sides = (Detections(side[BOXES], side[SCORES], side[LABELS]) for side in (expected, found))
+    pairs = match_detections(*sides).pairs
+    differences = {
+        name: np.abs(expected[name][pairs[:, 0]] - found[name][pairs[:, 1]]) for name in (BOXES, SCORES, MASKS)
+    }
+    limits = {BOXES: 0.05, SCORES: 1e-4, MASKS: 1e-3}
+    same = [value.reshape(len(pairs), -1).max(axis=1) < limits[name] for name, value in differences.items()]
+    return int(np.logical_and.reduce(same).sum())
 
 
 def test_a_batch_is_its_images_one_by_one(build: Callable[[Path], Path], shapes_onnx: Path) -> None:
