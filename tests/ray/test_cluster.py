@@ -32,7 +32,9 @@ def main(arguments: list[str]) -> int:
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    """Two workers."""
+    """Two workers, and a Ray Serve that kills none of its own for being slow on a busy machine."""
+    for check in ("READY", "HEALTH"):
+        os.environ[f"RAY_SERVE_PROXY_{check}_CHECK_TIMEOUT_S"] = "300"
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
