@@ -37,7 +37,7 @@ def test_what_is_said_and_made(exported: None, tmp_path: Path, capsys: pytest.Ca
     for line in out.splitlines()[-4:]:
         assert Path(line.split()[1]).exists()
     drawn = cv2.imread(str(tmp_path / "demo" / demo.BESIDE_PYTORCH))
-    assert drawn.shape[1] > 2 * picture._HEIGHT
+    assert drawn.shape[1] > picture._HEIGHT  # two pictures, of which none is narrower than 0.6 of its height
     assert len(list((tmp_path / "demo" / "overlays").iterdir())) == 4
     sides = {
         line.split()[0]: [float(word) for word in line.split()[1:3]]

